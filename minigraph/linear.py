@@ -1,0 +1,387 @@
+"""LinearMap: a local Jacobian that pushes tangents, pulls cotangents and is written out as a sparse matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from minigraph.node import Array, MemoryBudgetError, Node, Spec, value_of
+from minigraph.op import Case, Op
+
+Shape = tuple[int, ...]
+MAX_BYTES = 1 << 30
+
+
+def size_of(shape: Shape) -> int:
+    """Entries of an array of ``shape``, as an exact integer."""
+    n = 1
+    for side in shape:
+        n *= side
+    return n
+
+
+class Bounds(NamedTuple):
+    """Stored entries of a matrix: in all, at most in one row, at most in one column."""
+
+    nnz: int
+    row: int
+    col: int
+
+    def after(self, right: Bounds, rows: int, columns: int) -> Bounds:
+        """Bounds of the product (rows, columns) with the matrix ``right`` on the right."""
+        row, col = min(self.row * right.row, columns), min(self.col * right.col, rows)
+        return Bounds(min(self.nnz * right.row, right.nnz * self.col, rows * row, columns * col), row, col)
+
+    def plus(self, other: Bounds, rows: int, columns: int) -> Bounds:
+        """Bounds of the sum (rows, columns) with the matrix ``other``."""
+        row, col = min(self.row + other.row, columns), min(self.col + other.col, rows)
+        return Bounds(min(self.nnz + other.nnz, rows * row, columns * col), row, col)
+
+
+class LinearMap:
+    """A linear map J from arrays of ``in_shape`` to arrays of ``out_shape``.
+
+    Vectors are stacked in C order: ``J.tosparse() @ v.ravel() == J.push(v).ravel()`` and
+    ``J.tosparse().T @ g.ravel() == J.pull(g).ravel()``. ``nnz`` is known before the matrix is built:
+    exact for the elementary maps, an upper bound for products and sums over paths.
+    """
+
+    in_shape: Shape
+    out_shape: Shape
+    dtype: np.dtype[Any]
+
+    def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
+        self.in_shape, self.out_shape, self.dtype = in_shape, out_shape, np.dtype(dtype)
+
+    # --- what a kind of map defines --------------------------------------------------------------
+
+    def push(self, v: Any) -> Any:
+        """J v: the tangent of the output, (in_shape) → (out_shape)."""
+        raise NotImplementedError
+
+    def pull(self, g: Any) -> Any:
+        """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape)."""
+        raise NotImplementedError
+
+    def _matrix(self) -> sp.csr_array:
+        raise NotImplementedError
+
+    @property
+    def bounds(self) -> Bounds:
+        """Stored entries, in all and at most in a row and in a column."""
+        raise NotImplementedError
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        """``matrix`` @ J."""
+        return sp.csr_array(matrix @ self._matrix())
+
+    # --- what all maps share ---------------------------------------------------------------------
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries of the matrix, predicted."""
+        return self.bounds.nnz
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(outputs, inputs): the matrix's shape."""
+        return size_of(self.out_shape), size_of(self.in_shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrix, predicted: values, column numbers and row starts."""
+        nnz = self.nnz
+        index = 4 if max(nnz, *self.shape) < 2**31 else 8
+        return nnz * (self.dtype.itemsize + index) + (self.shape[0] + 1) * index
+
+    def tosparse(self, max_bytes: int | None = MAX_BYTES) -> sp.csr_array:
+        """The matrix as a csr_array, (out_size, in_size); structural zeros are kept.
+
+        Raises MemoryBudgetError when more than ``max_bytes`` are predicted (None: no limit).
+        """
+        if max_bytes is not None and self.nbytes > max_bytes:
+            raise MemoryBudgetError(
+                f"{self}: got a matrix of up to {self.nnz:,} entries, {self.nbytes / 1e6:,.0f} MB; wanted at most "
+                f"{max_bytes / 1e6:,.0f} MB. Use the map itself (push, pull, aslinearoperator), some rows at a time "
+                "(row_blocks), one sample of the batch, or a larger max_bytes"
+            )
+        return self._matrix()
+
+    def toarray(self, max_bytes: int | None = MAX_BYTES) -> Array:
+        """The matrix as a dense array, (out_size, in_size); raises MemoryBudgetError as ``tosparse``."""
+        need = self.shape[0] * self.shape[1] * self.dtype.itemsize
+        if max_bytes is not None and need > max_bytes:
+            raise MemoryBudgetError(f"{self}: got a dense matrix of {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB")
+        return self.tosparse(None).toarray()
+
+    def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
+        """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
+        if rows < 1:
+            raise ValueError(f"row_blocks: got rows {rows}, wanted at least 1")
+        for start in range(0, self.shape[0], rows):
+            block = np.arange(start, min(start + rows, self.shape[0]))
+            yield (pick(block, self.out_shape, self.dtype) @ self)._matrix()
+
+    def aslinearoperator(self) -> Any:
+        """A scipy.sparse.linalg.LinearOperator of the same matrix, for svds, eigsh, lsmr, least_squares."""
+        from scipy.sparse.linalg import LinearOperator
+
+        def push(v: Array) -> Array:
+            return np.ravel(self.push(np.asarray(v, self.dtype).reshape(self.in_shape)))
+
+        def pull(g: Array) -> Array:
+            return np.ravel(self.pull(np.asarray(g, self.dtype).reshape(self.out_shape)))
+
+        return LinearOperator(self.shape, matvec=push, rmatvec=pull, dtype=self.dtype)
+
+    @property
+    def T(self) -> LinearMap:
+        return Transpose(self)
+
+    def __matmul__(self, other: Any) -> Any:
+        """J @ K: the map J after K. J @ v: the push of a vector (in_size,) or array (in_shape)."""
+        if isinstance(other, LinearMap):
+            return Product(self, other)
+        if np.shape(other) == (self.shape[1],):
+            return np.reshape(self.push(np.reshape(other, self.in_shape)), -1)
+        return self.push(other)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>"
+
+    def __str__(self) -> str:
+        return type(self).__name__
+
+
+class Identity(LinearMap):
+    """v ↦ v."""
+
+    def __init__(self, x: Any) -> None:
+        super().__init__(x.shape, x.shape, x.dtype)
+
+    def push(self, v: Any) -> Any:
+        return v
+
+    pull = push
+
+    def _matrix(self) -> sp.csr_array:
+        return sp.eye_array(self.shape[0], dtype=self.dtype, format="csr")
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        return matrix
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.shape[0], 1, 1)
+
+
+class Diagonal(LinearMap):
+    """v ↦ d · v, entry by entry: diag(vec(d)). ``d`` may be a function, called when first needed."""
+
+    def __init__(self, d: Any, *args: Any) -> None:
+        self._d, self._args = d, args
+
+    @property
+    def d(self) -> Any:
+        if callable(self._d):
+            self._d = self._d(*self._args)
+        return self._d
+
+    in_shape = out_shape = property(lambda self: self.d.shape)  # type: ignore[assignment]
+    dtype = property(lambda self: self.d.dtype)  # type: ignore[assignment]
+
+    def push(self, v: Any) -> Any:
+        return v * self.d
+
+    pull = push
+
+    def _matrix(self) -> sp.csr_array:
+        n = self.shape[0]
+        return sp.csr_array((np.ravel(value_of(self.d)), np.arange(n), np.arange(n + 1)), shape=self.shape)
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.shape[0], 1, 1)
+
+
+class Selection(LinearMap):
+    """Every output entry is one input entry, or zero: a 0/1 matrix with at most a single 1 in each row.
+
+    ``move`` does it for an array. Sending the numbers 1 … n through ``move`` gives ``index``, the input
+    entry that each output entry takes, and with it the matrix; ``back`` is Jᵀ where a faster way than
+    adding up by ``index`` is known.
+    """
+
+    def __init__(self, move: Callable[[Any], Any], in_shape: Shape, out_shape: Shape, dtype: Any, back: Callable[[Any], Any] | None = None) -> None:
+        super().__init__(in_shape, out_shape, dtype)
+        self.move, self.back = move, back
+
+    @property
+    def index(self) -> Array:
+        """(out_shape) of input positions in C order, −1 where the output is zero."""
+        n = self.shape[1]
+        return np.asarray(self.move(np.arange(1, n + 1).reshape(self.in_shape))) - 1
+
+    def push(self, v: Any) -> Any:
+        return Apply(self)(v) if isinstance(v, Node) else self.move(v)
+
+    def pull(self, g: Any) -> Any:
+        if isinstance(g, Node):
+            return Apply(self.T)(g)
+        return self.back(g) if self.back else scatter(g, self.index, self.in_shape)
+
+    @property
+    def bounds(self) -> Bounds:
+        uses = np.bincount(np.ravel(self.index) + 1, minlength=1)[1:]
+        return Bounds(int(uses.sum()), 1, int(uses.max(initial=0)))
+
+    def _matrix(self) -> sp.csr_array:
+        index = self.index.ravel()
+        hit = index >= 0
+        rows = np.concatenate(([0], np.cumsum(hit)))
+        return sp.csr_array((np.ones(rows[-1], self.dtype), index[hit], rows), shape=self.shape)
+
+
+def scatter(g: Any, index: Array, shape: Shape) -> Any:
+    """Zeros of ``shape`` with every entry of ``g`` added at its flat ``index``; −1 is dropped."""
+    g, index = np.asarray(g).ravel(), index.ravel()
+    if index.size and index.min() < 0:
+        g, index = g[index >= 0], index[index >= 0]
+    if g.dtype.kind == "c":
+        return scatter(g.real, index, shape) + 1j * scatter(g.imag, index, shape)
+    return np.bincount(index, g, size_of(shape)).reshape(shape).astype(g.dtype, copy=False)
+
+
+def pick(index: Array, in_shape: Shape, dtype: Any) -> Selection:
+    """The Selection of flat positions ``index`` (−1: zero), (in_shape) → index.shape."""
+
+    def move(v: Any) -> Any:
+        flat = np.reshape(v, -1)
+        return np.where(index >= 0, flat[index], flat.dtype.type(0)) if (index < 0).any() else flat[index]
+
+    return Selection(move, in_shape, index.shape, dtype, lambda g: scatter(g, index, in_shape))
+
+
+class Broadcast(Selection):
+    """v ↦ v repeated along new and stretched axes, cast to ``dtype``; Jᵀ sums over them."""
+
+    def __init__(self, x: Any, out_shape: Shape, dtype: Any = None) -> None:
+        in_shape, back_dtype = x.shape, x.dtype
+        new = tuple(range(len(out_shape) - len(in_shape)))
+        stretched = tuple(i for i, n in enumerate(in_shape, len(new)) if n == 1 and out_shape[i] != 1)
+
+        def move(v: Any) -> Any:
+            return np.broadcast_to(np.asarray(v), out_shape)
+
+        def back(g: Any) -> Any:
+            g = np.sum(g, axis=new + stretched) if new or stretched else g
+            return np.reshape(g, in_shape).astype(back_dtype, copy=False)
+
+        super().__init__(move, in_shape, out_shape, dtype or back_dtype, back)
+
+    def push(self, v: Any) -> Any:
+        pushed = super().push(v)
+        return pushed if pushed.dtype == self.dtype else pushed.astype(self.dtype)
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(self.shape[0], 1, self.shape[0] // max(self.shape[1], 1))
+
+
+class Formula(LinearMap):
+    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix."""
+
+    bounds: Bounds = None  # type: ignore[assignment]
+
+    def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any, *, push: Callable[[Any], Any],
+                 pull: Callable[[Any], Any], matrix: Callable[[], sp.csr_array], bounds: Bounds) -> None:
+        super().__init__(in_shape, out_shape, dtype)
+        self.push, self.pull, self._matrix, self.bounds = push, pull, matrix, bounds  # type: ignore[method-assign]
+
+
+class Transpose(LinearMap):
+    """Jᵀ: push and pull change places."""
+
+    def __init__(self, of: LinearMap) -> None:
+        self.of = of
+        super().__init__(of.out_shape, of.in_shape, of.dtype)
+        self.push, self.pull = of.pull, of.push  # type: ignore[method-assign]
+
+    @property
+    def bounds(self) -> Bounds:
+        nnz, row, col = self.of.bounds
+        return Bounds(nnz, col, row)
+
+    @property
+    def T(self) -> LinearMap:
+        return self.of
+
+    def _matrix(self) -> sp.csr_array:
+        return self.of._matrix().T.tocsr()
+
+    def __str__(self) -> str:
+        return f"{self.of}ᵀ"
+
+
+class Product(LinearMap):
+    """J K: K first, then J."""
+
+    def __init__(self, left: LinearMap, right: LinearMap) -> None:
+        if left.in_shape != right.out_shape:
+            raise ValueError(f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle")
+        self.left, self.right = left, right
+        super().__init__(right.in_shape, left.out_shape, np.result_type(left.dtype, right.dtype))
+
+    def push(self, v: Any) -> Any:
+        return self.left.push(self.right.push(v))
+
+    def pull(self, g: Any) -> Any:
+        return self.right.pull(self.left.pull(g))
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.left.bounds.after(self.right.bounds, *self.shape)
+
+    def _matrix(self) -> sp.csr_array:
+        return self.right._after(self.left._matrix())
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        return self.right._after(self.left._after(matrix))
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.right}"
+
+
+class Apply(Op):
+    """A constant linear map as an op: y = J x; what pulls and pushes of Selections become on the tape."""
+
+    name = "apply"
+
+    def __init__(self, map: LinearMap) -> None:
+        self.map = map
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(self.map.out_shape, x.dtype)
+
+    def forward(self, x: Array) -> Any:
+        return self.map.push(x)
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        return (self.map,)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        index = np.array([[3, -1], [0, 3]])
+        x = rng.standard_normal(5)
+        yield Case(cls(pick(index, (5,), x.dtype)), (x,), np.array([[x[3], 0], [x[0], x[3]]]))
+        g = rng.standard_normal((2, 2))
+        yield Case(cls(pick(index, (5,), x.dtype).T), (g,), np.array([g[1, 0], 0, 0, g[0, 0] + g[1, 1], 0]))
+
+    def __str__(self) -> str:
+        return str(self.map)

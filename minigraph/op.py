@@ -1,0 +1,154 @@
+"""Op: one kind of node, by its kernel, its shape rule and its local Jacobians."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from minigraph.node import IMPLEMENTATIONS, MODE, Node, ShapeError, Spec, frozen
+
+if TYPE_CHECKING:
+    from minigraph.linear import LinearMap
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sample call of an op, for the one test that covers every op.
+
+    ``expect``: what an implementation other than the op's own says the value is.
+    ``bad``: inputs that must raise ShapeError, with ``match`` in its message.
+    """
+
+    op: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    expect: Any
+    bad: tuple[Any, ...] | None = None
+    match: str = ""
+
+
+class Op:
+    """A kind of node. To define one, write a subclass with a kernel, a shape rule, its Jacobians and cases.
+
+    ``forward(*arrays) -> array``     the kernel
+    ``infer(*specs) -> Spec``         shape and dtype only; raises ShapeError through ``expect``
+    ``jacobians(y, *xs)``             one LinearMap per input, or None where there is no derivative
+    ``cases(rng)``                    sample calls for the tests
+
+    Called with arrays an op computes; called with a Node among its inputs it records one; called with
+    Specs it infers. ``jacobians`` is NumPy text: given arrays it makes maps of arrays, given Nodes it
+    makes maps whose products are recorded in turn, which is how derivatives of higher order come.
+    """
+
+    name: str = ""
+    registry: ClassVar[list[type[Op]]] = []
+    stateful: ClassVar[bool] = False  # forward saves something in self: every call works on a copy
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if abstract:
+            return
+        missing = [part for part in ("infer", "forward", "jacobians", "cases") if getattr(cls, part) is getattr(Op, part)]
+        if not cls.name:
+            missing.append("name")
+        if missing:
+            raise TypeError(f"op {cls.__name__} lacks {', '.join(missing)}")
+        cls.registry.append(cls)
+
+    def infer(self, *specs: Any) -> Spec:
+        raise NotImplementedError
+
+    def forward(self, *arrays: Any) -> Any:
+        raise NotImplementedError
+
+    def jacobians(self, y: Any, *xs: Any) -> Sequence[LinearMap | None]:
+        raise NotImplementedError
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterable[Case]:
+        raise NotImplementedError
+
+    def __call__(self, *xs: Any) -> Any:
+        for x in xs:
+            if isinstance(x, (Node, Spec)):
+                return self.record(xs)
+        value = self.evaluate(xs)
+        return self._checked(value, xs) if MODE.get().anomaly else value
+
+    def record(self, xs: Sequence[Any]) -> Any:
+        """A new node of this op over ``xs``; a plain value instead where nothing is to be recorded."""
+        mode = MODE.get()
+        op = copy.copy(self) if self.stateful else self
+        inputs = tuple([x if isinstance(x, Node) else self.leaf(x, xs) for x in xs])
+        value = op.evaluate(inputs)
+        if mode.anomaly:
+            self._checked(value, inputs)
+        if not mode.grad and not isinstance(value, Spec):
+            return value
+        if type(value) is np.ndarray:
+            value.flags.writeable = False
+        return Node(value, op, inputs, None, mode.scope)
+
+    def evaluate(self, xs: Sequence[Any]) -> Any:
+        """The value for arrays or Nodes; the Spec where one of them is abstract."""
+        xs = [x if isinstance(x, Node) else np.asarray(x) for x in xs]
+        spec = self.infer(*[x.spec if isinstance(x, Node) else Spec(x.shape, x.dtype) for x in xs])
+        values = [x._value if isinstance(x, Node) else x for x in xs]
+        return spec if any(isinstance(v, Spec) for v in values) else self.forward(*values)
+
+    def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
+        """The constant node for a raw input ``x`` among the inputs ``xs``."""
+        return Node(frozen(x), name=x.name if isinstance(x, Spec) else None)
+
+    def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
+        array = np.asarray(value)
+        if not isinstance(value, Spec) and array.dtype.kind == "f" and not np.isfinite(array).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            frame = sys._getframe(1)
+            while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":
+                frame = frame.f_back
+            names = ", ".join(x.label if isinstance(x, Node) else str(np.shape(x)) for x in inputs)
+            raise FloatingPointError(
+                f"{self}: value {array[at]} at {list(at)} of shape {array.shape}, from inputs {names}, "
+                f"built at {frame.f_code.co_filename}:{frame.f_lineno}"
+            )
+        return value
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments, for tables and diagrams."""
+        fields = getattr(self, "__dataclass_fields__", {})
+        return {name: getattr(self, name) for name, field in fields.items() if field.init and field.repr}
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:
+    """Raise ShapeError naming op, node, got and wanted, unless ``holds``: the one maker of shape errors."""
+    if not holds:
+        seen = ", ".join(f"{name} {value}" for name, value in got.items())
+        raise ShapeError(f"{op}: got {seen}; wanted {wanted}")
+
+
+def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
+    """The common dtype of Specs that must be float32 or float64 (complex passes, for complex-step checks)."""
+    dtypes = {spec.dtype for spec in got.values()}
+    for name, spec in got.items():
+        if spec.dtype.kind not in "fc" or spec.dtype == np.float16:
+            raise TypeError(f"{op}: got {name} {spec}; wanted dtype float32 or float64")
+    return np.result_type(*dtypes)
+
+
+def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register what NumPy's ``functions`` do when a Node is among their arguments."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        IMPLEMENTATIONS.update(dict.fromkeys(functions, function))
+        return function
+
+    return register

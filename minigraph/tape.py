@@ -1,0 +1,272 @@
+"""Tape: the record of a computation, and its three walks: pull, push, and the sparse Jacobian."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from minigraph.linear import Bounds, LinearMap, size_of
+from minigraph.node import FLOATS, MODE, GraphError, Node, Parameter, constant
+from minigraph.op import expect
+
+_FREED: Any = None
+_grad_lock = threading.Lock()
+
+
+class Tape:
+    """All nodes that ``y`` came from, inputs before outputs.
+
+    A node's serial is larger than its inputs', so sorting by it is a topological order, and no walk
+    needs recursion.
+    """
+
+    def __init__(self, y: Node, nodes: list[Node]) -> None:
+        self.y, self.nodes = y, nodes
+
+    @classmethod
+    def of(cls, y: Node) -> Tape:
+        """The tape that ends in ``y``. Raises TypeError for anything but a Node, GraphError when it was freed."""
+        if not isinstance(y, Node):
+            raise TypeError(f"Tape.of: got {type(y).__name__}, wanted a Node; arrays are computed without a record")
+        seen, stack = {y}, [y]
+        while stack:
+            node = stack.pop()
+            if node.inputs is _FREED:
+                raise GraphError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")
+            for x in node.inputs:
+                if x not in seen:
+                    seen.add(x)
+                    stack.append(x)
+        return cls(y, sorted(seen, key=attrgetter("serial")))
+
+    @property
+    def leaves(self) -> list[Node]:
+        return [node for node in self.nodes if node.op is None]
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return [node for node in self.nodes if isinstance(node, Parameter)]
+
+    # --- reverse ---------------------------------------------------------------------------------
+
+    def pull(self, g: Any = None, wrt: Sequence[Node] | Node | None = None, *,
+             create_graph: bool = False, retain_graph: bool = True) -> list[Any]:
+        """Cotangents gᵀ ∂y/∂x for every x in ``wrt`` (default: the parameters), None where y does not depend on x.
+
+        ``g``: cotangent of y, (y.shape); 1 when y has one entry. With ``create_graph``, or a Node as ``g``,
+        the cotangents are Nodes, differentiable in turn. Without ``retain_graph`` values are freed as the walk passes.
+        """
+        wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+        wanted = set(wrt)
+        found = {x: c for x, c in self._reverse(self._seed(g), wanted, create_graph, retain_graph) if x in wanted}
+        return [found.get(x) for x in wrt]
+
+    def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
+        """Pull to all parameters and add to their ``.grad``; see Node.backward."""
+        wrt: list[Node] = [*self.parameters]
+        if not wrt:
+            raise GraphError(f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it")
+        if retain_grad:
+            wrt = [x for x in self.nodes if x.dtype in FLOATS]
+        kept = set(wrt)
+        for node, c in self._reverse(self._seed(g), wrt, False, retain_graph):
+            if node in kept:
+                with _grad_lock:
+                    node.grad = c if node.grad is None else node.grad + c
+
+    def _seed(self, g: Any) -> Any:
+        y = self.y
+        if y.abstract:
+            y.value  # noqa: B018  raises the error that says why there is none
+        if y.dtype not in FLOATS:
+            raise TypeError(f"{y.label}: got dtype {y.dtype}; wanted float32 or float64 to differentiate")
+        if g is None:
+            if y.size != 1:
+                raise GraphError(f"{y.label}: got shape {y.shape} and no cotangent; wanted g of that shape, or a scalar")
+            return np.ones(y.shape, y.dtype)[()]
+        return _like(g, y, "cotangent")
+
+    def _reverse(self, seed: Any, wrt: Iterable[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
+        """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
+        active = self._depending_on(wrt)
+        create_graph = create_graph or isinstance(seed, Node)
+        if create_graph and not isinstance(seed, Node):
+            seed = constant(seed)
+        anomaly = MODE.get().anomaly
+        cotangents = {self.y: seed}
+        nodes = self.nodes if not retain_graph else self.nodes.copy()
+        while nodes:
+            node = nodes.pop()
+            inputs = node.inputs
+            if node in cotangents and node in active:
+                g = cotangents.pop(node)
+                if anomaly and not np.isfinite(np.asarray(g)).all():
+                    raise FloatingPointError(f"{node.label}: the cotangent that reaches it has a NaN or an infinity")
+                yield node, g
+                if inputs:
+                    _check_unchanged(node)
+                    if create_graph:
+                        maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
+                    else:
+                        maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
+                    for x, J in zip(inputs, maps, strict=True):
+                        if J is not None and x in active:
+                            c = J.pull(g)
+                            cotangents[x] = cotangents[x] + c if x in cotangents else c
+            if not retain_graph:
+                active.discard(node)
+                if inputs:
+                    node.inputs = _FREED
+
+    def _depending_on(self, wrt: Iterable[Node]) -> set[Node]:
+        """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
+        active = set(wrt)
+        for node in self.nodes:
+            if not active.isdisjoint(node.inputs):
+                active.add(node)
+        return active
+
+    # --- forward ---------------------------------------------------------------------------------
+
+    def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
+        """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x."""
+        seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
+        create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
+        found: dict[Node, Any] = dict(seeds)
+        for node in self.nodes:
+            if node in seeds or found.keys().isdisjoint(node.inputs):
+                continue
+            total = None
+            for x, J in zip(node.inputs, self._local(node, create_graph), strict=True):
+                if J is not None and x in found:
+                    t = J.push(found[x])
+                    total = t if total is None else total + t
+            if total is not None:
+                found[node] = total
+        return found[self.y] if self.y in found else np.zeros(self.y.shape, self.y.dtype)
+
+    def _local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
+        """The local Jacobians of one node, one for each input."""
+        _check_unchanged(node)
+        args = (node, *node.inputs) if create_graph else (node.value, *[x.value for x in node.inputs])
+        return node.op.jacobians(*args)  # type: ignore[union-attr]
+
+    # --- sparse ----------------------------------------------------------------------------------
+
+    def jacobian(self, x: Node) -> LinearMap:
+        """∂y/∂x as a LinearMap from x.shape to y.shape: push, pull, tosparse.
+
+        Raises TypeError where a dtype is not float, GraphError for an x that is not on the tape.
+        """
+        if x not in set(self.nodes):
+            raise GraphError(f"jacobian: {getattr(x, 'label', x)} is not on the tape of {self.y.label}")
+        for node in (x, self.y):
+            if node.dtype not in FLOATS:
+                raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
+        return Total(self, x)
+
+    def __str__(self) -> str:
+        """The evaluation trace, one node a row."""
+        index = {node: f"v{i}" for i, node in enumerate(self.nodes)}
+        rows = [("node", "name", "op", "inputs", "shape", "value")]
+        for node in self.nodes:
+            op = str(node.op) if node.op else "parameter" if isinstance(node, Parameter) else "constant"
+            name = "/".join(filter(None, (node.scope, node.name)))
+            value = "" if node.abstract else _brief(node.value)
+            rows.append((index[node], name, op, ", ".join(index[x] for x in node.inputs), str(node.shape), value))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+class Total(LinearMap):
+    """∂y/∂x over a whole tape: the sum over all paths from x to y of the products of local Jacobians."""
+
+    def __init__(self, tape: Tape, x: Node) -> None:
+        super().__init__(x.shape, tape.y.shape, tape.y.dtype)
+        self.tape, self.x = tape, x
+
+    def push(self, v: Any) -> Any:
+        return self.tape.push({self.x: v})
+
+    def pull(self, g: Any) -> Any:
+        (c,) = self.tape.pull(g, [self.x])
+        return np.zeros(self.in_shape, self.x.dtype) if c is None else c
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        nodes = self.tape.nodes
+        active = self.tape._depending_on([self.x])
+        sums = {self.tape.y: matrix}
+        for node in reversed(nodes):
+            if node is not self.x and node in sums:
+                left = sums.pop(node)
+                for x, J in self._steps(node, active):
+                    product = J._after(left)
+                    sums[x] = sums[x] + product if x in sums else product
+        return sums.get(self.x, sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype))
+
+    def _matrix(self) -> sp.csr_array:
+        if self.shape[0] <= self.shape[1]:
+            return self._after(sp.eye_array(self.shape[0], dtype=self.dtype, format="csr"))
+        active = self.tape._depending_on([self.x])
+        last = {x: node for node in self.tape.nodes if node in active for x in node.inputs}
+        sums = {self.x: sp.eye_array(self.shape[1], dtype=self.dtype, format="csr")}
+        for node in self.tape.nodes:
+            for x, J in self._steps(node, active):
+                if x in sums:
+                    product = sp.csr_array(J._matrix() @ sums[x])
+                    sums[node] = sums[node] + product if node in sums else product
+            for x in node.inputs:
+                if last.get(x) is node:
+                    sums.pop(x, None)
+        return sums.get(self.tape.y, sp.csr_array(self.shape, dtype=self.dtype))
+
+    def _steps(self, node: Node, active: set[Node]) -> list[tuple[Node, LinearMap]]:
+        """The inputs of ``node`` on a path from x, each with its local Jacobian."""
+        if node is self.x or node not in active:
+            return []
+        return [(x, J) for x, J in zip(node.inputs, self.tape._local(node), strict=True) if J is not None and x in active]
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        active = self.tape._depending_on([self.x])
+        n = self.shape[1]
+        found = {self.x: Bounds(n, 1, 1)}
+        for node in self.tape.nodes:
+            for x, J in self._steps(node, active):
+                if x in found:
+                    path = J.bounds.after(found[x], size_of(node.shape), n)
+                    found[node] = found[node].plus(path, size_of(node.shape), n) if node in found else path
+        return found.get(self.tape.y, Bounds(0, 0, 0))
+
+
+def _check_unchanged(node: Node) -> None:
+    for x in node.inputs:
+        if x.changed > node.serial:
+            raise GraphError(
+                f"{x.label} was changed after {node.label} used it, so derivatives there would be wrong; "
+                "compute the forward pass again after changing a parameter"
+            )
+
+
+def _like(v: Any, x: Node, what: str) -> Any:
+    """``v`` as a tangent or cotangent of ``x``: its shape and dtype."""
+    if not isinstance(v, Node):
+        v = np.asarray(v)
+        if v.dtype.kind not in "fiub":
+            raise TypeError(f"{x.label}: got a {what} of dtype {v.dtype}; wanted {x.dtype}")
+        v = v.astype(x.dtype, copy=False)[()]
+    expect(v.shape == x.shape, x.label, f"a {what} of shape {x.shape}", shape=v.shape)
+    return v
+
+
+def _brief(value: Any) -> str:
+    """A value in a table's cell: itself when short, else its range."""
+    if value.size <= 4:
+        return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
+    return f"{value.min():.4g} … {value.max():.4g}"
