@@ -1,0 +1,58 @@
+"""Small data sets that come with the package: nothing is downloaded, nothing is written."""
+
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["Split", "digits"]
+
+HELD_OUT = 36
+"""Images of each digit in the test half of `digits`: 10 x 36 = 360, 20 % of 1797."""
+
+
+class Split(NamedTuple):
+    """Images and labels to learn from, and others to be judged by.
+
+    Shapes: x_train (N, C, H, W), y_train (N,), x_test (M, C, H, W), y_test (M,).
+    """
+
+    x_train: NDArray[np.floating[Any]]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.floating[Any]]
+    y_test: NDArray[np.int64]
+
+
+def digits(dtype: DTypeLike = np.float32) -> Split:
+    """Handwritten digits: 1797 grey images of 8 x 8 pixels.
+
+    Returns a `Split` with x_train (1437, 1, 8, 8), y_train (1437,), x_test (360, 1, 8, 8) and
+    y_test (360,). Pixels are k/16 for k = 0 ... 16, so 0 is paper, 1 is ink, and both dtypes hold them
+    exactly; labels are int64, 0 ... 9. The arrays are new on every call, and yours to change.
+
+    The split is fixed and involves no chance: the test half is the last 36 images of each digit in UCI's
+    order, the training half is all before them, both still in that order. Neighbours in the file are
+    alike, so a shuffled split puts near twins on both sides and flatters: a nearest-neighbour classifier
+    gets about 99 % there, and 95.6 % here.
+
+    Raises TypeError if `dtype` is neither float32 nor float64.
+
+    The data are E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
+    Learning Repository, 1998, https://doi.org/10.24432/C50P49, CC BY 4.0 (see DATA-LICENSE.md in this
+    folder). digits.npz was made by `np.savez_compressed` from `images` and `target` of scikit-learn's
+    copy, `sklearn.datasets.load_digits()`, cast to uint8 and otherwise as they come.
+    """
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise TypeError(f"digits: dtype must be float32 or float64, got {wanted}")
+    with (
+        files(__name__).joinpath("digits.npz").open("rb") as file,
+        np.load(file, allow_pickle=False) as stored,
+    ):
+        x = stored["images"][:, np.newaxis].astype(wanted) / 16
+        y = stored["labels"].astype(np.int64)
+    test = np.zeros(len(y), dtype=bool)
+    for digit in range(10):
+        test[np.flatnonzero(y == digit)[-HELD_OUT:]] = True
+    return Split(x[~test], y[~test], x[test], y[test])
