@@ -52,6 +52,7 @@ class LinearMap:
     in_shape: Shape
     out_shape: Shape
     dtype: np.dtype[Any]
+    __slots__ = ()
 
     def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
         self.in_shape, self.out_shape, self.dtype = in_shape, out_shape, np.dtype(dtype)
@@ -182,28 +183,25 @@ class Identity(LinearMap):
 
 
 class Diagonal(LinearMap):
-    """v ↦ d · v, entry by entry: diag(vec(d)). ``d`` may be a function, called when first needed."""
+    """v ↦ d · v, entry by entry: diag(vec(d)). ``derivative(*args)`` gives d when it is needed, of x's shape or a number."""
 
-    def __init__(self, d: Any, *args: Any) -> None:
-        self._d, self._args = d, args
+    __slots__ = ("args", "derivative", "x")
 
-    @property
-    def d(self) -> Any:
-        if callable(self._d):
-            self._d = self._d(*self._args)
-        return self._d
+    def __init__(self, x: Any, derivative: Callable[..., Any], *args: Any) -> None:
+        self.x, self.derivative, self.args = x, derivative, args
 
-    in_shape = out_shape = property(lambda self: self.d.shape)  # type: ignore[assignment]
-    dtype = property(lambda self: self.d.dtype)  # type: ignore[assignment]
+    in_shape = out_shape = property(lambda self: self.x.shape)  # type: ignore[assignment]
+    dtype = property(lambda self: self.x.dtype)  # type: ignore[assignment]
 
     def push(self, v: Any) -> Any:
-        return v * self.d
+        return v * self.derivative(*self.args)
 
     pull = push
 
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
-        return sp.csr_array((np.ravel(value_of(self.d)), np.arange(n), np.arange(n + 1)), shape=self.shape)
+        d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape).astype(self.dtype)
+        return sp.csr_array((d.ravel(), np.arange(n), np.arange(n + 1)), shape=self.shape)
 
     @property
     def bounds(self) -> Bounds:

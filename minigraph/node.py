@@ -446,7 +446,7 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
 def frozen(value: Any) -> Any:
     """``value`` as an array that nobody can write: shared when that is so already, copied otherwise."""
-    if isinstance(value, Spec):
+    if isinstance(value, (Spec, np.float64, np.float32)):
         return value
     if isinstance(value, Node):
         return value.value

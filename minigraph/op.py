@@ -47,6 +47,7 @@ class Op:
     name: str = ""
     registry: ClassVar[list[type[Op]]] = []
     stateful: ClassVar[bool] = False  # forward saves something in self: every call works on a copy
+    checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -73,21 +74,19 @@ class Op:
         raise NotImplementedError
 
     def __call__(self, *xs: Any) -> Any:
-        for x in xs:
-            if isinstance(x, (Node, Spec)):
-                return self.record(xs)
-        value = self.evaluate(xs)
-        return self._checked(value, xs) if MODE.get().anomaly else value
-
-    def record(self, xs: Sequence[Any]) -> Any:
-        """A new node of this op over ``xs``; a plain value instead where nothing is to be recorded."""
         mode = MODE.get()
+        for x in xs:
+            if isinstance(x, Node) or type(x) is Spec:
+                break
+        else:
+            value = self.evaluate(xs)
+            return self._checked(value, xs) if mode.anomaly else value
         op = copy.copy(self) if self.stateful else self
         inputs = tuple([x if isinstance(x, Node) else self.leaf(x, xs) for x in xs])
         value = op.evaluate(inputs)
         if mode.anomaly:
             self._checked(value, inputs)
-        if not mode.grad and not isinstance(value, Spec):
+        if not mode.grad and type(value) is not Spec:
             return value
         if type(value) is np.ndarray:
             value.flags.writeable = False
@@ -95,14 +94,23 @@ class Op:
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
         """The value for arrays or Nodes; the Spec where one of them is abstract."""
-        xs = [x if isinstance(x, Node) else np.asarray(x) for x in xs]
-        spec = self.infer(*[x.spec if isinstance(x, Node) else Spec(x.shape, x.dtype) for x in xs])
-        values = [x._value if isinstance(x, Node) else x for x in xs]
-        return spec if any(isinstance(v, Spec) for v in values) else self.forward(*values)
+        values = [x._value if isinstance(x, Node) else self.operand(x, xs) for x in xs]
+        abstract = Spec in map(type, values)
+        if self.checks_itself and not abstract:
+            try:
+                return self.forward(*values)
+            except (ValueError, IndexError):
+                pass  # infer says it better
+        spec = self.infer(*[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)])
+        return spec if abstract else self.forward(*values)
+
+    def operand(self, x: Any, xs: Sequence[Any]) -> Any:
+        """A raw input ``x``, one of the inputs ``xs``, as an array."""
+        return np.asarray(x)
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
-        """The constant node for a raw input ``x`` among the inputs ``xs``."""
-        return Node(frozen(x), name=x.name if isinstance(x, Spec) else None)
+        """The constant node for a raw input ``x``, one of the inputs ``xs``."""
+        return Node(frozen(x if isinstance(x, Spec) else self.operand(x, xs)), name=x.name if isinstance(x, Spec) else None)
 
     def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
         array = np.asarray(value)

@@ -63,8 +63,7 @@ class Tape:
         the cotangents are Nodes, differentiable in turn. Without ``retain_graph`` values are freed as the walk passes.
         """
         wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
-        wanted = set(wrt)
-        found = {x: c for x, c in self._reverse(self._seed(g), wanted, create_graph, retain_graph) if x in wanted}
+        found = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
         return [found.get(x) for x in wrt]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
@@ -74,11 +73,9 @@ class Tape:
             raise GraphError(f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it")
         if retain_grad:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
-        kept = set(wrt)
-        for node, c in self._reverse(self._seed(g), wrt, False, retain_graph):
-            if node in kept:
-                with _grad_lock:
-                    node.grad = c if node.grad is None else node.grad + c
+        for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
+            with _grad_lock:
+                node.grad = c if node.grad is None else node.grad + c
 
     def _seed(self, g: Any) -> Any:
         y = self.y
@@ -92,36 +89,40 @@ class Tape:
             return np.ones(y.shape, y.dtype)[()]
         return _like(g, y, "cotangent")
 
-    def _reverse(self, seed: Any, wrt: Iterable[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
+    def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
         """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
         active = self._depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
         if create_graph and not isinstance(seed, Node):
             seed = constant(seed)
         anomaly = MODE.get().anomaly
-        cotangents = {self.y: seed}
-        nodes = self.nodes if not retain_graph else self.nodes.copy()
+        cotangents = {self.y: seed} if self.y in active else {}
+        nodes = self.nodes.copy() if retain_graph else self.nodes
         while nodes:
             node = nodes.pop()
-            inputs = node.inputs
-            if node in cotangents and node in active:
-                g = cotangents.pop(node)
+            g = cotangents.pop(node, None)
+            if g is not None:
                 if anomaly and not np.isfinite(np.asarray(g)).all():
                     raise FloatingPointError(f"{node.label}: the cotangent that reaches it has a NaN or an infinity")
-                yield node, g
+                if node in wrt:
+                    yield node, g
+                inputs = node.inputs
                 if inputs:
-                    _check_unchanged(node)
+                    serial = node.serial
+                    for x in inputs:
+                        if x.changed > serial:
+                            raise _changed(x, node)
                     if create_graph:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
                     else:
                         maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
-                    for x, J in zip(inputs, maps, strict=True):
+                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs more than the step
                         if J is not None and x in active:
                             c = J.pull(g)
                             cotangents[x] = cotangents[x] + c if x in cotangents else c
             if not retain_graph:
                 active.discard(node)
-                if inputs:
+                if node.op:
                     node.inputs = _FREED
 
     def _depending_on(self, wrt: Iterable[Node]) -> set[Node]:
@@ -153,7 +154,9 @@ class Tape:
 
     def _local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
         """The local Jacobians of one node, one for each input."""
-        _check_unchanged(node)
+        for x in node.inputs:
+            if x.changed > node.serial:
+                raise _changed(x, node)
         args = (node, *node.inputs) if create_graph else (node.value, *[x.value for x in node.inputs])
         return node.op.jacobians(*args)  # type: ignore[union-attr]
 
@@ -245,13 +248,11 @@ class Total(LinearMap):
         return found.get(self.tape.y, Bounds(0, 0, 0))
 
 
-def _check_unchanged(node: Node) -> None:
-    for x in node.inputs:
-        if x.changed > node.serial:
-            raise GraphError(
-                f"{x.label} was changed after {node.label} used it, so derivatives there would be wrong; "
-                "compute the forward pass again after changing a parameter"
-            )
+def _changed(x: Node, node: Node) -> GraphError:
+    return GraphError(
+        f"{x.label} was changed after {node.label} used it, so derivatives there would be wrong; "
+        "compute the forward pass again after changing a parameter"
+    )
 
 
 def _like(v: Any, x: Node, what: str) -> Any:

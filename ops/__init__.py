@@ -1,0 +1,4 @@
+"""The ops: every node type with its kernel and its rules."""
+
+if __name__ != "minigraph.ops":
+    raise ImportError(f"got import of {__name__!r}; wanted minigraph.ops (import minigraph)")

@@ -1,0 +1,182 @@
+"""Elementwise functions: one line each, the function and its derivative in every argument.
+
+y = f(a, b, …) entry by entry, broadcast as in NumPy. J = diag(∂f/∂a), after a Broadcast where a was stretched.
+At kinks the derivative is the subgradient of the text below: |x|, relu and sign have 0 at 0; of equal
+arguments of maximum and minimum the first wins.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
+from minigraph.node import IMPLEMENTATIONS, Node, Spec
+from minigraph.op import Case, Op, expect
+
+Derivative = Callable[..., Any] | float | None  # of (y, *inputs); a number where it is constant; None where there is none
+
+
+class Elementwise(Op):
+    """y = f(x, …), entry by entry.   (S), (T), … → (broadcast of S, T, …);   J = diag(∂f/∂x)."""
+
+    name = "elementwise"
+    checks_itself = True
+    table: dict[str, Elementwise] = {}
+
+    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative,
+                 oracle: Callable[..., float] | None = None, domain: Sequence[tuple[float, float]] = ((-2.0, 2.0),)) -> None:
+        self.name = self.__name__ = name
+        self.function, self.derivatives = function, derivatives
+        self.oracle, self.domain = oracle, (*domain, *[domain[-1]] * (len(derivatives) - len(domain)))
+        self.__doc__ = f"{name}, entry by entry, broadcast as in NumPy."
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {}
+
+    def infer(self, *xs: Spec) -> Spec:
+        got = {f"argument {i}": x for i, x in enumerate(xs, 1)}
+        expect(len(xs) == len(self.derivatives), self, f"{len(self.derivatives)} arguments", **got)
+        try:
+            shape = np.broadcast_shapes(*[x.shape for x in xs])
+        except ValueError:
+            expect(False, self, "shapes that broadcast to one", **got)
+        return Spec(shape, self.forward(*[np.ones((), x.dtype) for x in xs]).dtype)
+
+    def forward(self, *xs: Any) -> Any:
+        y = self.function(*xs)
+        if type(y) is np.float64 is type(xs[0]):
+            return y
+        if y.dtype is not xs[0].dtype:  # integers beside floats must not turn float32 into float64
+            floats = [x.dtype for x in xs if x.dtype.kind in "fc"]
+            if floats and y.dtype.kind in "fc" and np.result_type(*floats) != y.dtype:
+                y = self.function(*[x if x.dtype.kind in "fcb" else x.astype(floats[0]) for x in xs])
+        return y
+
+    def operand(self, x: Any, xs: Sequence[Any]) -> Any:
+        if type(x) in (float, int):  # Python scalars take the others' dtype
+            for other in xs:
+                if other is not x and hasattr(other, "dtype") and other.dtype.kind in "fc":
+                    return other.dtype.type(x)
+        return np.asarray(x)[()]
+
+    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+        maps: list[LinearMap | None] = []
+        kind = type(y)
+        for x, derivative in zip(xs, self.derivatives):  # noqa: B905  infer has counted them
+            if derivative is None:
+                maps.append(None)
+                continue
+            J = Diagonal(y, derivative, y, *xs) if callable(derivative) else Identity(y) if derivative == 1 else Diagonal(y, float, derivative)
+            if type(x) is kind is np.float64 or (x.dtype is y.dtype and x.shape == y.shape):
+                maps.append(J)
+            else:
+                maps.append(J @ Broadcast(x, y.shape, y.dtype) if x.dtype.kind in "fc" else None)
+        return maps
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op in cls.table.values():
+            shapes = [(3, 1), (4,), (1, 4)][: len(op.derivatives)] if len(op.derivatives) > 1 else [(3, 4)]
+            xs = tuple(rng.uniform(lo, hi, shape) for shape, (lo, hi) in zip(shapes, op.domain, strict=True))
+            bad = (np.ones((2, 3)), np.ones(2), np.ones(2))[: len(xs)] if len(xs) > 1 else None
+            yield Case(op, xs, np.vectorize(op.oracle or getattr(math, op.name))(*xs), bad, "shapes that broadcast")
+
+
+def define(name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = (), **options: Any) -> Elementwise:
+    """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes."""
+    op = Elementwise.table[name] = Elementwise(name, function, *derivatives, **options)
+    IMPLEMENTATIONS.update(dict.fromkeys([function, *numpy], op))
+    return op
+
+
+POSITIVE, UNIT, NONZERO, ABOVE_ONE = (0.2, 3.0), (-0.9, 0.9), (0.3, 2.0), (1.1, 3.0)
+LN2, LN10 = math.log(2), math.log(10)
+E = define
+
+# arithmetic
+add = E("add", operator.add, 1.0, 1.0, numpy=[np.add], oracle=lambda a, b: math.fsum((a, b)))
+subtract = E("subtract", operator.sub, 1.0, -1.0, numpy=[np.subtract], oracle=lambda a, b: math.fsum((a, -b)))
+multiply = E("multiply", operator.mul, lambda y, a, b: b, lambda y, a, b: a, numpy=[np.multiply], oracle=lambda a, b: a / (1 / b))
+divide = E("divide", operator.truediv, lambda y, a, b: 1 / b, lambda y, a, b: -y / b, numpy=[np.divide], domain=((-2, 2), NONZERO), oracle=lambda a, b: a * b**-1)
+power = E("power", operator.pow, lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1), lambda y, a, b: y * np.log(np.where(a > 0, a, 1)),
+          numpy=[np.power, np.float_power], domain=(POSITIVE, (-2, 2)), oracle=math.pow)
+remainder = E("remainder", np.remainder, 1.0, lambda y, a, b: -np.floor(a / b), domain=((-2, 2), NONZERO), oracle=lambda a, b: a % b)
+fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: -np.trunc(a / b), domain=((-2, 2), NONZERO))
+floor_divide = E("floor_divide", np.floor_divide, None, None, domain=((-2, 2), NONZERO), oracle=lambda a, b: a // b)
+negative = E("negative", np.negative, -1.0, oracle=lambda x: 0 - x)
+positive = E("positive", np.positive, 1.0, oracle=float)
+reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, domain=(NONZERO,), oracle=lambda x: x**-1)
+square = E("square", np.square, lambda y, x: 2 * x, oracle=lambda x: math.pow(x, 2))
+absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), numpy=[np.fabs], oracle=math.fabs)
+hypot = E("hypot", np.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, domain=(NONZERO,))
+maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, numpy=[np.fmax], oracle=max)
+minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, numpy=[np.fmin], oracle=min)
+where = E("where", np.where, None, 1.0, 1.0, domain=((0, 1),), oracle=lambda c, a, b: a if c else b)
+_clip = E("clip", lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), lambda y, x, lo, hi: np.logical_and(x >= lo, x <= hi),
+          lambda y, x, lo, hi: x < lo, lambda y, x, lo, hi: x > hi, domain=((-2, 2), (-1, -0.5), (0.5, 1)), oracle=lambda x, lo, hi: sorted((lo, x, hi))[1])
+
+# exponentials and logarithms
+exp = E("exp", np.exp, lambda y, x: y)
+exp2 = E("exp2", np.exp2, lambda y, x: y * LN2)
+expm1 = E("expm1", np.expm1, lambda y, x: y + 1)
+log = E("log", np.log, lambda y, x: 1 / x, domain=(POSITIVE,))
+log2 = E("log2", np.log2, lambda y, x: 1 / (x * LN2), domain=(POSITIVE,))
+log10 = E("log10", np.log10, lambda y, x: 1 / (x * LN10), domain=(POSITIVE,))
+log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x), domain=(UNIT,))
+sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y, domain=(POSITIVE,))
+cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y), domain=(POSITIVE,))
+logaddexp = E("logaddexp", np.logaddexp, lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y), oracle=lambda a, b: math.log(math.exp(a) + math.exp(b)))
+logaddexp2 = E("logaddexp2", np.logaddexp2, lambda y, a, b: np.exp2(a - y), lambda y, a, b: np.exp2(b - y), oracle=lambda a, b: math.log2(2**a + 2**b))
+
+# trigonometric and hyperbolic
+sin = E("sin", np.sin, lambda y, x: np.cos(x))
+cos = E("cos", np.cos, lambda y, x: -np.sin(x))
+tan = E("tan", np.tan, lambda y, x: 1 + y * y, domain=((-1, 1),))
+arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.asin)
+arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.acos)
+arctan = E("arctan", np.arctan, lambda y, x: 1 / (1 + x * x), oracle=math.atan)
+arctan2 = E("arctan2", np.arctan2, lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b), domain=(NONZERO,), oracle=math.atan2)
+sinh = E("sinh", np.sinh, lambda y, x: np.cosh(x))
+cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x))
+tanh = E("tanh", np.tanh, lambda y, x: 1 - y * y)
+arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.sqrt(x * x + 1), oracle=math.asinh)
+arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x * x - 1), domain=(ABOVE_ONE,), oracle=math.acosh)
+arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / (1 - x * x), domain=(UNIT,), oracle=math.atanh)
+deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians], oracle=math.radians)
+rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], oracle=math.degrees)
+sinc = E("sinc", np.sinc, lambda y, x: (np.cos(math.pi * x) - y) / x, domain=(NONZERO,), oracle=lambda x: math.sin(math.pi * x) / (math.pi * x))
+erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * np.exp(-x * x))
+
+# flat almost everywhere: the derivative is zero, so none is passed on
+sign = E("sign", np.sign, None, oracle=lambda x: math.copysign(1, x))
+floor = E("floor", np.floor, None)
+ceil = E("ceil", np.ceil, None)
+trunc = E("trunc", np.trunc, None, numpy=[np.fix])
+rint = E("rint", np.rint, None, oracle=round)
+equal = E("equal", np.equal, None, None, oracle=lambda a, b: a == b)
+not_equal = E("not_equal", np.not_equal, None, None, oracle=lambda a, b: a != b)
+less = E("less", np.less, None, None, oracle=lambda a, b: a < b)
+less_equal = E("less_equal", np.less_equal, None, None, oracle=lambda a, b: a <= b)
+greater = E("greater", np.greater, None, None, oracle=lambda a, b: a > b)
+greater_equal = E("greater_equal", np.greater_equal, None, None, oracle=lambda a, b: a >= b)
+logical_and = E("logical_and", np.logical_and, None, None, oracle=lambda a, b: bool(a and b))
+logical_or = E("logical_or", np.logical_or, None, None, oracle=lambda a, b: bool(a or b))
+logical_not = E("logical_not", np.logical_not, None, oracle=lambda x: not x)
+isnan = E("isnan", np.isnan, None)
+isinf = E("isinf", np.isinf, None)
+isfinite = E("isfinite", np.isfinite, None)
+
+
+def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
+    """x limited to [a_min, a_max]; (S) → (S). J = diag(Ind(a_min ≤ x ≤ a_max)). A bound of None does not bind."""
+    return _clip(x, -np.inf if a_min is None else a_min, np.inf if a_max is None else a_max)
+
+
+IMPLEMENTATIONS[np.clip] = clip
