@@ -1,0 +1,291 @@
+"""Reductions: y = r(x) over some axes, each by its value and its weights ∂y/∂xᵢ.
+
+J = Sum · diag(weights): every reduction differs from a sum by one diagonal matrix only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
+from scipy import special
+
+from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
+from minigraph.node import Array, Spec, value_of
+from minigraph.op import Case, Op, expect, implements
+from minigraph.ops.elementwise import sqrt
+
+Axis = int | tuple[int, ...] | None
+Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
+
+WEIGHTS: dict[str, tuple[Callable[..., Any], Weights | None]] = {}
+
+
+class Reduction(Op):
+    """y = r(x) over ``axis``.   (S) → (S without ``axis``);   J = Sum · diag(∂y/∂x)."""
+
+    name = "reduction"
+
+    def __init__(self, name: str, axis: Axis = None, keepdims: bool = False, **options: Any) -> None:
+        self.name, self.axis, self.keepdims, self.options = name, axis, keepdims, options
+        function, weights = WEIGHTS[name]
+        self.function, self.weights = partial(function, **options), weights and partial(weights, **options)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"axis": self.axis, "keepdims": self.keepdims, **self.options}
+
+    def axes(self, x: Any) -> tuple[int, ...]:
+        return tuple(range(len(x.shape))) if self.axis is None else normalize_axis_tuple(self.axis, len(x.shape))
+
+    def infer(self, x: Spec) -> Spec:
+        try:
+            axes = self.axes(x)
+        except ValueError:  # AxisError and repeated axes
+            expect(False, self, f"axis {self.axis} to name different axes of x", x=x)
+        if self.name in ("max", "min"):
+            expect(all(x.shape[i] for i in axes), self, "at least one entry to choose from", x=x)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if self.keepdims or i not in axes)
+        return Spec(shape, x.dtype if x.dtype.kind in "fc" else self.forward(np.ones((1,) * len(x.shape), x.dtype)).dtype)
+
+    def forward(self, x: Array) -> Any:
+        return self.function(x, axis=self.axes(x), keepdims=self.keepdims)
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
+        if x.dtype.kind not in "fc":
+            return (None,)
+        axes = self.axes(x)
+        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        total = summation(x, kept, y.shape)
+        if self.weights is None:
+            return (total,)
+        return (total @ Diagonal(x, self.weights, np.reshape(y, kept), x, axes),)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((3, 4, 2))
+        hole = np.where(x > 1, 0, x)
+        bad = (rng.standard_normal(2),)
+        for axis, keepdims in ((None, False), (1, False), ((0, 2), True), (-1, True)):
+            for name, oracle in _ORACLES.items():
+                xs = hole if name == "prod" else x
+                axes = tuple(range(3)) if axis is None else normalize_axis_tuple(axis, 3)
+                rest = [n for i, n in enumerate(xs.shape) if i not in axes]
+                rows = np.moveaxis(xs, axes, range(-len(axes), 0)).reshape(*rest, -1)
+                expected = np.apply_along_axis(oracle, -1, rows)
+                shape = tuple(1 if i in axes else n for i, n in enumerate(xs.shape)) if keepdims else rest
+                yield Case(cls(name, axis, keepdims), (xs,), np.reshape(expected, shape), bad if axis else None, "axis")
+        yield Case(cls("var", 0, ddof=1), (x,), np.array([[np.cov(x[:, i, j]) for j in range(2)] for i in range(4)]))
+        yield Case(cls("norm", 0, ord=3), (x,), (np.abs(x) ** 3).sum(0) ** (1 / 3))
+        yield Case(cls("norm", 0, ord=np.inf), (x,), np.abs(x).max(0))
+
+
+def summation(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
+    """Sum x down to ``kept`` (reduced axes have side 1), seen as ``out_shape``: a Broadcast, transposed."""
+    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, kept, strict=True)) if n != m)
+    in_shape = x.shape
+    return Selection(
+        lambda g: np.broadcast_to(np.reshape(g, kept), in_shape), out_shape, in_shape, x.dtype,
+        back=lambda v: np.reshape(np.sum(v, axis=axes), out_shape),
+    ).T  # fmt: skip
+
+
+def _prod_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """∂y/∂xᵢ = ∏ of the others: y / xᵢ, and where a factor is zero, the product written out."""
+    if np.all(value_of(x)):
+        return y / x
+    last = tuple(range(-len(axes), 0))
+    moved = np.moveaxis(x, axes, last)
+    rows = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
+    others = np.where(np.eye(rows.shape[-1], dtype=bool), 1, np.expand_dims(rows, -2))
+    return np.moveaxis(np.reshape(np.prod(others, axis=-1), moved.shape), last, axes)
+
+
+def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """1 at the first entry equal to y along ``axes``, 0 elsewhere."""
+    x, y, last = value_of(x), value_of(y), tuple(range(-len(axes), 0))
+    hit = np.moveaxis((x == y) | np.isnan(x), axes, last)
+    rows = hit.reshape(*hit.shape[: hit.ndim - len(axes)], -1)
+    first = np.zeros(rows.shape, x.dtype)
+    np.put_along_axis(first, rows.argmax(-1, keepdims=True), 1, -1)
+    return np.moveaxis(first.reshape(hit.shape), last, axes)
+
+
+def _norm(x: Array, axis: Any, keepdims: bool, ord: float = 2) -> Any:
+    if ord == np.inf:
+        return np.max(np.abs(x), axis=axis, keepdims=keepdims)
+    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord) if ord != 2 else np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+
+def _norm_weights(y: Any, x: Any, axes: tuple[int, ...], ord: float = 2) -> Any:
+    """sign(x) |x/y|^(p−1); 0 at the kink where all of x is 0."""
+    if ord == np.inf:
+        return np.sign(x) * _first(y, np.abs(x), axes)
+    ratio = x / np.where(value_of(y) == 0, 1, y)
+    return ratio if ord == 2 else np.sign(x) * np.absolute(ratio) ** (ord - 1)
+
+
+def _count(x: Any, axes: tuple[int, ...]) -> int:
+    n = 1
+    for i in axes:
+        n *= x.shape[i]
+    return n
+
+
+def _var_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
+    return (x - np.mean(x, axis=axes, keepdims=True)) * (2 / (_count(x, axes) - ddof))
+
+
+WEIGHTS.update({
+    "sum": (np.sum, None),
+    "mean": (np.mean, lambda y, x, axes: 1 / _count(x, axes)),
+    "prod": (np.prod, _prod_weights),
+    "max": (np.max, _first),
+    "min": (np.min, _first),
+    "var": (np.var, _var_weights),
+    "logsumexp": (special.logsumexp, lambda y, x, axes: np.exp(x - y)),
+    "norm": (_norm, _norm_weights),
+})  # fmt: skip
+_ORACLES: dict[str, Callable[[Array], float]] = {
+    "sum": lambda r: float(np.ones(r.size) @ r),
+    "mean": lambda r: float(np.ones(r.size) @ r) / r.size,
+    "prod": lambda r: float(np.multiply.accumulate(r)[-1]),
+    "max": lambda r: sorted(r)[-1],
+    "min": lambda r: sorted(r)[0],
+    "var": lambda r: float(r @ r) / r.size - float(np.average(r)) ** 2,
+    "logsumexp": lambda r: float(np.logaddexp.reduce(r)),
+    "norm": lambda r: float(np.linalg.norm(r)),
+}
+
+
+@implements(np.sum, (np.add, "reduce"))
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Sum over ``axis`` (default: all). (S) → (S without axis). J = 1 wherever xᵢ goes into y."""
+    return Reduction("sum", axis, keepdims)(x)
+
+
+@implements(np.mean)
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Mean over ``axis``. (S) → (S without axis). J = 1/n wherever xᵢ goes into y."""
+    return Reduction("mean", axis, keepdims)(x)
+
+
+@implements(np.prod, (np.multiply, "reduce"))
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Product over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = ∏ of the other entries, zeros included."""
+    return Reduction("prod", axis, keepdims)(x)
+
+
+@implements(np.max, np.amax, (np.maximum, "reduce"))
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Largest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
+    return Reduction("max", axis, keepdims)(x)
+
+
+@implements(np.min, np.amin, (np.minimum, "reduce"))
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Smallest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
+    return Reduction("min", axis, keepdims)(x)
+
+
+@implements(np.var)
+def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Variance over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = 2 (xᵢ − mean) / (n − ddof)."""
+    return Reduction("var", axis, keepdims, ddof=ddof)(x)
+
+
+@implements(np.std)
+def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Standard deviation over ``axis``: the square root of ``var``. Not differentiable where it is 0."""
+    return sqrt(var(x, axis, ddof, keepdims))
+
+
+@implements(special.logsumexp)
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """log Σ exp(x) over ``axis``, without overflow. (S) → (S without axis). ∂y/∂x = softmax(x)."""
+    return Reduction("logsumexp", axis, keepdims)(x)
+
+
+@implements(np.linalg.norm)
+def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Vector norm (Σ|x|ᵖ)^(1/p), p = ``ord`` ≥ 1 (default 2, inf: the largest), over ``axis`` (default: all).
+
+    (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
+    Raises ValueError for an order that is no number of at least 1, or for matrix norms.
+    """
+    order = 2 if ord is None else ord
+    if not isinstance(order, (int, float)) or order < 1 or (ord is not None and axis is None and np.ndim(x) > 1):
+        raise ValueError(f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis")
+    return Reduction("norm", axis, keepdims, ord=order)(x)
+
+
+class CumulativeSum(Op):
+    """yᵢ = x₁ + … + xᵢ along ``axis``.   (S) → (S);   J = lower triangle of ones, for each line."""
+
+    name = "cumsum"
+
+    def __init__(self, axis: int) -> None:
+        self.axis = axis
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"axis": self.axis}
+
+    def infer(self, x: Spec) -> Spec:
+        expect(-x.ndim <= self.axis < x.ndim, self, f"axis {self.axis} to name an axis of x", x=x)
+        return x if x.dtype.kind == "f" else Spec(x.shape, np.cumsum(np.ones(1, x.dtype)).dtype)
+
+    def forward(self, x: Array) -> Array:
+        return np.cumsum(x, axis=self.axis)
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
+        if x.dtype.kind not in "fc":
+            return (None,)
+        axis = normalize_axis_index(self.axis, len(x.shape))
+        n, before, after = x.shape[axis], int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis + 1 :]))
+
+        def matrix() -> sp.csr_array:
+            triangle = sp.csr_array(np.tri(n, dtype=x.dtype))
+            return sp.csr_array(sp.kron(sp.kron(sp.eye_array(before, dtype=x.dtype), triangle), sp.eye_array(after, dtype=x.dtype), "csr"))
+
+        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: np.cumsum(v, axis=axis),
+                        pull=lambda g: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
+                        matrix=matrix, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((3, 4))
+        yield Case(cls(0), (x,), np.tri(3) @ x, (np.ones(()),), "axis")
+        yield Case(cls(-1), (x,), x @ np.tri(4).T)
+
+
+@implements(np.cumsum)
+def cumsum(x: Any, axis: int | None = None) -> Any:
+    """Running sum along ``axis``, of the flattened array by default. (S) → (S). J = lower triangle of ones."""
+    return CumulativeSum(0)(np.reshape(x, -1)) if axis is None else CumulativeSum(axis)(x)
+
+
+@implements(np.average)
+def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
+    """Mean over ``axis`` weighted by ``weights`` (x's shape)."""
+    return mean(x, axis) if weights is None else sum(x * weights, axis) / sum(np.broadcast_to(weights, x.shape), axis)
+
+
+@implements(np.ptp)
+def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Largest minus smallest entry over ``axis``."""
+    return max(x, axis, keepdims) - min(x, axis, keepdims)
+
+
+def _plain(function: Callable[..., Any]) -> None:
+    implements(function)(lambda x, *args, **kwargs: function(value_of(x), *args, **kwargs))
+
+
+for _function in (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero, np.count_nonzero, np.array_equal, np.allclose,
+                  np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type,
+                  np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.isrealobj):
+    _plain(_function)  # answers, not values to differentiate: plain arrays

@@ -1,0 +1,338 @@
+"""Ops that only move entries: each output entry is one input entry, or zero.
+
+J is a 0/1 selection matrix, found by sending the entries' numbers through the same function
+(linear.Selection), so NumPy's own function is kernel, rule and matrix at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from minigraph.linear import Broadcast, LinearMap, Selection
+from minigraph.node import FLOATS, IMPLEMENTATIONS, Array, Node, Spec, value_of
+from minigraph.op import Case, Op, expect, implements
+
+
+class Rearrange(Op):
+    """y = move(x, *args).   J = the 0/1 matrix of the move; Jᵀ = ``back(g, x)`` where given, else a scatter."""
+
+    name = "rearrange"
+    checks_itself = True
+
+    def __init__(self, name: str, move: Callable[[Any], Any], back: Callable[[Any, Any], Any] | None = None,
+                 value: Callable[[Any], Any] | None = None, **hyperparameters: Any) -> None:
+        self.name, self.move, self.back, self.value = name, move, back, value or move
+        self._hyperparameters = hyperparameters
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return self._hyperparameters
+
+    def infer(self, x: Spec) -> Spec:
+        try:  # a broadcast zero has the shape without the memory
+            return Spec(self.move(np.broadcast_to(np.int8(0), x.shape)).shape, x.dtype)
+        except IndexError as error:
+            if isinstance(error, ValueError):  # AxisError is both
+                expect(False, self, str(error), x=x)
+            raise IndexError(f"{self}: got x {x}; {error}") from None
+        except ValueError as error:
+            expect(False, self, str(error), x=x)
+            raise
+
+    def forward(self, x: Array) -> Any:
+        return self.value(x)
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
+        if x.dtype.kind not in "fc":
+            return (None,)
+        back = self.back
+        return (Selection(self.move, x.shape, y.shape, x.dtype, back and (lambda g: back(g, x))),)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((3, 4))
+        m: Any = [list(row) for row in x]
+        flat = [v for row in m for v in row]
+        columns = [list(c) for c in zip(*m, strict=True)]
+        bad = (np.ones(5),)
+        yield Case(lambda x: reshape(x, (2, 6)), (x,), [flat[:6], flat[6:]], bad, "reshape")
+        yield Case(transpose, (x,), columns)
+        yield Case(lambda x: broadcast_to(x, (2, 3, 4)), (x,), [m, m], bad, "broadcast")
+        yield Case(lambda x: flip(x, 1), (x,), [row[::-1] for row in m], bad, "flip")
+        yield Case(lambda x: roll(x, 1, 0), (x,), [m[-1], *m[:-1]])
+        yield Case(lambda x: repeat(x, 2, 0), (x,), [m[0], m[0], m[1], m[1], m[2], m[2]])
+        yield Case(lambda x: tile(x, (1, 2)), (x,), [row * 2 for row in m])
+        yield Case(lambda x: take(x, [2, 0, 2], 0), (x,), [m[2], m[0], m[2]])
+        yield Case(lambda x: diagonal(x), (x,), [m[0][0], m[1][1], m[2][2]], bad, "diag")
+        yield Case(lambda x: tril(x), (x,), [[v if j <= i else 0 for j, v in enumerate(row)] for i, row in enumerate(m)])
+        yield Case(lambda x: sort(x, 1), (x,), [sorted(row) for row in m])
+        yield Case(lambda x: x[1:, ::-2] if isinstance(x, Node) else getitem(x, (slice(1, None), slice(None, None, -2))), (x,),
+                   [row[::-2] for row in m[1:]])  # fmt: skip
+        yield Case(lambda x: getitem(x, ([0, 2, 0], [1, 1, 1])), (x,), [m[0][1], m[2][1], m[0][1]])
+        yield Case(lambda x: getitem(x, x > 0 if not isinstance(x, Spec) else ...), (x,), [v for v in flat if v > 0])
+        yield Case(lambda x: pad(x, ((1, 0), (0, 2))), (x,), [[0] * 6, *[[*row, 0, 0] for row in m]])
+        yield Case(lambda x: pad(x, 1, constant_values=7), (x,), [[7] * 6, *[[7, *row, 7] for row in m], [7] * 6])
+        yield Case(lambda x: pad(x, ((0, 0), (1, 1)), mode="reflect"), (x,), [[row[1], *row, row[-2]] for row in m])
+
+
+def _rearrangement(name: str, function: Callable[..., Any], back: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
+        args = tuple(value_of(a) if isinstance(a, Node) else a for a in args)
+        shown = {str(i): a for i, a in enumerate(args)} | kwargs
+        pull = back and (lambda g, x: back(g, x, *args, **kwargs))
+        return Rearrange(name, lambda v: function(v, *args, **kwargs), pull, **shown)(x)
+
+    apply.__name__ = apply.__qualname__ = name
+    apply.__doc__ = f"{(function.__doc__ or name).strip().splitlines()[0]} As numpy.{name}; J is a 0/1 selection matrix."
+    IMPLEMENTATIONS[function] = apply
+    return apply
+
+
+def _like(g: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    return np.reshape(g, x.shape)
+
+
+def _untranspose(g: Any, x: Any, axes: Any = None) -> Any:
+    return np.transpose(g, None if axes is None else np.argsort([normalize_axis_index(a, len(x.shape)) for a in axes]))
+
+
+def _unbroadcast(g: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    return Broadcast(x, g.shape).pull(g)
+
+
+R = _rearrangement
+reshape = R("reshape", np.reshape, _like)
+ravel = R("ravel", np.ravel, _like)
+squeeze = R("squeeze", np.squeeze, _like)
+expand_dims = R("expand_dims", np.expand_dims, _like)
+transpose = R("transpose", np.transpose, _untranspose)
+moveaxis = R("moveaxis", np.moveaxis, lambda g, x, source, destination: np.moveaxis(g, destination, source))
+swapaxes = R("swapaxes", np.swapaxes, lambda g, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
+matrix_transpose = R("matrix_transpose", np.matrix_transpose, lambda g, x: np.matrix_transpose(g))
+broadcast_to = R("broadcast_to", np.broadcast_to, _unbroadcast)
+flip = R("flip", np.flip, lambda g, x, axis=None: np.flip(g, axis))
+fliplr = R("fliplr", np.fliplr, lambda g, x: np.fliplr(g))
+flipud = R("flipud", np.flipud, lambda g, x: np.flipud(g))
+rot90 = R("rot90", np.rot90, lambda g, x, k=1, axes=(0, 1): np.rot90(g, -k, axes))
+roll = R("roll", np.roll, lambda g, x, shift, axis=None: np.roll(g, np.negative(shift), axis))
+repeat = R("repeat", np.repeat)
+tile = R("tile", np.tile)
+take = R("take", np.take)
+take_along_axis = R("take_along_axis", np.take_along_axis)
+diagonal = R("diagonal", np.diagonal)
+diag = R("diag", np.diag)
+tril = R("tril", np.tril, lambda g, x, k=0: np.tril(g, k))
+triu = R("triu", np.triu, lambda g, x, k=0: np.triu(g, k))
+delete = R("delete", np.delete)
+atleast_1d = R("atleast_1d", np.atleast_1d, _like)
+atleast_2d = R("atleast_2d", np.atleast_2d, _like)
+
+
+@implements(np.copy)
+def copy(x: Any) -> Any:
+    """A node of its own with the value of x; J = I."""
+    return Rearrange("copy", np.positive, lambda g, x: g)(x)
+
+
+@implements(np.trace)
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Sum along a diagonal, as numpy.trace."""
+    return np.sum(diagonal(x, offset, axis1, axis2), axis=-1)
+
+
+@implements("getitem")
+def getitem(x: Any, key: Any) -> Any:
+    """x[key] by NumPy's basic and advanced indexing. J selects. Raises IndexError naming x."""
+    keys = tuple(value_of(k) if isinstance(k, (Node, list)) else k for k in (key if isinstance(key, tuple) else (key,)))
+    basic = all(k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) for k in keys)
+
+    def back(g: Any, x: Any) -> Any:
+        out = np.zeros(x.shape, g.dtype)
+        out[keys] = g
+        return out
+
+    return Rearrange("getitem", lambda v: v[keys], back if basic else None, key=key)(x)
+
+
+@implements(np.sort)
+def sort(x: Any, axis: int | None = -1) -> Any:
+    """Entries in ascending order along ``axis``. (S) → (S). J is the permutation matrix; ties keep their order."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    order = np.argsort(np.zeros(x.shape) if isinstance(x, Spec) else value_of(x), axis=axis, kind="stable")
+    return Rearrange("sort", lambda v: np.take_along_axis(v, order, axis), axis=axis)(x)
+
+
+@implements(np.median)
+def median(x: Any, axis: int | None = None) -> Any:
+    """The middle entry along ``axis``, or the mean of the two in the middle."""
+    ordered = sort(x, axis)
+    axis = 0 if axis is None else axis
+    n = ordered.shape[axis]
+    return np.mean(take(ordered, [(n - 1) // 2, n // 2], axis), axis=axis)
+
+
+@implements(np.pad)
+def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
+    """Pad as numpy.pad: constant, edge, reflect, symmetric or wrap. J selects; constants have no derivative."""
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"pad: got mode {mode!r}; wanted constant, edge, reflect, symmetric or wrap")
+    if mode != "constant":
+        return Rearrange("pad", lambda v: np.pad(v, pad_width, mode=mode), pad_width=pad_width, mode=mode)(x)  # type: ignore[call-overload]
+
+    def back(g: Any, x: Any) -> Any:
+        before = np.broadcast_to(pad_width, (len(x.shape), 2))[:, 0]
+        return g[tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True))]
+
+    return Rearrange("pad", lambda v: np.pad(v, pad_width), back,
+                     lambda v: np.pad(v, pad_width, constant_values=constant_values), pad_width=pad_width)(x)  # fmt: skip
+
+
+class Concatenate(Op):
+    """y = the xs one after another along ``axis``.   Jᵢ places xᵢ among zeros; Jᵢᵀ is its slice of g."""
+
+    name = "concatenate"
+
+    def __init__(self, axis: int = 0) -> None:
+        self.axis = axis
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"axis": self.axis}
+
+    def infer(self, *xs: Spec) -> Spec:
+        got = {f"array {i}": x for i, x in enumerate(xs, 1)}
+        expect(len(xs) > 0, self, "at least one array", arrays="none")
+        ndim = xs[0].ndim
+        expect(-ndim <= self.axis < ndim, self, f"axis {self.axis} to name an axis", **got)
+        axis = self.axis % ndim
+        others = {x.shape[:axis] + x.shape[axis + 1 :] for x in xs}
+        expect(len(others) == 1 and all(x.ndim == ndim for x in xs), self, f"shapes that agree but for axis {self.axis}", **got)
+        side = sum(x.shape[axis] for x in xs)
+        return Spec((*xs[0].shape[:axis], side, *xs[0].shape[axis + 1 :]), np.result_type(*[x.dtype for x in xs]))
+
+    def forward(self, *xs: Array) -> Array:
+        return np.concatenate(xs, axis=self.axis)
+
+    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+        axis = self.axis % len(y.shape)
+        ends = np.cumsum([0, *[x.shape[axis] for x in xs]])
+        maps: list[LinearMap | None] = []
+        for x, (start, stop) in zip(xs, pairwise(ends), strict=True):
+            place = (slice(None),) * axis + (slice(int(start), int(stop)),)
+
+            def move(v: Any, place: Any = place) -> Any:
+                out = np.zeros(y.shape, v.dtype)
+                out[place] = v
+                return out
+
+            J = Selection(move, x.shape, y.shape, x.dtype, lambda g, place=place: g[place])
+            maps.append(J if x.dtype.kind in "fc" else None)
+        return maps
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        a, b, c = rng.standard_normal((2, 3)), rng.standard_normal((2, 1)), rng.standard_normal((2, 2))
+        yield Case(cls(1), (a, b, c), [[*p, *q, *r] for p, q, r in zip(a, b, c, strict=True)], (a, b.T, c), "agree")
+        yield Case(cls(0), (a, a), [*a, *a])
+
+
+@implements(np.concatenate)
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
+    """Join along an axis that exists, as numpy.concatenate. Jᵢ places xᵢ among zeros."""
+    if axis is None:
+        arrays, axis = [np.ravel(x) for x in arrays], 0
+    return Concatenate(axis)(*arrays)
+
+
+concat = concatenate
+implements(np.concat)(concatenate)
+
+
+@implements(np.stack)
+def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
+    """Join along a new axis, as numpy.stack."""
+    return concatenate([expand_dims(x, axis) for x in arrays], axis)
+
+
+@implements(np.hstack)
+def hstack(arrays: Sequence[Any]) -> Any:
+    """Join along the second axis (the first of vectors), as numpy.hstack."""
+    arrays = [atleast_1d(x) for x in arrays]
+    return concatenate(arrays, 0 if len(arrays[0].shape) == 1 else 1)
+
+
+@implements(np.vstack)
+def vstack(arrays: Sequence[Any]) -> Any:
+    """Join along the first axis, rows from vectors, as numpy.vstack."""
+    return concatenate([atleast_2d(x) for x in arrays], 0)
+
+
+@implements(np.split)
+def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Cut along ``axis`` into equal sections, or before the given indices, as numpy.split."""
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        expect(n % indices_or_sections == 0, "split", f"a side that {indices_or_sections} divides", side=n)
+    return array_split(x, indices_or_sections, axis)
+
+
+@implements(np.array_split)
+def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """Cut along ``axis`` into nearly equal sections, or before the given indices, as numpy.array_split."""
+    axis = normalize_axis_index(axis, len(x.shape))
+    pieces = np.array_split(np.arange(x.shape[axis]), indices_or_sections)
+    bounds = [(int(p[0]), int(p[-1]) + 1) if p.size else (0, 0) for p in pieces]
+    return [getitem(x, (slice(None),) * axis + (slice(a, b),)) for a, b in bounds]
+
+
+@implements(np.diff)
+def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
+    """Differences of neighbours along ``axis``, n times, as numpy.diff."""
+    for _ in range(n):
+        side = x.shape[axis]
+        x = take(x, range(1, side), axis) - take(x, range(side - 1), axis)
+    return x
+
+
+class Cast(Op):
+    """y = x in another dtype.   (S) → (S);   J = I."""
+
+    name = "astype"
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"dtype": self.dtype.name}
+
+    def infer(self, x: Spec) -> Spec:
+        return Spec(x.shape, self.dtype)
+
+    def forward(self, x: Array) -> Any:
+        return x.astype(self.dtype, copy=False)
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
+        return (Broadcast(x, x.shape, self.dtype) if self.dtype in FLOATS and x.dtype in FLOATS else None,)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal(3)
+        yield Case(cls(np.float64), (x,), [float(v) for v in x])
+
+
+@implements("astype")
+def astype(x: Any, dtype: Any) -> Any:
+    """x in float32, float64, an integer or boolean dtype; the derivative passes between the float ones."""
+    return Cast(dtype)(x)
+
+
+def flatten(x: Any, start_dim: int = 1) -> Any:
+    """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W)."""
+    return reshape(x, (*x.shape[:start_dim], int(np.prod(x.shape[start_dim:]))))
