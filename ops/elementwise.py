@@ -85,6 +85,7 @@ class Elementwise(Op):
         for op in cls.table.values():
             shapes = [(3, 1), (4,), (1, 4)][: len(op.derivatives)] if len(op.derivatives) > 1 else [(3, 4)]
             xs = tuple(rng.uniform(lo, hi, shape) for shape, (lo, hi) in zip(shapes, op.domain, strict=True))
+            xs = tuple(x > 0.5 if type(lo) is bool else x for x, (lo, _) in zip(xs, op.domain, strict=True))
             bad = (np.ones((2, 3)), np.ones(2), np.ones(2))[: len(xs)] if len(xs) > 1 else None
             yield Case(op, xs, np.vectorize(op.oracle or getattr(math, op.name))(*xs), bad, "shapes that broadcast")
 
@@ -118,7 +119,7 @@ absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), numpy=[np.fabs], 
 hypot = E("hypot", np.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, domain=(NONZERO,))
 maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, numpy=[np.fmax], oracle=max)
 minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, numpy=[np.fmin], oracle=min)
-where = E("where", np.where, None, 1.0, 1.0, domain=((0, 1),), oracle=lambda c, a, b: a if c else b)
+where = E("where", np.where, None, lambda y, c, a, b: np.not_equal(c, 0), lambda y, c, a, b: np.equal(c, 0), domain=((False, True), (-2, 2)), oracle=lambda c, a, b: a if c else b)
 _clip = E("clip", lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), lambda y, x, lo, hi: np.logical_and(x >= lo, x <= hi),
           lambda y, x, lo, hi: x < lo, lambda y, x, lo, hi: x > hi, domain=((-2, 2), (-1, -0.5), (0.5, 1)), oracle=lambda x, lo, hi: sorted((lo, x, hi))[1])
 

@@ -1,0 +1,19 @@
+"""Randomness: only from a numpy Generator or an integer seed that the caller passes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def generator(rng: np.random.Generator | int | None, what: str) -> np.random.Generator:
+    """``rng`` itself, or a Generator seeded with it; ``what`` names who asks. Raises TypeError for anything else."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
+        if rng < 0:
+            raise ValueError(f"{what}: got rng {rng}; wanted a seed of at least 0")
+        return np.random.default_rng(int(rng))
+    given: Any = type(rng).__name__ if rng is not None else None
+    raise TypeError(f"{what}: got rng {given}; wanted a numpy.random.Generator or an integer seed")

@@ -1,0 +1,175 @@
+"""Activations: elementwise ones enter the table of elementwise functions; softmax couples the entries of a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.lib.array_utils import normalize_axis_index
+from scipy import special
+
+from minigraph.linear import Bounds, Formula, LinearMap
+from minigraph.node import Array, Spec, value_of
+from minigraph.op import Case, Op, expect, expect_floats, implements
+from minigraph.ops.elementwise import Elementwise, define
+
+relu = define("relu", lambda x: np.maximum(x, 0), lambda y, x: x > 0, oracle=lambda x: x if x > 0 else 0)
+sigmoid = define("sigmoid", special.expit, lambda y, x: y * (1 - y), oracle=lambda x: 1 / (1 + math.exp(-x)))
+softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), oracle=lambda x: math.log1p(math.exp(x)))
+silu = define("silu", lambda x: x * special.expit(x), lambda y, x: special.expit(x) * (1 + x - y), oracle=lambda x: x / (1 + math.exp(-x)))
+_gelu = define("gelu", lambda x: 0.5 * x * (1 + special.erf(x / math.sqrt(2))),
+               lambda y, x: 0.5 * (1 + special.erf(x / math.sqrt(2))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
+               oracle=lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)))  # fmt: skip
+_ROOT = math.sqrt(2 / math.pi)
+
+
+def _tanh_slope(y: Any, x: Any) -> Any:
+    t = np.tanh(_ROOT * (x + 0.044715 * x * x * x))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _ROOT * (1 + 0.134145 * x * x)
+
+
+_gelu_tanh = define("gelu_tanh", lambda x: 0.5 * x * (1 + np.tanh(_ROOT * (x + 0.044715 * x * x * x))), _tanh_slope,
+                    oracle=lambda x: x / (1 + math.exp(-2 * _ROOT * (x + 0.044715 * x**3))))  # fmt: skip
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """x Φ(x), Φ the normal distribution function; ``approximate="tanh"`` for its tanh form. (S) → (S).
+
+    J = diag(Φ(x) + x φ(x)). Hendrycks & Gimpel 2016. Raises ValueError for another ``approximate``.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: got approximate {approximate!r}; wanted 'none' or 'tanh'")
+    return (_gelu if approximate == "none" else _gelu_tanh)(x)
+
+
+def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J = diag(1 or negative_slope)."""
+    return _with_slope(negative_slope)(x)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else α (eˣ − 1). (S) → (S). J = diag(1, or y + α). Clevert et al. 2016."""
+    return _with_alpha(alpha)(x)
+
+
+class _Sloped(Elementwise):
+    """An elementwise activation with one number of its own."""
+
+    name = "sloped"
+    parameter = ""
+    number = 0.0
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {self.parameter: self.number}
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((3, 4))
+        yield Case(_with_slope(0.1), (x,), [[v if v > 0 else 0.1 * v for v in row] for row in x])
+        yield Case(_with_alpha(0.7), (x,), [[v if v > 0 else 0.7 * (math.exp(v) - 1) for v in row] for row in x])
+
+
+def _with_slope(slope: float) -> _Sloped:
+    op = _Sloped("leaky_relu", lambda x: np.where(x > 0, x, slope * x), lambda y, x: np.where(x > 0, x.dtype.type(1), x.dtype.type(slope)))
+    op.parameter, op.number = "negative_slope", slope
+    return op
+
+
+def _with_alpha(alpha: float) -> _Sloped:
+    op = _Sloped("elu", lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), lambda y, x: np.where(x > 0, 1, y + alpha))
+    op.parameter, op.number = "alpha", alpha
+    return op
+
+
+class Softmax(Op):
+    """p = eˣ / Σ eˣ along ``axis``.   (S) → (S);   J = diag(p) − p pᵀ for each line."""
+
+    name = "softmax"
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"axis": self.axis}
+
+    def infer(self, x: Spec) -> Spec:
+        if not isinstance(self.axis, (int, np.integer)):
+            raise TypeError(f"{self}: got axis {self.axis!r}; wanted an integer")
+        expect(-x.ndim <= self.axis < x.ndim and x.shape[self.axis] > 0, self, f"axis {self.axis} to be one of at least one entry", x=x)
+        return Spec(x.shape, expect_floats(self, x=x))
+
+    def forward(self, x: Array) -> Any:
+        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        e /= e.sum(axis=self.axis, keepdims=True)
+        return e
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        def push(v: Any) -> Any:
+            return y * (v - np.sum(y * v, axis=self.axis, keepdims=True))
+
+        def block(p: Array) -> Array:
+            return p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
+
+        return (lines(x, self.axis, push, push, lambda: block(np.moveaxis(value_of(y), self.axis, -1))),)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((2, 3, 4))
+        for axis in (-1, 1, 0):
+            yield Case(cls(axis), (x,), getattr(special, cls.name)(x, axis), (np.ones(()),), "axis")
+
+
+class LogSoftmax(Softmax):
+    """y = x − log Σ eˣ along ``axis``.   (S) → (S);   J = I − 1 pᵀ for each line, p = eʸ."""
+
+    name = "log_softmax"
+
+    def forward(self, x: Array) -> Any:
+        y = x - x.max(axis=self.axis, keepdims=True)
+        y -= np.log(np.exp(y).sum(axis=self.axis, keepdims=True))
+        return y
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        def push(v: Any) -> Any:
+            return v - np.sum(np.exp(y) * v, axis=self.axis, keepdims=True)
+
+        def pull(g: Any) -> Any:
+            return g - np.exp(y) * np.sum(g, axis=self.axis, keepdims=True)
+
+        def block(p: Array) -> Array:
+            return np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]
+
+        return (lines(x, self.axis, push, pull, lambda: block(np.exp(np.moveaxis(value_of(y), self.axis, -1)))),)
+
+
+def lines(x: Any, axis: int, push: Any, pull: Any, blocks: Any) -> LinearMap:
+    """A map of each line of x along ``axis`` to itself; ``blocks()``: its dense matrices (…, n, n), lines in C order."""
+    axis = normalize_axis_index(axis, len(x.shape))
+    n = x.shape[axis]
+    size = math.prod(x.shape)
+
+    def matrix() -> sp.csr_array:
+        numbers = np.arange(size).reshape(x.shape)
+        columns = np.broadcast_to(np.expand_dims(np.moveaxis(numbers, axis, -1), -2), (*np.moveaxis(numbers, axis, -1).shape, n))
+        entries = np.moveaxis(np.broadcast_to(blocks(), columns.shape), -2, axis)
+        columns = np.moveaxis(columns, -2, axis)
+        return sp.csr_array((entries.ravel(), columns.ravel(), np.arange(size + 1) * n), shape=(size, size))
+
+    return Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(size * n, n, n))
+
+
+@implements(special.softmax)
+def softmax(x: Any, axis: int = -1) -> Any:
+    """eˣ / Σ eˣ along ``axis``: probabilities. (S) → (S). J = diag(p) − p pᵀ for each line. Raises ShapeError for a wrong axis."""
+    return Softmax(axis)(x)
+
+
+@implements(special.log_softmax)
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """x − log Σ eˣ along ``axis``. (S) → (S). J = I − 1 pᵀ for each line. Raises ShapeError for a wrong axis."""
+    return LogSoftmax(axis)(x)

@@ -1,0 +1,341 @@
+"""Products: every multilinear op is one contraction of index letters, an einsum.
+
+For "ik,kj->ij" the Jacobian in the first slot is v ↦ einsum("ik,kj->ij", v, b), its transpose
+g ↦ einsum("ij,kj->ik", g, b): products again, so the family is closed under differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.lib.array_utils import normalize_axis_index
+
+from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, size_of
+from minigraph.node import Array, Node, Spec, value_of
+from minigraph.op import Case, Op, expect, expect_floats, implements
+from minigraph.ops.shape import diagonal, squeeze
+
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Contraction(Op):
+    """y = einsum(subscripts, x₁, …, xₙ).
+
+    J in slot s has, at output indices o and input indices i of the slot, the product of the other
+    factors summed over the letters in neither o nor i.
+    """
+
+    name = "einsum"
+
+    def __init__(self, subscripts: str, name: str = "einsum") -> None:
+        self.subscripts, self.name = subscripts, name
+        terms, self.out = subscripts.split("->")
+        self.terms = terms.split(",")
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"subscripts": self.subscripts} if self.name == "einsum" else {}
+
+    def sides(self, *xs: Any) -> dict[str, int]:
+        """The length that each letter stands for."""
+        return {letter: n for term, x in zip(self.terms, xs, strict=True) for letter, n in zip(term, x.shape, strict=True)}
+
+    def infer(self, *xs: Spec) -> Spec:
+        got = {f"factor {i}": x for i, x in enumerate(xs, 1)}
+        fits = len(xs) == len(self.terms) and all(len(t) == x.ndim for t, x in zip(self.terms, xs, strict=True))
+        expect(fits, self, f"factors with the axes of {self.subscripts}", **got)
+        sides = self.sides(*xs)
+        for term, x in zip(self.terms, xs, strict=True):
+            for letter, n in zip(term, x.shape, strict=True):
+                expect(sides[letter] == n, self, f"axes of {self.subscripts} that agree in {letter}", **got)
+        return Spec(tuple(sides[letter] for letter in self.out), expect_floats(self, **got) if any(x.dtype.kind in "fc" for x in xs) else np.result_type(*[x.dtype for x in xs]))
+
+    def forward(self, *xs: Array) -> Any:
+        return contract(self.subscripts, *xs)
+
+    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+        return [self._slot(s, y, *xs) if x.dtype.kind in "fc" else None for s, x in enumerate(xs)]
+
+    def _slot(self, s: int, y: Any, *xs: Any) -> LinearMap:
+        x, sides, out, term = xs[s], self.sides(*xs), self.out, self.terms[s]
+        others = [(t, f) for i, (t, f) in enumerate(zip(self.terms, xs, strict=True)) if i != s]
+        pulled = "".join(c for c in term if c in out or any(c in t for t, _ in others))
+
+        def push(v: Any) -> Any:
+            return einsum(self.subscripts, *xs[:s], v, *xs[s + 1 :])
+
+        def pull(g: Any) -> Any:
+            terms = ",".join([out, *[t for t, _ in others]])
+            c = einsum(f"{terms}->{pulled}", g, *[f for _, f in others])
+            if pulled != term:  # letters summed in this slot alone: the cotangent is the same along them
+                c = np.broadcast_to(np.reshape(c, tuple(sides[c] if c in pulled else 1 for c in term)), x.shape)
+            return c
+
+        def matrix() -> sp.csr_array:
+            free = out + "".join(c for c in term if c not in out)
+            rest = "".join(c for c in free if any(c in t for t, _ in others))
+            terms = ",".join(t for t, _ in others)
+            factor = contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            full = tuple(sides[c] for c in free)
+            data = np.broadcast_to(np.reshape(factor, tuple(sides[c] if c in rest else 1 for c in free)), full)
+            strides = {c: size_of(x.shape[i + 1 :]) for i, c in enumerate(term)}
+            columns = sum((np.arange(sides[c]).reshape((-1,) + (1,) * (len(free) - 1 - i)) * strides[c]
+                           for i, c in enumerate(free) if c in strides), np.zeros((1,) * len(free), np.int64))  # fmt: skip
+            width = size_of(full[len(out) :])
+            rows = np.arange(size_of(y.shape) + 1) * width
+            entries = sp.csr_array((data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(size_of(y.shape), size_of(x.shape)))
+            entries.sort_indices()
+            return entries
+
+        row = size_of(tuple(sides[c] for c in set(term) - set(out)))
+        col = size_of(tuple(sides[c] for c in set(out) - set(term)))
+        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix,
+                       bounds=Bounds(size_of(y.shape) * row, row, col))  # fmt: skip
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        a, b, c = rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), rng.standard_normal((2, 5))
+        yield Case(cls("ij,jk->ik"), (a, b), [[sum(p * q for p, q in zip(r, k, strict=True)) for k in b.T] for r in a], (a, c), "agree in j")
+        yield Case(cls("ij,jk,kl->il"), (a, b, c), np.linalg.multi_dot([a, b, c]), (a, b), "factors")
+        yield Case(cls("ij->i"), (a,), [sum(row) for row in a])
+        yield Case(cls("ij,kl->lijk"), (a, b), [[[[p * q for q in b[:, n]] for p in row] for row in a] for n in range(2)])
+        x, w = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
+        yield Case(cls("bij,bjk->bik"), (x, w), [m @ n for m, n in zip(x, w, strict=True)])
+        yield Case(cls("bij,kl->bl"), (x, b), np.array([[m.sum() * n.sum() for n in b.T] for m in x]))
+        for op, factors in ((matmul, (x, w)), (matmul, (a[0], b)), (matmul, (x, b)), (dot, (a, b)), (outer, (a[0], b[0])), (inner, (a, x))):
+            yield Case(op, factors, getattr(np, op.__name__)(*factors))
+        yield Case(lambda a, b: tensordot(a, b, ((1,), (0,))), (a, b), a.dot(b), (a, c), "agree")
+
+
+@lru_cache(maxsize=4096)
+def _plan(a: str, b: str, out: str) -> tuple[str, str, str, str, str, str]:
+    """Letters of a pair of factors: (summed in a alone, summed in b alone, batch, a's own, shared and summed, b's own)."""
+    lone_a = "".join(c for c in a if c not in b and c not in out)
+    lone_b = "".join(c for c in b if c not in a and c not in out)
+    batch = "".join(c for c in out if c in a and c in b)
+    free_a = "".join(c for c in out if c in a and c not in b)
+    free_b = "".join(c for c in out if c in b and c not in a)
+    return lone_a, lone_b, batch, free_a, "".join(c for c in a if c in b and c not in out), free_b
+
+
+def contract(subscripts: str, *xs: Array) -> Any:
+    """np.einsum for distinct letters in each factor, every pair of factors by one matrix product."""
+    terms, out = subscripts.split("->")
+    names = terms.split(",")
+    if len(xs) == 1:
+        return np.einsum(subscripts, xs[0])
+    a, x = names[0], xs[0]
+    for i, (b, z) in enumerate(zip(names[1:], xs[1:], strict=True), 1):
+        later = set(out).union(*names[i + 1 :])
+        target = out if i == len(xs) - 1 else "".join(dict.fromkeys(c for c in a + b if c in later))
+        a, x = target, _pair(a, x, b, z, target)
+    return x
+
+
+def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
+    lone_a, lone_b, batch, free_a, summed, free_b = _plan(a, b, out)
+    if lone_a:
+        x, a = x.sum(axis=tuple(a.index(c) for c in lone_a)), "".join(c for c in a if c not in lone_a)
+    if lone_b:
+        z, b = z.sum(axis=tuple(b.index(c) for c in lone_b)), "".join(c for c in b if c not in lone_b)
+    sides = dict(zip(a + b, x.shape + z.shape, strict=True))
+
+    def matrices(letters: str, array: Array, rows: str, columns: str) -> Array:
+        shape = [size_of(tuple(sides[c] for c in group)) for group in (rows, columns)]
+        return array.transpose([letters.index(c) for c in batch + rows + columns]).reshape([sides[c] for c in batch] + shape)
+
+    product = matrices(a, x, free_a, summed) @ matrices(b, z, summed, free_b)
+    letters = batch + free_a + free_b
+    return product.reshape([sides[c] for c in letters]).transpose([letters.index(c) for c in out])
+
+
+def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
+    """A Contraction of factors in which an axis of side 1 stretches, and a letter may stand twice in a factor."""
+    factors = [x if isinstance(x, (Node, Spec)) else np.asarray(x) for x in xs]
+    sides: dict[str, int] = {}
+    for term, x in zip(terms, factors, strict=True):
+        for letter, n in zip(term, x.shape, strict=True):
+            sides[letter] = n if sides.get(letter, 1) == 1 else sides[letter]
+    for k, (term, x) in enumerate(zip(terms, factors, strict=True)):
+        stretched = tuple(i for i, c in enumerate(term) if x.shape[i] == 1 != sides[c])
+        if stretched:
+            x, term = squeeze(x, stretched), "".join(c for i, c in enumerate(term) if i not in stretched)
+        while len(set(term)) < len(term):
+            c = next(c for c in term if term.count(c) > 1)
+            i = term.index(c)
+            j = term.index(c, i + 1)
+            expect(x.shape[i] == x.shape[j], name, f"equal sides where {c} stands twice", factor=x.shape)
+            x, term = diagonal(x, 0, i, j), term[:i] + term[i + 1 : j] + term[j + 1 :] + c
+        terms[k], factors[k] = term, x
+    return Contraction(f"{','.join(terms)}->{out}", name)(*factors)
+
+
+@implements(np.einsum)
+def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
+    """Sum of products over index letters, as numpy.einsum with a string of subscripts ("..." included).
+
+    Raises ValueError for subscripts that NumPy would not take, ShapeError for factors that do not fit them.
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum: got subscripts of type {type(subscripts).__name__}; wanted a string like 'ij,jk->ik'")
+    terms, arrow, out = subscripts.replace(" ", "").partition("->")
+    names = terms.split(",")
+    if len(names) != len(xs):
+        raise ValueError(f"einsum: got {len(xs)} factors for {subscripts!r}; wanted {len(names)}")
+    if "." in terms:
+        spare = "".join(c for c in LETTERS if c not in subscripts)
+        widths = [np.ndim(x) - len(t) + 3 if "..." in t else 0 for t, x in zip(names, xs, strict=True)]
+        dots = spare[: max(widths)]
+        names = [t.replace("...", dots[len(dots) - n :]) for t, n in zip(names, widths, strict=True)]
+        out = out.replace("...", dots) if arrow else dots
+    if not arrow:
+        letters = "".join(names)
+        out += "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c not in out))
+    for c in "".join(names) + out:
+        if c not in LETTERS or out.count(c) > 1 or (c in out and not any(c in t for t in names)):
+            raise ValueError(f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot")
+    for term, x in zip(names, xs, strict=True):
+        expect(len(term) == np.ndim(x), "einsum", f"a factor with axes {term}", shape=np.shape(x))
+    return _product("einsum", names, out, *xs)
+
+
+@implements(np.matmul)
+def matmul(a: Any, b: Any) -> Any:
+    """Matrix product, as numpy.matmul. (…, m, k), (…, k, n) → (…, m, n); vectors and sparse constants too.
+
+    ∂y/∂a: v ↦ v b, g ↦ g bᵀ; ∂y/∂b: v ↦ a v, g ↦ aᵀ g.
+    """
+    if sp.issparse(a):
+        return SparseProduct(a)(b)
+    if sp.issparse(b):
+        return np.transpose(SparseProduct(b.T)(np.transpose(a)))
+    m, n = np.ndim(a), np.ndim(b)
+    got = {"a": np.shape(a), "b": np.shape(b)}
+    expect(m > 0 and n > 0, "matmul", "at least one axis each (scalars: use *)", **got)
+    expect(np.shape(a)[-1] == np.shape(b)[-2 if n > 1 else 0], "matmul", "as many columns of a as rows of b", **got)
+    batch = LETTERS[3 : 3 + max(m, n, 2) - 2]
+    left = batch[len(batch) - max(m - 2, 0) :] + ("ac" if m > 1 else "c")
+    right = batch[len(batch) - max(n - 2, 0) :] + ("cb" if n > 1 else "c")
+    return _product("matmul", [left, right], batch + ("a" if m > 1 else "") + ("b" if n > 1 else ""), a, b)
+
+
+@implements(np.dot)
+def dot(a: Any, b: Any) -> Any:
+    """Product over the last axis of a and the last but one of b, as numpy.dot."""
+    m, n = np.ndim(a), np.ndim(b)
+    if not m or not n:
+        return np.multiply(a, b)
+    return tensordot(a, b, ((m - 1,), (max(n - 2, 0),)))
+
+
+@implements(np.tensordot)
+def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    """Sum over pairs of axes, as numpy.tensordot: the last ``axes`` of a with the first of b, or two lists."""
+    m, n = np.ndim(a), np.ndim(b)
+    if isinstance(axes, (int, np.integer)):
+        axes = (range(m - axes, m), range(axes))
+    lists = [[normalize_axis_index(int(i), k) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)] for ax, k in zip(axes, (m, n), strict=True)]
+    expect(len(lists[0]) == len(lists[1]), "tensordot", "as many axes of a as of b", axes=axes)
+    left, right = list(LETTERS[:m]), list(LETTERS[m : m + n])
+    for i, j in zip(*lists, strict=True):
+        right[j] = left[i]
+    out = [c for c in left + right if not (c in left and c in right)]
+    return Contraction(f"{''.join(left)},{''.join(right)}->{''.join(out)}", "tensordot")(a, b)
+
+
+@implements(np.outer)
+def outer(a: Any, b: Any) -> Any:
+    """y[i, j] = a[i] b[j]. (m), (n) → (m, n), flattened first, as numpy.outer."""
+    return Contraction("a,b->ab", "outer")(np.ravel(a), np.ravel(b))
+
+
+@implements(np.inner)
+def inner(a: Any, b: Any) -> Any:
+    """Product over the last axes, as numpy.inner."""
+    m, n = np.ndim(a), np.ndim(b)
+    return tensordot(a, b, ((m - 1,), (n - 1,))) if m and n else np.multiply(a, b)
+
+
+@implements(np.vdot)
+def vdot(a: Any, b: Any) -> Any:
+    """Σ aᵢ bᵢ over all entries, as numpy.vdot."""
+    return inner(np.ravel(a), np.ravel(b))
+
+
+class Linear(Op):
+    """y = x wᵀ + b.   x (…, I), w (O, I), b (O) → (…, O);   ∂y/∂x: g ↦ g w;   ∂y/∂w: g ↦ gᵀ x;   ∂y/∂b: g ↦ Σ g."""
+
+    name = "linear"
+
+    def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
+        got = {"x": x, "w": w} | ({"b": b} if b else {})
+        expect(x.ndim >= 1 and w.ndim == 2, self, "x (…, in) and w (out, in)", **got)
+        expect(x.shape[-1] == w.shape[1], self, f"x with {w.shape[1]} features, the columns of w", **got)
+        expect(b is None or b.shape == w.shape[:1], self, f"b of shape ({w.shape[0]},)", **got)
+        return Spec((*x.shape[:-1], w.shape[0]), expect_floats(self, **got))
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        y = x @ w.T
+        if b is not None:
+            y = np.add(y, b, out=y if y.ndim and y.dtype == np.result_type(y, b) else None)
+        return y
+
+    def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap | None]:
+        batch = LETTERS[2 : 1 + len(x.shape)]
+        maps = Contraction(f"{batch}b,ab->{batch}a").jacobians(y, x, w)
+        return maps if b is None else [*maps, Broadcast(b, y.shape, y.dtype)]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x, w, b = rng.standard_normal((3, 4)), rng.standard_normal((2, 4)), rng.standard_normal(2)
+        yield Case(cls(), (x, w, b), [[sum(p * q for p, q in zip(r, k, strict=True)) + c for k, c in zip(w, b, strict=True)] for r in x], (x, w.T, b), "features")
+        yield Case(cls(), (x[0], w), w.dot(x[0]), (x, w[0]), "w .out, in.")
+        yield Case(cls(), (x, w, b), np.einsum("nk,ck->nc", x, w) + b, (x, w, b[:1]), "b of shape")
+
+
+def linear(x: Any, w: Any, b: Any = None) -> Any:
+    """Fully connected layer y = x wᵀ + b. x (…, I), w (O, I), b (O,) → (…, O).
+
+    ∂y/∂x = blocks of w, ∂y/∂w: g ↦ gᵀ x, ∂y/∂b: g ↦ Σ g. Raises ShapeError for shapes that do not fit.
+    """
+    return Linear()(x, w) if b is None else Linear()(x, w, b)
+
+
+class SparseProduct(Op):
+    """y = A x for a constant sparse A (m, n).   x (n) or (n, k) → (m) or (m, k);   J = A, or A ⊗ I_k."""
+
+    name = "sparse_matmul"
+
+    def __init__(self, matrix: Any) -> None:
+        if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+            raise TypeError(f"sparse @ node: got a sparse array of {matrix.ndim} axes and dtype {matrix.dtype}; wanted a real matrix")
+        self.matrix = sp.csr_array(matrix)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"matrix": "×".join(map(str, self.matrix.shape)), "nnz": self.matrix.nnz}
+
+    def infer(self, x: Spec) -> Spec:
+        expect(x.ndim in (1, 2) and x.shape[0] == self.matrix.shape[1], self, f"x of {self.matrix.shape[1]} rows", x=x)
+        return Spec((self.matrix.shape[0], *x.shape[1:]), expect_floats(self, x=x))
+
+    def forward(self, x: Array) -> Any:
+        return self.matrix.astype(x.dtype, copy=False) @ x
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
+        matrix, k = self.matrix, size_of(x.shape[1:])
+        rows, cols = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
+        return (Formula(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
+                        matrix=lambda: sp.csr_array(sp.kron(matrix.astype(x.dtype), sp.eye_array(k, dtype=x.dtype), "csr")),
+                        bounds=Bounds(matrix.nnz * k, int(rows), int(cols))),)  # fmt: skip
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        dense = rng.standard_normal((3, 4)) * (rng.random((3, 4)) > 0.5)
+        x = rng.standard_normal((4, 2))
+        yield Case(cls(sp.csr_array(dense)), (x,), dense @ x, (x.T,), "rows")
+        yield Case(cls(sp.coo_array(dense)), (x[:, 0],), dense @ x[:, 0])
