@@ -7,3 +7,31 @@ __version__ = "0.1.0"
 # A bare checkout keeps the ops beside this folder; an installed package has them inside it.
 if not (_pathlib.Path(__file__).parent / "ops").is_dir():
     __path__.append(str(_pathlib.Path(__file__).parent.parent))
+
+from minigraph.check import check_grads as check_grads
+from minigraph.linear import LinearMap as LinearMap
+from minigraph.node import GraphError as GraphError
+from minigraph.node import MemoryBudgetError as MemoryBudgetError
+from minigraph.node import Node as Node
+from minigraph.node import Parameter as Parameter
+from minigraph.node import ShapeError as ShapeError
+from minigraph.node import Spec as Spec
+from minigraph.node import constant as constant
+from minigraph.node import detect_anomaly as detect_anomaly
+from minigraph.node import enable_grad as enable_grad
+from minigraph.node import no_grad as no_grad
+from minigraph.node import parameter as parameter
+from minigraph.node import scope as scope
+from minigraph.op import Case as Case
+from minigraph.op import Op as Op
+from minigraph.ops import *
+from minigraph.tape import Tape as Tape
+from minigraph.transforms import checkpoint as checkpoint
+from minigraph.transforms import grad as grad
+from minigraph.transforms import hessian as hessian
+from minigraph.transforms import hvp as hvp
+from minigraph.transforms import jacobian as jacobian
+from minigraph.transforms import jvp as jvp
+from minigraph.transforms import linearize as linearize
+from minigraph.transforms import value_and_grad as value_and_grad
+from minigraph.transforms import vjp as vjp

@@ -115,7 +115,9 @@ class LinearMap:
         """The matrix as a dense array, (out_size, in_size); raises MemoryBudgetError as ``tosparse``."""
         need = self.shape[0] * self.shape[1] * self.dtype.itemsize
         if max_bytes is not None and need > max_bytes:
-            raise MemoryBudgetError(f"{self}: got a dense matrix of {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB")
+            raise MemoryBudgetError(
+                f"{self}: got a dense matrix of {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB"
+            )
         return self.tosparse(None).toarray()
 
     def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
@@ -216,7 +218,14 @@ class Selection(LinearMap):
     adding up by ``index`` is known.
     """
 
-    def __init__(self, move: Callable[[Any], Any], in_shape: Shape, out_shape: Shape, dtype: Any, back: Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        move: Callable[[Any], Any],
+        in_shape: Shape,
+        out_shape: Shape,
+        dtype: Any,
+        back: Callable[[Any], Any] | None = None,
+    ) -> None:
         super().__init__(in_shape, out_shape, dtype)
         self.move, self.back = move, back
 
@@ -297,8 +306,17 @@ class Formula(LinearMap):
 
     bounds: Bounds = None  # type: ignore[assignment]
 
-    def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any, *, push: Callable[[Any], Any],
-                 pull: Callable[[Any], Any], matrix: Callable[[], sp.csr_array], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        in_shape: Shape,
+        out_shape: Shape,
+        dtype: Any,
+        *,
+        push: Callable[[Any], Any],
+        pull: Callable[[Any], Any],
+        matrix: Callable[[], sp.csr_array],
+        bounds: Bounds,
+    ) -> None:
         super().__init__(in_shape, out_shape, dtype)
         self.push, self.pull, self._matrix, self.bounds = push, pull, matrix, bounds  # type: ignore[method-assign]
 
@@ -332,7 +350,9 @@ class Product(LinearMap):
 
     def __init__(self, left: LinearMap, right: LinearMap) -> None:
         if left.in_shape != right.out_shape:
-            raise ValueError(f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle")
+            raise ValueError(
+                f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle"
+            )
         self.left, self.right = left, right
         super().__init__(right.in_shape, left.out_shape, np.result_type(left.dtype, right.dtype))
 

@@ -90,6 +90,11 @@ def scope(name: str) -> Any:
     return _mode(scope=f"{outer}/{name}" if outer else name)
 
 
+def enable_grad() -> Any:
+    """Record inside, even within ``no_grad``."""
+    return _mode(grad=True)
+
+
 def no_grad() -> Any:
     """Compute without recording: inside, ops called with Nodes return plain arrays."""
     return _mode(grad=False)
@@ -118,7 +123,9 @@ class Node:
     __slots__ = ("__weakref__", "_value", "grad", "inputs", "name", "op", "scope", "serial")
     changed = 0  # the serial of a parameter's last change
 
-    def __init__(self, value: Any, op: Op | None = None, inputs: Any = (), name: str | None = None, scope: str = "") -> None:
+    def __init__(
+        self, value: Any, op: Op | None = None, inputs: Any = (), name: str | None = None, scope: str = ""
+    ) -> None:
         self._value = value
         self.op = op
         self.inputs: tuple[Node, ...] = inputs
@@ -210,7 +217,9 @@ class Node:
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         function = IMPLEMENTATIONS.get(ufunc if method == "__call__" else (ufunc, method))
         if "out" in kwargs:
-            raise TypeError(f"np.{ufunc.__name__}: out= is not possible, values on the tape are read-only; use the result")
+            raise TypeError(
+                f"np.{ufunc.__name__}: out= is not possible, values on the tape are read-only; use the result"
+            )
         if function is None:
             raise _no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
         return function(*args, **kwargs)
@@ -452,7 +461,9 @@ def frozen(value: Any) -> Any:
         return value.value
     array = np.asarray(value)
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
-        raise TypeError(f"got {type(value).__name__} of dtype {array.dtype}, wanted real numbers in float32 or float64, or integers")
+        raise TypeError(
+            f"got {type(value).__name__} of dtype {array.dtype}, wanted real numbers in float32 or float64, or integers"
+        )
     if array.ndim == 0:
         return array[()]
     base: Any = array

@@ -53,7 +53,9 @@ class Op:
         super().__init_subclass__(**kwargs)
         if abstract:
             return
-        missing = [part for part in ("infer", "forward", "jacobians", "cases") if getattr(cls, part) is getattr(Op, part)]
+        missing = [
+            part for part in ("infer", "forward", "jacobians", "cases") if getattr(cls, part) is getattr(Op, part)
+        ]
         if not cls.name:
             missing.append("name")
         if missing:
@@ -101,7 +103,9 @@ class Op:
                 return self.forward(*values)
             except (ValueError, IndexError):
                 pass  # infer says it better
-        spec = self.infer(*[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)])
+        spec = self.infer(
+            *[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)]
+        )
         return spec if abstract else self.forward(*values)
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
@@ -110,7 +114,9 @@ class Op:
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
-        return Node(frozen(x if isinstance(x, Spec) else self.operand(x, xs)), name=x.name if isinstance(x, Spec) else None)
+        return Node(
+            frozen(x if isinstance(x, Spec) else self.operand(x, xs)), name=x.name if isinstance(x, Spec) else None
+        )
 
     def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
         array = np.asarray(value)

@@ -26,24 +26,31 @@ class Tape:
     needs recursion.
     """
 
-    def __init__(self, y: Node, nodes: list[Node]) -> None:
-        self.y, self.nodes = y, nodes
+    def __init__(self, y: Node, nodes: list[Node], until: frozenset[Node] = frozenset()) -> None:
+        self.y, self.nodes, self.until = y, nodes, until
 
     @classmethod
-    def of(cls, y: Node) -> Tape:
-        """The tape that ends in ``y``. Raises TypeError for anything but a Node, GraphError when it was freed."""
+    def of(cls, y: Node, until: Iterable[Node] = ()) -> Tape:
+        """The tape that ends in ``y`` and begins at the leaves, or at the nodes ``until``: those are on it, as leaves.
+
+        Raises TypeError for anything but a Node, GraphError when the graph was freed.
+        """
         if not isinstance(y, Node):
             raise TypeError(f"Tape.of: got {type(y).__name__}, wanted a Node; arrays are computed without a record")
-        seen, stack = {y}, [y]
+        until = frozenset(until)
+        seen = {y, *until}
+        stack = [] if y in until else [y]
         while stack:
             node = stack.pop()
             if node.inputs is _FREED:
-                raise GraphError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")
+                raise GraphError(
+                    f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)"
+                )
             for x in node.inputs:
                 if x not in seen:
                     seen.add(x)
                     stack.append(x)
-        return cls(y, sorted(seen, key=attrgetter("serial")))
+        return cls(y, sorted(seen, key=attrgetter("serial")), until)
 
     @property
     def leaves(self) -> list[Node]:
@@ -55,8 +62,14 @@ class Tape:
 
     # --- reverse ---------------------------------------------------------------------------------
 
-    def pull(self, g: Any = None, wrt: Sequence[Node] | Node | None = None, *,
-             create_graph: bool = False, retain_graph: bool = True) -> list[Any]:
+    def pull(
+        self,
+        g: Any = None,
+        wrt: Sequence[Node] | Node | None = None,
+        *,
+        create_graph: bool = False,
+        retain_graph: bool = True,
+    ) -> list[Any]:
         """Cotangents gᵀ ∂y/∂x for every x in ``wrt`` (default: the parameters), None where y does not depend on x.
 
         ``g``: cotangent of y, (y.shape); 1 when y has one entry. With ``create_graph``, or a Node as ``g``,
@@ -70,7 +83,9 @@ class Tape:
         """Pull to all parameters and add to their ``.grad``; see Node.backward."""
         wrt: list[Node] = [*self.parameters]
         if not wrt:
-            raise GraphError(f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it")
+            raise GraphError(
+                f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it"
+            )
         if retain_grad:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
         for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
@@ -85,7 +100,9 @@ class Tape:
             raise TypeError(f"{y.label}: got dtype {y.dtype}; wanted float32 or float64 to differentiate")
         if g is None:
             if y.size != 1:
-                raise GraphError(f"{y.label}: got shape {y.shape} and no cotangent; wanted g of that shape, or a scalar")
+                raise GraphError(
+                    f"{y.label}: got shape {y.shape} and no cotangent; wanted g of that shape, or a scalar"
+                )
             return np.ones(y.shape, y.dtype)[()]
         return _like(g, y, "cotangent")
 
@@ -97,7 +114,7 @@ class Tape:
             seed = constant(seed)
         anomaly = MODE.get().anomaly
         cotangents = {self.y: seed} if self.y in active else {}
-        nodes = self.nodes.copy() if retain_graph else self.nodes
+        nodes, until = self.nodes.copy() if retain_graph else self.nodes, self.until
         while nodes:
             node = nodes.pop()
             g = cotangents.pop(node, None)
@@ -107,7 +124,7 @@ class Tape:
                 if node in wrt:
                     yield node, g
                 inputs = node.inputs
-                if inputs:
+                if inputs and node not in until:
                     serial = node.serial
                     for x in inputs:
                         if x.changed > serial:
@@ -120,7 +137,7 @@ class Tape:
                         if J is not None and x in active:
                             c = J.pull(g)
                             cotangents[x] = cotangents[x] + c if x in cotangents else c
-            if not retain_graph:
+            if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
                 active.discard(node)
                 if node.op:
                     node.inputs = _FREED
@@ -129,7 +146,7 @@ class Tape:
         """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
         active = set(wrt)
         for node in self.nodes:
-            if not active.isdisjoint(node.inputs):
+            if not active.isdisjoint(node.inputs) and node not in self.until:
                 active.add(node)
         return active
 
@@ -141,7 +158,7 @@ class Tape:
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
         found: dict[Node, Any] = dict(seeds)
         for node in self.nodes:
-            if node in seeds or found.keys().isdisjoint(node.inputs):
+            if node in seeds or node in self.until or found.keys().isdisjoint(node.inputs):
                 continue
             total = None
             for x, J in zip(node.inputs, self._local(node, create_graph), strict=True):
@@ -195,9 +212,11 @@ class Total(LinearMap):
         self.tape, self.x = tape, x
 
     def push(self, v: Any) -> Any:
+        """J v by one walk forward over the tape; see Tape.push."""
         return self.tape.push({self.x: v})
 
     def pull(self, g: Any) -> Any:
+        """Jᵀ g by one walk back over the tape; see Tape.pull."""
         (c,) = self.tape.pull(g, [self.x])
         return np.zeros(self.in_shape, self.x.dtype) if c is None else c
 
@@ -231,9 +250,11 @@ class Total(LinearMap):
 
     def _steps(self, node: Node, active: set[Node]) -> list[tuple[Node, LinearMap]]:
         """The inputs of ``node`` on a path from x, each with its local Jacobian."""
-        if node is self.x or node not in active:
+        if node is self.x or node not in active or node in self.tape.until:
             return []
-        return [(x, J) for x, J in zip(node.inputs, self.tape._local(node), strict=True) if J is not None and x in active]
+        return [
+            (x, J) for x, J in zip(node.inputs, self.tape._local(node), strict=True) if J is not None and x in active
+        ]
 
     @cached_property
     def bounds(self) -> Bounds:

@@ -16,10 +16,21 @@ from minigraph.node import Array, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.elementwise import Elementwise, define
 
+__all__ = [
+    "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
+]  # fmt: skip
+
 relu = define("relu", lambda x: np.maximum(x, 0), lambda y, x: x > 0, oracle=lambda x: x if x > 0 else 0)
 sigmoid = define("sigmoid", special.expit, lambda y, x: y * (1 - y), oracle=lambda x: 1 / (1 + math.exp(-x)))
-softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), oracle=lambda x: math.log1p(math.exp(x)))
-silu = define("silu", lambda x: x * special.expit(x), lambda y, x: special.expit(x) * (1 + x - y), oracle=lambda x: x / (1 + math.exp(-x)))
+softplus = define(
+    "softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), oracle=lambda x: math.log1p(math.exp(x))
+)
+silu = define(
+    "silu",
+    lambda x: x * special.expit(x),
+    lambda y, x: special.expit(x) * (1 + x - y),
+    oracle=lambda x: x / (1 + math.exp(-x)),
+)
 _gelu = define("gelu", lambda x: 0.5 * x * (1 + special.erf(x / math.sqrt(2))),
                lambda y, x: 0.5 * (1 + special.erf(x / math.sqrt(2))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
                oracle=lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)))  # fmt: skip
@@ -74,13 +85,21 @@ class _Sloped(Elementwise):
 
 
 def _with_slope(slope: float) -> _Sloped:
-    op = _Sloped("leaky_relu", lambda x: np.where(x > 0, x, slope * x), lambda y, x: np.where(x > 0, x.dtype.type(1), x.dtype.type(slope)))
+    op = _Sloped(
+        "leaky_relu",
+        lambda x: np.where(x > 0, x, slope * x),
+        lambda y, x: np.where(x > 0, x.dtype.type(1), x.dtype.type(slope)),
+    )
     op.parameter, op.number = "negative_slope", slope
     return op
 
 
 def _with_alpha(alpha: float) -> _Sloped:
-    op = _Sloped("elu", lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))), lambda y, x: np.where(x > 0, 1, y + alpha))
+    op = _Sloped(
+        "elu",
+        lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+        lambda y, x: np.where(x > 0, 1, y + alpha),
+    )
     op.parameter, op.number = "alpha", alpha
     return op
 
@@ -100,7 +119,12 @@ class Softmax(Op):
     def infer(self, x: Spec) -> Spec:
         if not isinstance(self.axis, (int, np.integer)):
             raise TypeError(f"{self}: got axis {self.axis!r}; wanted an integer")
-        expect(-x.ndim <= self.axis < x.ndim and x.shape[self.axis] > 0, self, f"axis {self.axis} to be one of at least one entry", x=x)
+        expect(
+            -x.ndim <= self.axis < x.ndim and x.shape[self.axis] > 0,
+            self,
+            f"axis {self.axis} to be one of at least one entry",
+            x=x,
+        )
         return Spec(x.shape, expect_floats(self, x=x))
 
     def forward(self, x: Array) -> Any:
@@ -155,7 +179,9 @@ def lines(x: Any, axis: int, push: Any, pull: Any, blocks: Any) -> LinearMap:
 
     def matrix() -> sp.csr_array:
         numbers = np.arange(size).reshape(x.shape)
-        columns = np.broadcast_to(np.expand_dims(np.moveaxis(numbers, axis, -1), -2), (*np.moveaxis(numbers, axis, -1).shape, n))
+        columns = np.broadcast_to(
+            np.expand_dims(np.moveaxis(numbers, axis, -1), -2), (*np.moveaxis(numbers, axis, -1).shape, n)
+        )
         entries = np.moveaxis(np.broadcast_to(blocks(), columns.shape), -2, axis)
         columns = np.moveaxis(columns, -2, axis)
         return sp.csr_array((entries.ravel(), columns.ravel(), np.arange(size + 1) * n), shape=(size, size))

@@ -13,6 +13,10 @@ from minigraph.node import Array, Spec
 from minigraph.op import Case, Op, expect_floats
 from minigraph.random import generator
 
+__all__ = [
+    "dropout",
+]  # fmt: skip
+
 
 @dataclass(eq=False)
 class Dropout(Op):

@@ -19,7 +19,19 @@ from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.node import IMPLEMENTATIONS, Node, Spec
 from minigraph.op import Case, Op, expect
 
-Derivative = Callable[..., Any] | float | None  # of (y, *inputs); a number where it is constant; None where there is none
+__all__ = [
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt",
+    "ceil", "clip", "cos", "cosh", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor",
+    "floor_divide", "fmod", "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "less",
+    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
+    "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
+    "reciprocal", "remainder", "rint", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan",
+    "tanh", "trunc", "where",
+]  # fmt: skip
+
+Derivative = (
+    Callable[..., Any] | float | None
+)  # of (y, *inputs); a number where it is constant; None where there is none
 
 
 class Elementwise(Op):
@@ -29,8 +41,14 @@ class Elementwise(Op):
     checks_itself = True
     table: dict[str, Elementwise] = {}
 
-    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative,
-                 oracle: Callable[..., float] | None = None, domain: Sequence[tuple[float, float]] = ((-2.0, 2.0),)) -> None:
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *derivatives: Derivative,
+        oracle: Callable[..., float] | None = None,
+        domain: Sequence[tuple[float, float]] = ((-2.0, 2.0),),
+    ) -> None:
         self.name = self.__name__ = name
         self.function, self.derivatives = function, derivatives
         self.oracle, self.domain = oracle, (*domain, *[domain[-1]] * (len(derivatives) - len(domain)))
@@ -73,7 +91,13 @@ class Elementwise(Op):
             if derivative is None:
                 maps.append(None)
                 continue
-            J = Diagonal(y, derivative, y, *xs) if callable(derivative) else Identity(y) if derivative == 1 else Diagonal(y, float, derivative)
+            J = (
+                Diagonal(y, derivative, y, *xs)
+                if callable(derivative)
+                else Identity(y)
+                if derivative == 1
+                else Diagonal(y, float, derivative)
+            )
             if type(x) is kind is np.float64 or (x.dtype is y.dtype and x.shape == y.shape):
                 maps.append(J)
             else:
@@ -87,10 +111,18 @@ class Elementwise(Op):
             xs = tuple(rng.uniform(lo, hi, shape) for shape, (lo, hi) in zip(shapes, op.domain, strict=True))
             xs = tuple(x > 0.5 if type(lo) is bool else x for x, (lo, _) in zip(xs, op.domain, strict=True))
             bad = (np.ones((2, 3)), np.ones(2), np.ones(2))[: len(xs)] if len(xs) > 1 else None
-            yield Case(op, xs, np.vectorize(op.oracle or getattr(math, op.name))(*xs), bad, "shapes that broadcast")
+            yield Case(
+                op,
+                xs,
+                np.vectorize(op.oracle or getattr(math, op.name), otypes=[float])(*xs),
+                bad,
+                "shapes that broadcast",
+            )
 
 
-def define(name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = (), **options: Any) -> Elementwise:
+def define(
+    name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = (), **options: Any
+) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes."""
     op = Elementwise.table[name] = Elementwise(name, function, *derivatives, **options)
     IMPLEMENTATIONS.update(dict.fromkeys([function, *numpy], op))
@@ -104,11 +136,35 @@ E = define
 # arithmetic
 add = E("add", operator.add, 1.0, 1.0, numpy=[np.add], oracle=lambda a, b: math.fsum((a, b)))
 subtract = E("subtract", operator.sub, 1.0, -1.0, numpy=[np.subtract], oracle=lambda a, b: math.fsum((a, -b)))
-multiply = E("multiply", operator.mul, lambda y, a, b: b, lambda y, a, b: a, numpy=[np.multiply], oracle=lambda a, b: a / (1 / b))
-divide = E("divide", operator.truediv, lambda y, a, b: 1 / b, lambda y, a, b: -y / b, numpy=[np.divide], domain=((-2, 2), NONZERO), oracle=lambda a, b: a * b**-1)
-power = E("power", operator.pow, lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1), lambda y, a, b: y * np.log(np.where(a > 0, a, 1)),
-          numpy=[np.power, np.float_power], domain=(POSITIVE, (-2, 2)), oracle=math.pow)
-remainder = E("remainder", np.remainder, 1.0, lambda y, a, b: -np.floor(a / b), domain=((-2, 2), NONZERO), oracle=lambda a, b: a % b)
+multiply = E(
+    "multiply", operator.mul, lambda y, a, b: b, lambda y, a, b: a, numpy=[np.multiply], oracle=lambda a, b: a / (1 / b)
+)
+divide = E(
+    "divide",
+    operator.truediv,
+    lambda y, a, b: 1 / b,
+    lambda y, a, b: -y / b,
+    numpy=[np.divide],
+    domain=((-2, 2), NONZERO),
+    oracle=lambda a, b: a * b**-1,
+)
+power = E(
+    "power",
+    operator.pow,
+    lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),
+    lambda y, a, b: y * np.log(np.where(a > 0, a, 1)),
+    numpy=[np.power, np.float_power],
+    domain=(POSITIVE, (-2, 2)),
+    oracle=math.pow,
+)
+remainder = E(
+    "remainder",
+    np.remainder,
+    1.0,
+    lambda y, a, b: -np.floor(a / b),
+    domain=((-2, 2), NONZERO),
+    oracle=lambda a, b: a % b,
+)
 fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: -np.trunc(a / b), domain=((-2, 2), NONZERO))
 floor_divide = E("floor_divide", np.floor_divide, None, None, domain=((-2, 2), NONZERO), oracle=lambda a, b: a // b)
 negative = E("negative", np.negative, -1.0, oracle=lambda x: 0 - x)
@@ -119,9 +175,24 @@ absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), numpy=[np.fabs], 
 hypot = E("hypot", np.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, domain=(NONZERO,))
 maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, numpy=[np.fmax], oracle=max)
 minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, numpy=[np.fmin], oracle=min)
-where = E("where", np.where, None, lambda y, c, a, b: np.not_equal(c, 0), lambda y, c, a, b: np.equal(c, 0), domain=((False, True), (-2, 2)), oracle=lambda c, a, b: a if c else b)
-_clip = E("clip", lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi), lambda y, x, lo, hi: np.logical_and(x >= lo, x <= hi),
-          lambda y, x, lo, hi: x < lo, lambda y, x, lo, hi: x > hi, domain=((-2, 2), (-1, -0.5), (0.5, 1)), oracle=lambda x, lo, hi: sorted((lo, x, hi))[1])
+where = E(
+    "where",
+    np.where,
+    None,
+    lambda y, c, a, b: np.not_equal(c, 0),
+    lambda y, c, a, b: np.equal(c, 0),
+    domain=((False, True), (-2, 2)),
+    oracle=lambda c, a, b: a if c else b,
+)
+_clip = E(
+    "clip",
+    lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
+    lambda y, x, lo, hi: np.logical_and(x >= lo, x <= hi),
+    lambda y, x, lo, hi: x < lo,
+    lambda y, x, lo, hi: x > hi,
+    domain=((-2, 2), (-1, -0.5), (0.5, 1)),
+    oracle=lambda x, lo, hi: sorted((lo, x, hi))[1],
+)
 
 # exponentials and logarithms
 exp = E("exp", np.exp, lambda y, x: y)
@@ -133,8 +204,20 @@ log10 = E("log10", np.log10, lambda y, x: 1 / (x * LN10), domain=(POSITIVE,))
 log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x), domain=(UNIT,))
 sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y, domain=(POSITIVE,))
 cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y), domain=(POSITIVE,))
-logaddexp = E("logaddexp", np.logaddexp, lambda y, a, b: np.exp(a - y), lambda y, a, b: np.exp(b - y), oracle=lambda a, b: math.log(math.exp(a) + math.exp(b)))
-logaddexp2 = E("logaddexp2", np.logaddexp2, lambda y, a, b: np.exp2(a - y), lambda y, a, b: np.exp2(b - y), oracle=lambda a, b: math.log2(2**a + 2**b))
+logaddexp = E(
+    "logaddexp",
+    np.logaddexp,
+    lambda y, a, b: np.exp(a - y),
+    lambda y, a, b: np.exp(b - y),
+    oracle=lambda a, b: math.log(math.exp(a) + math.exp(b)),
+)
+logaddexp2 = E(
+    "logaddexp2",
+    np.logaddexp2,
+    lambda y, a, b: np.exp2(a - y),
+    lambda y, a, b: np.exp2(b - y),
+    oracle=lambda a, b: math.log2(2**a + 2**b),
+)
 
 # trigonometric and hyperbolic
 sin = E("sin", np.sin, lambda y, x: np.cos(x))
@@ -143,7 +226,14 @@ tan = E("tan", np.tan, lambda y, x: 1 + y * y, domain=((-1, 1),))
 arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.asin)
 arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.acos)
 arctan = E("arctan", np.arctan, lambda y, x: 1 / (1 + x * x), oracle=math.atan)
-arctan2 = E("arctan2", np.arctan2, lambda y, a, b: b / (a * a + b * b), lambda y, a, b: -a / (a * a + b * b), domain=(NONZERO,), oracle=math.atan2)
+arctan2 = E(
+    "arctan2",
+    np.arctan2,
+    lambda y, a, b: b / (a * a + b * b),
+    lambda y, a, b: -a / (a * a + b * b),
+    domain=(NONZERO,),
+    oracle=math.atan2,
+)
 sinh = E("sinh", np.sinh, lambda y, x: np.cosh(x))
 cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x))
 tanh = E("tanh", np.tanh, lambda y, x: 1 - y * y)
@@ -152,7 +242,13 @@ arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x * x - 1), domain=(
 arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / (1 - x * x), domain=(UNIT,), oracle=math.atanh)
 deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians], oracle=math.radians)
 rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], oracle=math.degrees)
-sinc = E("sinc", np.sinc, lambda y, x: (np.cos(math.pi * x) - y) / x, domain=(NONZERO,), oracle=lambda x: math.sin(math.pi * x) / (math.pi * x))
+sinc = E(
+    "sinc",
+    np.sinc,
+    lambda y, x: (np.cos(math.pi * x) - y) / x,
+    domain=(NONZERO,),
+    oracle=lambda x: math.sin(math.pi * x) / (math.pi * x),
+)
 erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * np.exp(-x * x))
 
 # flat almost everywhere: the derivative is zero, so none is passed on

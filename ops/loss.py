@@ -14,6 +14,10 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, softmax
 from minigraph.ops.reduce import summation
 
+__all__ = [
+    "cross_entropy", "l2_penalty",
+]  # fmt: skip
+
 
 class CrossEntropy(Op):
     """l = −Σ t log softmax(s), t the target distribution.   s (N, C, …), labels (N, …) → () or (N, …).
@@ -23,7 +27,9 @@ class CrossEntropy(Op):
 
     name = "cross_entropy"
 
-    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    ) -> None:
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f"cross_entropy: got reduction {reduction!r}; wanted 'mean', 'sum' or 'none'")
         if not 0 <= label_smoothing <= 1:
@@ -42,7 +48,9 @@ class CrossEntropy(Op):
         places = s.shape[: self.axis(s)] + s.shape[self.axis(s) + 1 :]
         if labels.dtype.kind == "f":
             if labels.shape == places:
-                raise TypeError(f"{self}: got labels {labels}; wanted integer class numbers, or probabilities of shape {s.shape}")
+                raise TypeError(
+                    f"{self}: got labels {labels}; wanted integer class numbers, or probabilities of shape {s.shape}"
+                )
             expect(labels.shape == s.shape, self, f"labels {places} of integers, or probabilities {s.shape}", **got)
         else:
             if labels.dtype.kind == "b":
@@ -50,7 +58,12 @@ class CrossEntropy(Op):
             expect(labels.shape == places, self, f"labels of shape {places}", **got)
         classes = s.shape[self.axis(s)]
         if self.weight is not None:
-            expect(self.weight.shape == (classes,), self, f"one weight for each of {classes} classes", weight=self.weight.shape)
+            expect(
+                self.weight.shape == (classes,),
+                self,
+                f"one weight for each of {classes} classes",
+                weight=self.weight.shape,
+            )
         return Spec(places if self.reduction == "none" else (), dtype)
 
     @staticmethod
@@ -102,7 +115,9 @@ class CrossEntropy(Op):
 
         slope = Diagonal(s, lambda: (softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target) * scale)
         probabilities = labels.dtype.kind == "f"
-        return summation(s, kept, y.shape) @ slope, summation(s, kept, y.shape) @ Diagonal(s, probability_slope) if probabilities else None
+        return summation(s, kept, y.shape) @ slope, summation(s, kept, y.shape) @ Diagonal(
+            s, probability_slope
+        ) if probabilities else None
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -119,10 +134,21 @@ class CrossEntropy(Op):
         yield Case(cls(), (s[0], labels[0]), each[0])
         image = rng.standard_normal((2, 3, 5))
         places = rng.integers(3, size=(2, 5))
-        yield Case(cls(reduction="none"), (image, places), [[special.logsumexp(image[n, :, i]) - image[n, places[n, i], i] for i in range(5)] for n in range(2)])
+        yield Case(
+            cls(reduction="none"),
+            (image, places),
+            [[special.logsumexp(image[n, :, i]) - image[n, places[n, i], i] for i in range(5)] for n in range(2)],
+        )
 
 
-def cross_entropy(logits: Any, labels: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
+def cross_entropy(
+    logits: Any,
+    labels: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
     """−log of the probability that softmax(logits) gives the label. (N, C, …), (N, …) → (), or (N, …) with reduction "none".
 
     ``labels``: integer classes, or probabilities of the logits' shape. Arguments as in PyTorch.

@@ -19,6 +19,10 @@ from minigraph.node import Array, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
 
+__all__ = [
+    "dot", "einsum", "inner", "linear", "matmul", "outer", "tensordot", "vdot",
+]  # fmt: skip
+
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -42,7 +46,9 @@ class Contraction(Op):
 
     def sides(self, *xs: Any) -> dict[str, int]:
         """The length that each letter stands for."""
-        return {letter: n for term, x in zip(self.terms, xs, strict=True) for letter, n in zip(term, x.shape, strict=True)}
+        return {
+            letter: n for term, x in zip(self.terms, xs, strict=True) for letter, n in zip(term, x.shape, strict=True)
+        }
 
     def infer(self, *xs: Spec) -> Spec:
         got = {f"factor {i}": x for i, x in enumerate(xs, 1)}
@@ -52,7 +58,12 @@ class Contraction(Op):
         for term, x in zip(self.terms, xs, strict=True):
             for letter, n in zip(term, x.shape, strict=True):
                 expect(sides[letter] == n, self, f"axes of {self.subscripts} that agree in {letter}", **got)
-        return Spec(tuple(sides[letter] for letter in self.out), expect_floats(self, **got) if any(x.dtype.kind in "fc" for x in xs) else np.result_type(*[x.dtype for x in xs]))
+        return Spec(
+            tuple(sides[letter] for letter in self.out),
+            expect_floats(self, **got)
+            if any(x.dtype.kind in "fc" for x in xs)
+            else np.result_type(*[x.dtype for x in xs]),
+        )
 
     def forward(self, *xs: Array) -> Any:
         return contract(self.subscripts, *xs)
@@ -87,7 +98,9 @@ class Contraction(Op):
                            for i, c in enumerate(free) if c in strides), np.zeros((1,) * len(free), np.int64))  # fmt: skip
             width = size_of(full[len(out) :])
             rows = np.arange(size_of(y.shape) + 1) * width
-            entries = sp.csr_array((data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(size_of(y.shape), size_of(x.shape)))
+            entries = sp.csr_array(
+                (data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(size_of(y.shape), size_of(x.shape))
+            )
             entries.sort_indices()
             return entries
 
@@ -99,14 +112,29 @@ class Contraction(Op):
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
         a, b, c = rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), rng.standard_normal((2, 5))
-        yield Case(cls("ij,jk->ik"), (a, b), [[sum(p * q for p, q in zip(r, k, strict=True)) for k in b.T] for r in a], (a, c), "agree in j")
+        yield Case(
+            cls("ij,jk->ik"),
+            (a, b),
+            [[sum(p * q for p, q in zip(r, k, strict=True)) for k in b.T] for r in a],
+            (a, c),
+            "agree in j",
+        )
         yield Case(cls("ij,jk,kl->il"), (a, b, c), np.linalg.multi_dot([a, b, c]), (a, b), "factors")
         yield Case(cls("ij->i"), (a,), [sum(row) for row in a])
-        yield Case(cls("ij,kl->lijk"), (a, b), [[[[p * q for q in b[:, n]] for p in row] for row in a] for n in range(2)])
+        yield Case(
+            cls("ij,kl->lijk"), (a, b), [[[[p * q for q in b[:, n]] for p in row] for row in a] for n in range(2)]
+        )
         x, w = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
         yield Case(cls("bij,bjk->bik"), (x, w), [m @ n for m, n in zip(x, w, strict=True)])
         yield Case(cls("bij,kl->bl"), (x, b), np.array([[m.sum() * n.sum() for n in b.T] for m in x]))
-        for op, factors in ((matmul, (x, w)), (matmul, (a[0], b)), (matmul, (x, b)), (dot, (a, b)), (outer, (a[0], b[0])), (inner, (a, x))):
+        for op, factors in (
+            (matmul, (x, w)),
+            (matmul, (a[0], b)),
+            (matmul, (x, b)),
+            (dot, (a, b)),
+            (outer, (a[0], b[0])),
+            (inner, (a, x)),
+        ):
             yield Case(op, factors, getattr(np, op.__name__)(*factors))
         yield Case(lambda a, b: tensordot(a, b, ((1,), (0,))), (a, b), a.dot(b), (a, c), "agree")
 
@@ -146,7 +174,9 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
 
     def matrices(letters: str, array: Array, rows: str, columns: str) -> Array:
         shape = [size_of(tuple(sides[c] for c in group)) for group in (rows, columns)]
-        return array.transpose([letters.index(c) for c in batch + rows + columns]).reshape([sides[c] for c in batch] + shape)
+        return array.transpose([letters.index(c) for c in batch + rows + columns]).reshape(
+            [sides[c] for c in batch] + shape
+        )
 
     product = matrices(a, x, free_a, summed) @ matrices(b, z, summed, free_b)
     letters = batch + free_a + free_b
@@ -238,7 +268,10 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     m, n = np.ndim(a), np.ndim(b)
     if isinstance(axes, (int, np.integer)):
         axes = (range(m - axes, m), range(axes))
-    lists = [[normalize_axis_index(int(i), k) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)] for ax, k in zip(axes, (m, n), strict=True)]
+    lists = [
+        [normalize_axis_index(int(i), k) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)]
+        for ax, k in zip(axes, (m, n), strict=True)
+    ]
     expect(len(lists[0]) == len(lists[1]), "tensordot", "as many axes of a as of b", axes=axes)
     left, right = list(LETTERS[:m]), list(LETTERS[m : m + n])
     for i, j in zip(*lists, strict=True):
@@ -292,7 +325,13 @@ class Linear(Op):
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
         x, w, b = rng.standard_normal((3, 4)), rng.standard_normal((2, 4)), rng.standard_normal(2)
-        yield Case(cls(), (x, w, b), [[sum(p * q for p, q in zip(r, k, strict=True)) + c for k, c in zip(w, b, strict=True)] for r in x], (x, w.T, b), "features")
+        yield Case(
+            cls(),
+            (x, w, b),
+            [[sum(p * q for p, q in zip(r, k, strict=True)) + c for k, c in zip(w, b, strict=True)] for r in x],
+            (x, w.T, b),
+            "features",
+        )
         yield Case(cls(), (x[0], w), w.dot(x[0]), (x, w[0]), "w .out, in.")
         yield Case(cls(), (x, w, b), np.einsum("nk,ck->nc", x, w) + b, (x, w, b[:1]), "b of shape")
 
@@ -312,7 +351,9 @@ class SparseProduct(Op):
 
     def __init__(self, matrix: Any) -> None:
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
-            raise TypeError(f"sparse @ node: got a sparse array of {matrix.ndim} axes and dtype {matrix.dtype}; wanted a real matrix")
+            raise TypeError(
+                f"sparse @ node: got a sparse array of {matrix.ndim} axes and dtype {matrix.dtype}; wanted a real matrix"
+            )
         self.matrix = sp.csr_array(matrix)
 
     @property

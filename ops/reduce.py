@@ -19,6 +19,10 @@ from minigraph.node import Array, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 from minigraph.ops.elementwise import sqrt
 
+__all__ = [
+    "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
+]  # fmt: skip
+
 Axis = int | tuple[int, ...] | None
 Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
 
@@ -50,7 +54,9 @@ class Reduction(Op):
         if self.name in ("max", "min"):
             expect(all(x.shape[i] for i in axes), self, "at least one entry to choose from", x=x)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if self.keepdims or i not in axes)
-        return Spec(shape, x.dtype if x.dtype.kind in "fc" else self.forward(np.ones((1,) * len(x.shape), x.dtype)).dtype)
+        return Spec(
+            shape, x.dtype if x.dtype.kind in "fc" else self.forward(np.ones((1,) * len(x.shape), x.dtype)).dtype
+        )
 
     def forward(self, x: Array) -> Any:
         return self.function(x, axis=self.axes(x), keepdims=self.keepdims)
@@ -118,7 +124,11 @@ def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
 def _norm(x: Array, axis: Any, keepdims: bool, ord: float = 2) -> Any:
     if ord == np.inf:
         return np.max(np.abs(x), axis=axis, keepdims=keepdims)
-    return np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord) if ord != 2 else np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    return (
+        np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+        if ord != 2
+        else np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    )
 
 
 def _norm_weights(y: Any, x: Any, axes: tuple[int, ...], ord: float = 2) -> Any:
@@ -219,7 +229,9 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     """
     order = 2 if ord is None else ord
     if not isinstance(order, (int, float)) or order < 1 or (ord is not None and axis is None and np.ndim(x) > 1):
-        raise ValueError(f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis")
+        raise ValueError(
+            f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis"
+        )
     return Reduction("norm", axis, keepdims, ord=order)(x)
 
 
@@ -250,7 +262,11 @@ class CumulativeSum(Op):
 
         def matrix() -> sp.csr_array:
             triangle = sp.csr_array(np.tri(n, dtype=x.dtype))
-            return sp.csr_array(sp.kron(sp.kron(sp.eye_array(before, dtype=x.dtype), triangle), sp.eye_array(after, dtype=x.dtype), "csr"))
+            return sp.csr_array(
+                sp.kron(
+                    sp.kron(sp.eye_array(before, dtype=x.dtype), triangle), sp.eye_array(after, dtype=x.dtype), "csr"
+                )
+            )
 
         return (Formula(x.shape, x.shape, x.dtype, push=lambda v: np.cumsum(v, axis=axis),
                         pull=lambda g: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
@@ -285,7 +301,30 @@ def _plain(function: Callable[..., Any]) -> None:
     implements(function)(lambda x, *args, **kwargs: function(value_of(x), *args, **kwargs))
 
 
-for _function in (np.argmax, np.argmin, np.argsort, np.any, np.all, np.nonzero, np.count_nonzero, np.array_equal, np.allclose,
-                  np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.result_type,
-                  np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.isrealobj):
+for _function in (
+    np.argmax,
+    np.argmin,
+    np.argsort,
+    np.any,
+    np.all,
+    np.nonzero,
+    np.count_nonzero,
+    np.array_equal,
+    np.allclose,
+    np.shape,
+    np.ndim,
+    np.size,
+    np.zeros_like,
+    np.ones_like,
+    np.full_like,
+    np.empty_like,
+    np.result_type,
+    np.array2string,
+    np.array_repr,
+    np.array_str,
+    np.may_share_memory,
+    np.shares_memory,
+    np.iscomplexobj,
+    np.isrealobj,
+):
     _plain(_function)  # answers, not values to differentiate: plain arrays

@@ -17,6 +17,14 @@ from minigraph.linear import Broadcast, LinearMap, Selection
 from minigraph.node import FLOATS, IMPLEMENTATIONS, Array, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 
+__all__ = [
+    "array_split", "astype", "atleast_1d", "atleast_2d", "broadcast_to", "concat", "concatenate", "copy",
+    "delete", "diag", "diagonal", "diff", "expand_dims", "flatten", "flip", "fliplr", "flipud", "getitem",
+    "hstack", "matrix_transpose", "median", "moveaxis", "pad", "ravel", "repeat", "reshape", "roll",
+    "rot90", "sort", "split", "squeeze", "stack", "swapaxes", "take", "take_along_axis", "tile", "trace",
+    "transpose", "tril", "triu", "vstack",
+]  # fmt: skip
+
 
 class Rearrange(Op):
     """y = move(x, *args).   J = the 0/1 matrix of the move; Jᵀ = ``back(g, x)`` where given, else a scatter."""
@@ -24,8 +32,14 @@ class Rearrange(Op):
     name = "rearrange"
     checks_itself = True
 
-    def __init__(self, name: str, move: Callable[[Any], Any], back: Callable[[Any, Any], Any] | None = None,
-                 value: Callable[[Any], Any] | None = None, **hyperparameters: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        move: Callable[[Any], Any],
+        back: Callable[[Any, Any], Any] | None = None,
+        value: Callable[[Any], Any] | None = None,
+        **hyperparameters: Any,
+    ) -> None:
         self.name, self.move, self.back, self.value = name, move, back, value or move
         self._hyperparameters = hyperparameters
 
@@ -69,7 +83,9 @@ class Rearrange(Op):
         yield Case(lambda x: tile(x, (1, 2)), (x,), [row * 2 for row in m])
         yield Case(lambda x: take(x, [2, 0, 2], 0), (x,), [m[2], m[0], m[2]])
         yield Case(lambda x: diagonal(x), (x,), [m[0][0], m[1][1], m[2][2]], bad, "diag")
-        yield Case(lambda x: tril(x), (x,), [[v if j <= i else 0 for j, v in enumerate(row)] for i, row in enumerate(m)])
+        yield Case(
+            lambda x: tril(x), (x,), [[v if j <= i else 0 for j, v in enumerate(row)] for i, row in enumerate(m)]
+        )
         yield Case(lambda x: sort(x, 1), (x,), [sorted(row) for row in m])
         yield Case(lambda x: x[1:, ::-2] if isinstance(x, Node) else getitem(x, (slice(1, None), slice(None, None, -2))), (x,),
                    [row[::-2] for row in m[1:]])  # fmt: skip
@@ -80,7 +96,9 @@ class Rearrange(Op):
         yield Case(lambda x: pad(x, ((0, 0), (1, 1)), mode="reflect"), (x,), [[row[1], *row, row[-2]] for row in m])
 
 
-def _rearrangement(name: str, function: Callable[..., Any], back: Callable[..., Any] | None = None) -> Callable[..., Any]:
+def _rearrangement(
+    name: str, function: Callable[..., Any], back: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
         args = tuple(value_of(a) if isinstance(a, Node) else a for a in args)
         shown = {str(i): a for i, a in enumerate(args)} | kwargs
@@ -88,7 +106,9 @@ def _rearrangement(name: str, function: Callable[..., Any], back: Callable[..., 
         return Rearrange(name, lambda v: function(v, *args, **kwargs), pull, **shown)(x)
 
     apply.__name__ = apply.__qualname__ = name
-    apply.__doc__ = f"{(function.__doc__ or name).strip().splitlines()[0]} As numpy.{name}; J is a 0/1 selection matrix."
+    apply.__doc__ = (
+        f"{(function.__doc__ or name).strip().splitlines()[0]} As numpy.{name}; J is a 0/1 selection matrix."
+    )
     IMPLEMENTATIONS[function] = apply
     return apply
 
@@ -212,7 +232,12 @@ class Concatenate(Op):
         expect(-ndim <= self.axis < ndim, self, f"axis {self.axis} to name an axis", **got)
         axis = self.axis % ndim
         others = {x.shape[:axis] + x.shape[axis + 1 :] for x in xs}
-        expect(len(others) == 1 and all(x.ndim == ndim for x in xs), self, f"shapes that agree but for axis {self.axis}", **got)
+        expect(
+            len(others) == 1 and all(x.ndim == ndim for x in xs),
+            self,
+            f"shapes that agree but for axis {self.axis}",
+            **got,
+        )
         side = sum(x.shape[axis] for x in xs)
         return Spec((*xs[0].shape[:axis], side, *xs[0].shape[axis + 1 :]), np.result_type(*[x.dtype for x in xs]))
 

@@ -1,0 +1,130 @@
+"""check_grads: derivatives against differences, with the place where they part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigraph.node import FLOATS, Array, Node
+from minigraph.tape import Tape
+from minigraph.transforms import Trace
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What ``check_grads`` found: entries compared, those at a kink or tie, and the largest relative error."""
+
+    entries: int
+    kinks: int
+    max_error: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.entries} entries agree, {self.kinks} of them at kinks; largest relative error {self.max_error:.1e}"
+        )
+
+
+def check_grads(
+    f: Callable[..., Any],
+    *xs: Any,
+    order: int = 2,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    step: float = 1e-4,
+    max_entries: int = 200,
+    rng: np.random.Generator | int = 0,
+) -> GradientCheck:
+    """Compare f's derivatives, up to ``order``, with central differences, and its pushes with its pulls.
+
+    xs: floats, checked in float64. Of more than ``max_entries`` entries a random choice is checked. An entry at
+    a kink or tie, where the slopes from both sides differ, passes with any value between them.
+    Raises AssertionError naming argument, entry, both values and the node whose own Jacobian disagrees.
+    """
+    draw = np.random.default_rng(rng)
+    points = [np.array(x, dtype=np.float64) for x in xs]
+    trace = Trace("check_grads", f, points)
+    g = draw.uniform(0.5, 1.5, trace.y.shape) * draw.choice([-1.0, 1.0], trace.y.shape)
+    pulled = [np.asarray(c) for c in trace.pull(g)]
+
+    vs = [draw.standard_normal(p.shape) for p in points]
+    pushed = np.asarray(trace.tape.push(dict(zip(trace.variables, vs, strict=True))))
+    forward, reverse = float(np.sum(g * pushed)), float(sum(np.sum(c * v) for c, v in zip(pulled, vs, strict=True)))
+    if not np.isclose(forward, reverse, rtol=1e-8, atol=1e-10):
+        raise AssertionError(
+            f"check_grads: push and pull disagree: ⟨g, Jv⟩ = {forward:.9g}, ⟨Jᵀg, v⟩ = {reverse:.9g}; {_culprit(trace.tape, rtol)}"
+        )
+
+    def along(i: int, at: tuple[int, ...], h: float) -> float:
+        moved = [p.copy() if k == i else p for k, p in enumerate(points)]
+        moved[i][at] += h
+        y = f(*moved)
+        return float(np.sum(g * (y.value if isinstance(y, Node) else np.asarray(y))))
+
+    entries = [(i, at) for i, p in enumerate(points) for at in np.ndindex(p.shape)]
+    if len(entries) > max_entries:
+        entries = [entries[k] for k in sorted(draw.choice(len(entries), max_entries, replace=False))]
+    middle, kinks, worst, failed = float(np.sum(g * np.asarray(trace.y.value))), 0, 0.0, None
+    for i, at in entries:
+        h = step * max(1.0, abs(points[i][at]))
+        got = float(pulled[i][at])
+        wanted = (8 * (along(i, at, h / 2) - along(i, at, -h / 2)) - (along(i, at, h) - along(i, at, -h))) / (6 * h)
+        error = abs(got - wanted) / (atol / rtol + abs(wanted))
+        if error <= rtol:
+            worst = max(worst, error)
+            continue
+        tiny = h / 100
+        left, right = (middle - along(i, at, -tiny)) / tiny, (along(i, at, tiny) - middle) / tiny
+        slack = 10 * (atol + rtol * max(abs(left), abs(right)))
+        if abs(right - left) > slack and min(left, right) - slack <= got <= max(left, right) + slack:
+            kinks += 1
+        elif not np.isclose(got, (left + right) / 2, rtol=10 * rtol, atol=10 * atol) and (
+            failed is None or not error <= failed[0]
+        ):
+            failed = error, i, at, got, wanted
+    if failed:
+        _, i, at, got, wanted = failed
+        raise AssertionError(
+            f"check_grads: argument {i}, entry {list(at)}: got derivative {got:.9g}, wanted {wanted:.9g} (differences); {_culprit(trace.tape, rtol)}"
+        )
+    result = GradientCheck(len(entries), kinks, worst)
+    if order > 1:
+
+        def gradient(*args: Any) -> Any:
+            inner = Trace("check_grads", f, args)
+            return np.concatenate([np.reshape(c, -1) for c in inner.pull(g)])
+
+        rest = check_grads(
+            gradient, *points, order=order - 1, rtol=rtol, atol=atol, step=step, max_entries=max_entries, rng=draw
+        )
+        result = GradientCheck(
+            result.entries + rest.entries, result.kinks + rest.kinks, max(result.max_error, rest.max_error)
+        )
+    return result
+
+
+def _culprit(tape: Tape, rtol: float) -> str:
+    """The first node whose own Jacobians disagree with differences of its own kernel."""
+    draw = np.random.default_rng(0)
+    for node in tape.nodes:
+        if node.op is None or node.dtype not in FLOATS:
+            continue
+        values: list[Array] = [np.asarray(x.value) for x in node.inputs]
+        for k, (x, J) in enumerate(zip(values, tape._local(node), strict=True)):
+            if J is None or x.dtype not in FLOATS:
+                continue
+            v, h = draw.standard_normal(x.shape), 1e-6
+            ends = [np.asarray(node.op.evaluate([*values[:k], x + s * h * v, *values[k + 1 :]])) for s in (1, -1)]
+            difference = (ends[0] - ends[1]) / (2 * h)
+            got = np.asarray(J.push(v))
+            error = np.abs(got - difference)
+            if error.size and not error.max() <= 100 * rtol * (1 + np.abs(difference).max()):
+                at = (
+                    tuple(int(n) for n in np.unravel_index(np.nanargmax(error), error.shape))
+                    if np.isfinite(error).any()
+                    else ()
+                )
+                return f"node {node.label} is wrong by its input {k}: push gives {got[at]:.6g} at {list(at)}, differences {difference[at]:.6g}"
+    return "every node alone agrees with differences, so look at how they are composed"

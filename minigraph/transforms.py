@@ -1,0 +1,232 @@
+"""Transforms: functions of arrays to functions that are their derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigraph.linear import LinearMap
+from minigraph.node import (
+    FLOATS,
+    IMPLEMENTATIONS,
+    MODE,
+    GraphError,
+    Node,
+    Parameter,
+    Spec,
+    constant,
+    enable_grad,
+    parameter,
+)
+from minigraph.op import Case, Op
+from minigraph.tape import Tape, Total
+
+Function = Callable[..., Any]
+
+
+class Trace:
+    """f at xs on a tape, with a node of its own for each argument to differentiate by.
+
+    Fresh nodes keep levels apart: an argument that is on an outer tape is copied, so that an inner
+    derivative does not see its other uses. Where f depends on parameters besides its arguments
+    (``open``), results are Nodes, differentiable by those in turn; else they are plain arrays.
+    """
+
+    def __init__(self, what: str, f: Function, xs: Sequence[Any], argnums: Sequence[int] | None = None,
+                 closed: Sequence[Node] | None = None) -> None:  # fmt: skip
+        args = list(xs)
+        numbers = range(len(xs)) if argnums is None else argnums
+        for i in numbers:
+            if not -len(args) <= i < len(args):
+                raise TypeError(
+                    f"{what}: got argnums {i} for {len(args)} arguments; wanted the position of an argument"
+                )
+            args[i] = _variable(args[i], what, rerun=closed is not None)
+        with enable_grad():
+            y = f(*args)
+        if isinstance(y, (tuple, list, dict)) or y is None:
+            raise TypeError(f"{what}: the function gave {type(y).__name__}; wanted one array or node")
+        self.variables: list[Node] = [args[i] for i in numbers]
+        self.y = y if isinstance(y, Node) else constant(y)
+        self.tape = Tape.of(self.y, until=[*self.variables, *(closed or ())])
+        fresh = set(self.variables)
+        self.open = MODE.get().grad and (any(x.op for x in fresh) or any(p not in fresh for p in self.tape.parameters))
+
+    @property
+    def value(self) -> Any:
+        return self.y if self.open else self.y.value
+
+    def pull(self, g: Any = None, retain_graph: bool = True) -> list[Any]:
+        found = self.tape.pull(g, self.variables, create_graph=self.open, retain_graph=retain_graph or self.open)
+        return [np.zeros(x.shape, x.dtype)[()] if c is None else c for x, c in zip(self.variables, found, strict=True)]
+
+
+def _variable(x: Any, what: str, rerun: bool) -> Node:
+    array = x if isinstance(x, Node) else np.asarray(x)
+    if array.dtype not in FLOATS:
+        raise TypeError(f"{what}: got an argument of dtype {array.dtype}; wanted float32 or float64 (1.0, not 1)")
+    with enable_grad():
+        known = isinstance(x, Node) and (rerun or x.op or isinstance(x, Parameter))
+        return IMPLEMENTATIONS[np.copy](x) if known else parameter(array)  # type: ignore[no-any-return]
+
+
+def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """x ↦ (f(x), ∂f/∂x) for a scalar f; plain arrays, unless f closes over parameters.
+
+    ``argnums``: the argument to differentiate by, or several for a tuple of gradients.
+    Raises TypeError for integer and complex arguments, GraphError when f(x) is not a scalar.
+    """
+    one = isinstance(argnums, (int, np.integer))
+    numbers: Sequence[int] = [argnums] if one else argnums  # type: ignore[list-item, assignment]
+
+    def with_gradient(*args: Any) -> tuple[Any, Any]:
+        trace = Trace("grad", f, args, numbers)
+        gradients = trace.pull(retain_graph=False)
+        return trace.value, gradients[0] if one else tuple(gradients)
+
+    return with_gradient
+
+
+def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """x ↦ ∂f/∂x for a scalar f, as ``value_and_grad``. Gradients of gradients give higher orders."""
+    both = value_and_grad(f, argnums)
+    return lambda *args: both(*args)[1]
+
+
+def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple."""
+    trace = Trace("vjp", f, xs)
+    return trace.value, lambda g: trace.pull(g)[0] if len(xs) == 1 else tuple(trace.pull(g))
+
+
+def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
+    """(f(xs), Σ ∂f/∂x v): value and tangent. ``xs``, ``vs``: tuples of arguments and tangents, or one array each."""
+    if not isinstance(xs, (tuple, list)):
+        xs, vs = (xs,), (vs,)
+    if len(xs) != len(vs):
+        raise TypeError(f"jvp: got {len(xs)} arguments and {len(vs)} tangents; wanted a tangent for each argument")
+    trace = Trace("jvp", f, xs)
+    return trace.value, trace.tape.push(dict(zip(trace.variables, vs, strict=True)), create_graph=trace.open)
+
+
+def linearize(f: Function, *xs: Any) -> tuple[Any, Any]:
+    """(f(xs), J): the value, and the Jacobian as a LinearMap to push and pull often; a tuple of maps for several arguments."""
+    trace = Trace("linearize", f, xs)
+    maps = tuple(trace.tape.jacobian(x) for x in trace.variables)
+    return trace.value, maps[0] if len(xs) == 1 else maps
+
+
+def jacobian(f: Function, argnums: int = 0, format: str | None = None) -> Function:
+    """x ↦ ∂f/∂x: an array of shape (f(x).shape + x.shape), or with ``format="csr"`` the csr_array (f(x).size, x.size).
+
+    Raises ValueError for another format, MemoryBudgetError when the matrix would be too large.
+    """
+    if format not in (None, "csr"):
+        raise ValueError(f"jacobian: got format {format!r}; wanted None (dense) or 'csr'")
+
+    def matrix(*args: Any) -> Any:
+        trace = Trace("jacobian", f, args, [argnums])
+        (x,) = trace.variables
+        J = trace.tape.jacobian(x)
+        if format:
+            return J.tosparse()
+        if trace.open:  # one pull a row, differentiable in turn
+            rows = [trace.pull(seed.reshape(J.out_shape))[0] for seed in np.eye(J.shape[0], dtype=J.dtype)]
+            return np.reshape(np.stack(rows), J.out_shape + J.in_shape)
+        return J.toarray().reshape(J.out_shape + J.in_shape)
+
+    return matrix
+
+
+def hessian(f: Function, argnums: int = 0, format: str | None = None) -> Function:
+    """x ↦ ∂²f/∂x² for a scalar f: an array of shape (x.shape + x.shape), or with ``format="csr"`` the csr_array."""
+    return jacobian(grad(f, argnums), argnums, format)
+
+
+def hvp(f: Function, x: Any, v: Any) -> Any:
+    """∂²f/∂x² v for a scalar f, without the Hessian: the push of the gradient. (x.shape) → (x.shape)."""
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+class Checkpoint(Op):
+    """y = f(xs) as one node: f runs again in the backward walk instead of keeping its inner values.
+
+    Inputs: f's arguments, then the nodes that f closes over.   J = the Jacobian of f's own tape.
+    """
+
+    name = "checkpoint"
+
+    def __init__(self, f: Function, arguments: int, closed: Sequence[Node]) -> None:
+        self.f, self.arguments, self.closed = f, arguments, closed
+
+    def infer(self, *xs: Spec) -> Spec:
+        with enable_grad():
+            return self.f(*xs[: self.arguments]).spec  # type: ignore[no-any-return]
+
+    def forward(self, *xs: Any) -> Any:
+        y = self.f(*xs[: self.arguments])
+        return y.value if isinstance(y, Node) else y
+
+    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+        floats = [i for i, x in enumerate(xs[: self.arguments]) if x.dtype in FLOATS]
+        again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
+        if not np.array_equal(again.y.value, np.asarray(y), equal_nan=True):
+            raise GraphError("checkpoint: the function gave another value when run again; wanted one that depends on its "
+                             "arguments alone (for random numbers, pass a seed)")  # fmt: skip
+        nodes: list[Node | None] = [None] * self.arguments + [*self.closed]
+        for i, x in zip(floats, again.variables, strict=True):
+            nodes[i] = x
+        walk = _Walk(again.tape, [x for x in nodes if x is not None])
+        return [None if x is None else _Shared(walk, x) for x in nodes]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal(4)
+        yield Case(checkpoint(lambda x: np.sin(x) * x), (x,), np.sin(x) * x)
+
+
+class _Walk:
+    """Cotangents of several nodes by one walk, kept for the cotangent last asked for."""
+
+    def __init__(self, tape: Tape, wrt: list[Node]) -> None:
+        self.tape, self.wrt, self.g = tape, wrt, None
+
+    def pull(self, g: Any, x: Node) -> Any:
+        if self.g is not g:
+            self.g, self.found = g, dict(zip(self.wrt, self.tape.pull(g, self.wrt), strict=True))
+        return self.found[x]
+
+
+class _Shared(Total):
+    """∂y/∂x of a tape whose pulls are shared with the other inputs'."""
+
+    def __init__(self, walk: _Walk, x: Node) -> None:
+        super().__init__(walk.tape, x)
+        self.walk = walk
+
+    def pull(self, g: Any) -> Any:
+        c = self.walk.pull(g, self.x)
+        return np.zeros(self.in_shape, self.x.dtype) if c is None else c
+
+
+def checkpoint(f: Function) -> Function:
+    """f as a single node whose inner values are computed again in the backward walk: less memory, more time.
+
+    f must give the same value when run again, else the walk raises GraphError. Chen et al. 2016.
+    """
+
+    def recorded(*xs: Any) -> Any:
+        arguments = [Node(x._value) if isinstance(x, Node) else x for x in xs]
+        start = constant(0.0).serial
+        y = f(*arguments)
+        if not isinstance(y, Node) or not MODE.get().grad:
+            return y
+        inner = [node for node in Tape.of(y).nodes if node.serial > start]
+        used = dict.fromkeys(x for node in inner for x in node.inputs if x.serial < start and x.dtype in FLOATS)
+        closed = [x for x in used if not any(x is a for a in arguments)]
+        inputs = tuple(x if isinstance(x, Node) else constant(x) for x in xs)
+        return Node(y._value, Checkpoint(f, len(xs), closed), (*inputs, *closed), None, MODE.get().scope)
+
+    return recorded

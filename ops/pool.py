@@ -1,0 +1,362 @@
+"""Pooling: the largest entry or the average of each window, channel by channel.
+
+Both are constant matrices once the winners are known: vec(y) = A vec(x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import prod
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from minigraph.linear import Apply, Bounds, LinearMap, Selection, Shape
+from minigraph.node import Array, Node, Spec, value_of
+from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops.conv.geometry import (
+    Ints,
+    Pairs,
+    Window,
+    expect_axes,
+    integers,
+    paddings,
+    shape_of,
+    window_over,
+)
+from minigraph.ops.conv.matrices import image_matrix
+
+
+def max_pool1d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Any:
+    """Largest entry of each window: x (N, C, W) → (N, C, W′); see max_pool2d."""
+    return MaxPool(*_arguments("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode))(x)
+
+
+def max_pool2d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Any:
+    """Largest entry of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+
+    H′ = ⌊(H + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, where a last window
+    that would start beyond the image is dropped. ``stride`` is ``kernel_size`` unless given. Padding never
+    wins; the first of equal entries does; NaN wins always. J = A, 0/1, one 1 in each row (``pool_matrix``).
+    Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
+    """
+    return MaxPool(*_arguments("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode))(x)
+
+
+def max_pool3d(
+    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+) -> Any:
+    """Largest entry of each window: x (N, C, D, H, W) → (N, C, D′, H′, W′); see max_pool2d."""
+    return MaxPool(*_arguments("max_pool3d", 3, kernel_size, stride, padding, dilation, ceil_mode))(x)
+
+
+def avg_pool1d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Average of each window: x (N, C, W) → (N, C, W′); see avg_pool2d."""
+    return AvgPool(*_arguments("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+
+
+def avg_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Average of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel; sizes as in max_pool2d.
+
+    Zeros of the padding count in the divisor unless ``count_include_pad`` is false; what a last window of
+    ``ceil_mode`` reaches beyond them never counts. J has 1/r² at the r² entries of each window.
+    Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
+    """
+    return AvgPool(*_arguments("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+
+
+def avg_pool3d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """Average of each window: x (N, C, D, H, W) → (N, C, D′, H′, W′); see avg_pool2d."""
+    return AvgPool(*_arguments("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+
+
+def global_avg_pool(x: Any) -> Any:
+    """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel."""
+    return GlobalAvgPool()(x)
+
+
+def pool_matrix(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    *,
+    ceil_mode: bool = False,
+    kind: str = "max",
+    count_include_pad: bool = True,
+) -> sp.csr_array:
+    """A: the matrix of a pooling, vec(pool(x)) = A vec(x), for ``kind`` "max" (at this x) or "avg".
+
+    x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError.
+    """
+    op, x, d = "pool_matrix", np.asarray(x), 2 if np.ndim(kernel_size) == 0 else len(kernel_size)
+    if kind not in ("max", "avg"):
+        raise ValueError(f"{op}: got kind {kind!r}; wanted 'max' or 'avg'")
+    x = x[None] if x.ndim == d + 1 else x
+    arguments = _arguments(op, d, kernel_size, stride, padding, dilation, ceil_mode)
+    pool = MaxPool(*arguments) if kind == "max" else AvgPool(*arguments, count_include_pad)
+    return pool.jacobians(pool(x), x)[0].tosparse()
+
+
+def _arguments(
+    op: str, d: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Ints, Ints, Pairs, Ints, bool]:
+    r, pads = integers(op, "kernel_size", kernel, d), paddings(op, padding, d, words=False)
+    dil = integers(op, "dilation", dilation, d)
+    half = all(max(pad) <= (f_d * (f - 1) + 1) // 2 for f, f_d, pad in zip(r, dil, pads, strict=True))
+    expect(half, op, "padding of at most half the kernel", padding=padding, kernel_size=kernel)
+    return r, r if stride is None else integers(op, "stride", stride, d), pads, dil, bool(ceil_mode)
+
+
+@dataclass(eq=False)
+class Pool(Op, abstract=True):
+    """What both kinds share: the windows, and their number."""
+
+    kernel_size: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        self.name = f"{type(self).name}{len(self.stride)}d"
+
+    def window(self, x: Any) -> Window:
+        """The windows; with ``ceil_mode`` more padding after, for a last window that starts before its end."""
+        pads = self.padding
+        if self.ceil_mode:
+            axes = zip(x.shape[2:], self.kernel_size, self.stride, pads, self.dilation, strict=True)
+            pads = tuple((b, a + more(n + b + a - d * (f - 1) - 1, n + b, s)) for n, f, s, (b, a), d in axes)
+        return window_over(self, x, self.kernel_size, self.stride, pads, self.dilation)
+
+    def infer(self, x: Spec) -> Spec:
+        expect_axes(self, len(self.stride), "N, C", x=x)
+        return Spec((*x.shape[:2], *self.window(x).out), expect_floats(self, x=x))
+
+
+def more(last: int, end: int, stride: int) -> int:
+    """Padding that rounds the number of windows up: ``last`` is the latest start, ``end`` where starts end."""
+    up = -last % stride
+    return up if last + up < end else 0
+
+
+@dataclass(eq=False)
+class MaxPool(Pool):
+    """Largest entry of each window.   x (N, C, *n) → (N, C, *n′).
+
+    J = A, the 0/1 selection matrix: A[p, q] = 1 iff pixel q wins window p (the first wins a tie).
+    Raises ShapeError, TypeError.
+    """
+
+    name = "max_pool"
+
+    def forward(self, x: Array) -> Array:
+        window = self.window(x)
+        y = np.full((*x.shape[:2], *window.out), -np.inf, x.dtype)
+        for outputs, pixels in window.taps:
+            np.maximum(y[outputs], x[pixels], out=y[outputs])
+        return y
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        window = self.window(x)
+        return [winners(window, value_of(x), value_of(y))]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for hyper, shape in samples():
+            op, x = cls(*hyper), rng.permutation(prod(shape)).reshape(shape) / 8
+            yield Case(op, (x,), by_loops(op, x, max), (x[0, 0],), "axes")
+
+
+def winners(window: Window, x: Array, y: Array) -> Selection:
+    """The Selection of the entries of x that are the maxima y: the number of the winning tap says which."""
+    tap = np.full(y.shape, -1, np.int16 if len(window.taps) < 2**15 else np.int64)
+    nan = bool(np.isnan(y).any())
+    for t in reversed(range(len(window.taps))):  # so that the first of equals is the last to be written
+        outputs, pixels = window.taps[t]
+        wins = x[pixels] == y[outputs]
+        np.copyto(tap[outputs], t, where=wins | np.isnan(x[pixels]) if nan else wins)
+
+    def move(v: Any) -> Any:
+        out = np.zeros(y.shape, v.dtype)
+        for t, (outputs, pixels) in enumerate(window.taps):
+            np.copyto(out[outputs], v[pixels], where=tap[outputs] == t)
+        return out
+
+    def back(g: Any) -> Any:
+        out = np.zeros(x.shape, g.dtype)
+        for t, (outputs, pixels) in enumerate(window.taps):
+            out[pixels] += g[outputs] * (tap[outputs] == t)
+        return out
+
+    return Selection(move, x.shape, y.shape, x.dtype, back)
+
+
+@dataclass(eq=False)
+class AvgPool(Pool):
+    """Average of each window.   x (N, C, *n) → (N, C, *n′).
+
+    J[p, q] = 1/r² for the r² pixels q of window p: a convolution of each channel with ones, divided.
+    Raises ShapeError, TypeError.
+    """
+
+    count_include_pad: bool = True
+    name = "avg_pool"
+
+    def forward(self, x: Array) -> Array:
+        return self._map(x).push(x)  # type: ignore[no-any-return]
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        return [self._map(x)]
+
+    def _map(self, x: Any) -> Averages:
+        window = self.window(x)
+        return Averages(window, self._divisors(window), x, (*x.shape[:2], *window.out))
+
+    def _divisors(self, window: Window) -> Array:
+        """Entries that count in each window: (n′…)."""
+        if not self.count_include_pad:
+            counts = [(table >= 0).sum(1) for table in window.pixels]
+        else:
+            axes = zip(window.size, window.kernel, window.stride, self.padding, window.out, strict=True)
+            counts = [np.minimum(np.arange(o) * s + f, n + b + a) - np.arange(o) * s for n, f, s, (b, a), o in axes]
+        return reduce(np.multiply.outer, counts)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {name: value for name, value in super().hyperparameters.items() if name != "dilation"}
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for hyper, shape in samples():
+            if set(hyper[3]) == {1}:
+                x = rng.standard_normal(shape)
+                op = cls(*hyper, False)
+                yield Case(op, (x,), by_loops(op, x, lambda entries: sum(entries) / len(entries)), (x[0],), "axes")
+                full = cls(*hyper[:4], False, True)
+                average = by_loops(full, x, lambda entries, r=prod(hyper[0]): sum(entries) / r)
+                yield Case(full, (x,), average, (x[0],), "axes")
+
+
+@dataclass(eq=False)
+class GlobalAvgPool(Op):
+    """Average over all positions.   x (N, C, *n) → (N, C).   J[(n, c), (n, c, q)] = 1/size.   Raises ShapeError."""
+
+    name = "global_avg_pool"
+
+    def infer(self, x: Spec) -> Spec:
+        expect(x.ndim > 2 and min(x.shape[2:]) > 0, self, "x (N, C, *n) with at least one position", x=x)
+        return Spec(x.shape[:2], expect_floats(self, x=x))
+
+    def forward(self, x: Array) -> Array:
+        return np.asarray(x.mean(axis=tuple(range(2, x.ndim))))
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        n, d = x.shape[2:], len(x.shape) - 2
+        whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
+        return [Averages(whole, np.full((1,) * d, prod(n)), x, y.shape)]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for shape in ((2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 3)):
+            x = rng.standard_normal(shape)
+            average = [[sum(plane.ravel()) / plane.size for plane in sample] for sample in x]
+            yield Case(cls(), (x,), np.array(average), (x[0, 0],), "position")
+
+
+class Averages(LinearMap):
+    """The sum of each window of x over the window's divisor."""
+
+    def __init__(self, window: Window, divisors: Array, x: Any, out_shape: Shape) -> None:
+        super().__init__(x.shape, out_shape, x.dtype)
+        self.window, self.divisors = (
+            window,
+            divisors.astype(np.float64 if self.dtype.kind == "c" else self.dtype),
+        )
+
+    def push(self, v: Any) -> Any:
+        if isinstance(v, Node):
+            return Apply(self)(v)
+        sums = np.zeros((*self.in_shape[:2], *self.window.out), v.dtype)
+        for outputs, pixels in self.window.taps:
+            sums[outputs] += v[pixels]
+        sums /= self.divisors
+        return sums.reshape(self.out_shape)
+
+    def pull(self, g: Any) -> Any:
+        if isinstance(g, Node):
+            return Apply(self.T)(g)
+        g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
+        out = np.zeros(self.in_shape, g.dtype)
+        for outputs, pixels in self.window.taps:
+            out[pixels] += g[outputs]
+        return out
+
+    def _matrix(self) -> sp.csr_array:
+        N, C = self.in_shape[:2]
+        matrix = image_matrix(np.ones((C, 1, *self.window.kernel), self.dtype), self.window, C, N)
+        each = np.broadcast_to(self.divisors.ravel(), (N * C, self.divisors.size)).ravel()
+        matrix.data /= np.repeat(each, np.diff(matrix.indptr))
+        return matrix
+
+    @property
+    def bounds(self) -> Bounds:
+        planes, meet = prod(self.in_shape[:2]), self.window.meetings
+        return Bounds(planes * meet.total, meet.per_output, meet.per_pixel) if planes else Bounds(0, 0, 0)
+
+
+# --- sample calls, with loops as the other implementation ---------------------------------------------
+
+
+def samples() -> Iterator[tuple[tuple[Any, ...], Shape]]:
+    """Arguments and image shapes over every number of axes and every option."""
+    yield ((2,), (2,), ((0, 0),), (1,), False), (2, 2, 5)
+    yield ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False), (2, 2, 4, 4)
+    yield ((3, 2), (2, 1), ((1, 1), (1, 0)), (1, 1), True), (1, 2, 4, 3)
+    yield ((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), True), (1, 1, 4, 5)
+    yield ((2, 2), (1, 2), ((0, 0), (1, 1)), (2, 1), True), (1, 2, 4, 4)
+    yield ((2, 2, 2), (2, 1, 2), ((0, 0), (0, 0), (1, 1)), (1, 1, 1), False), (1, 2, 3, 2, 2)
+
+
+def by_loops(op: Pool, x: Array, function: Callable[[list[Any]], Any]) -> Array:
+    """``function`` of the entries of every window that lie on the image, one window at a time."""
+    window = op.window(x)
+    y = np.empty((*x.shape[:2], *window.out))
+    for n, c, *p in np.ndindex(y.shape):
+        entries = []
+        for i in np.ndindex(window.kernel):
+            axes = zip(p, i, window.stride, window.dilation, window.padding, strict=True)
+            q = [at * s + tap * d - before for at, tap, s, d, (before, _) in axes]
+            if all(0 <= at < size for at, size in zip(q, window.size, strict=True)):
+                entries.append(x[n, c, *q])
+        y[n, c, *p] = function(entries)
+    return y
