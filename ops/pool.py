@@ -6,7 +6,7 @@ Both are constant matrices once the winners are known: vec(y) = A vec(x).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from math import prod
 from typing import Any
@@ -23,8 +23,7 @@ from minigraph.ops.conv.geometry import (
     Window,
     expect_axes,
     integers,
-    paddings,
-    shape_of,
+    pairs,
     window_over,
 )
 from minigraph.ops.conv.matrices import image_matrix
@@ -66,7 +65,9 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Any:
     """Average of each window: x (N, C, W) → (N, C, W′); see avg_pool2d."""
-    return AvgPool(*_arguments("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+    return AvgPool(
+        *_arguments("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
+    )(x)
 
 
 def avg_pool2d(
@@ -83,7 +84,9 @@ def avg_pool2d(
     ``ceil_mode`` reaches beyond them never counts. J has 1/r² at the r² entries of each window.
     Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
     """
-    return AvgPool(*_arguments("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+    return AvgPool(
+        *_arguments("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
+    )(x)
 
 
 def avg_pool3d(
@@ -95,7 +98,9 @@ def avg_pool3d(
     count_include_pad: bool = True,
 ) -> Any:
     """Average of each window: x (N, C, D, H, W) → (N, C, D′, H′, W′); see avg_pool2d."""
-    return AvgPool(*_arguments("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode), count_include_pad)(x)
+    return AvgPool(
+        *_arguments("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
+    )(x)
 
 
 def global_avg_pool(x: Any) -> Any:
@@ -123,16 +128,17 @@ def pool_matrix(
         raise ValueError(f"{op}: got kind {kind!r}; wanted 'max' or 'avg'")
     x = x[None] if x.ndim == d + 1 else x
     arguments = _arguments(op, d, kernel_size, stride, padding, dilation, ceil_mode)
-    pool = MaxPool(*arguments) if kind == "max" else AvgPool(*arguments, count_include_pad)
+    pool = MaxPool(*arguments) if kind == "max" else AvgPool(*arguments, count_include_pad=count_include_pad)
     return pool.jacobians(pool(x), x)[0].tosparse()
 
 
 def _arguments(
     op: str, d: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[Ints, Ints, Pairs, Ints, bool]:
-    r, pads = integers(op, "kernel_size", kernel, d), paddings(op, padding, d, words=False)
+    r, pads = integers(op, "kernel_size", kernel, d), pairs(op, padding, d)
     dil = integers(op, "dilation", dilation, d)
-    half = all(max(pad) <= (f_d * (f - 1) + 1) // 2 for f, f_d, pad in zip(r, dil, pads, strict=True))
+    extent = [a * (f - 1) + 1 for f, a in zip(r, dil, strict=True)]
+    half = all(max(pad) <= e // 2 for pad, e in zip(pads, extent, strict=True))
     expect(half, op, "padding of at most half the kernel", padding=padding, kernel_size=kernel)
     return r, r if stride is None else integers(op, "stride", stride, d), pads, dil, bool(ceil_mode)
 
@@ -151,7 +157,7 @@ class Pool(Op, abstract=True):
         self.name = f"{type(self).name}{len(self.stride)}d"
 
     def window(self, x: Any) -> Window:
-        """The windows; with ``ceil_mode`` more padding after, for a last window that starts before its end."""
+        """The windows; with ``ceil_mode`` more padding after, for a last one that starts before its end."""
         pads = self.padding
         if self.ceil_mode:
             axes = zip(x.shape[2:], self.kernel_size, self.stride, pads, self.dilation, strict=True)
@@ -164,7 +170,7 @@ class Pool(Op, abstract=True):
 
 
 def more(last: int, end: int, stride: int) -> int:
-    """Padding that rounds the number of windows up: ``last`` is the latest start, ``end`` where starts end."""
+    """Padding that rounds the number of windows up: ``last`` the latest start, ``end`` where starts end."""
     up = -last % stride
     return up if last + up < end else 0
 
@@ -260,16 +266,17 @@ class AvgPool(Pool):
         for hyper, shape in samples():
             if set(hyper[3]) == {1}:
                 x = rng.standard_normal(shape)
-                op = cls(*hyper, False)
+                op = cls(*hyper)
+                op.count_include_pad = False
                 yield Case(op, (x,), by_loops(op, x, lambda entries: sum(entries) / len(entries)), (x[0],), "axes")
-                full = cls(*hyper[:4], False, True)
-                average = by_loops(full, x, lambda entries, r=prod(hyper[0]): sum(entries) / r)
+                full = cls(*hyper[:4])
+                average = by_loops(full, x, sum) / prod(hyper[0])
                 yield Case(full, (x,), average, (x[0],), "axes")
 
 
 @dataclass(eq=False)
 class GlobalAvgPool(Op):
-    """Average over all positions.   x (N, C, *n) → (N, C).   J[(n, c), (n, c, q)] = 1/size.   Raises ShapeError."""
+    """Average over all positions.   x (N, C, *n) → (N, C).   J = 1/size.   Raises ShapeError."""
 
     name = "global_avg_pool"
 
@@ -290,7 +297,7 @@ class GlobalAvgPool(Op):
         for shape in ((2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 3)):
             x = rng.standard_normal(shape)
             average = [[sum(plane.ravel()) / plane.size for plane in sample] for sample in x]
-            yield Case(cls(), (x,), np.array(average), (x[0, 0],), "position")
+            yield Case(cls(), (x,), np.array(average), (x[0, 0, 0],), "position")
 
 
 class Averages(LinearMap):

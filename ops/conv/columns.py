@@ -1,0 +1,166 @@
+"""im2col and col2im as ops: the copy of patches into columns, and its transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigraph.linear import LinearMap, Selection, Shape
+from minigraph.node import Array, Spec
+from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops.conv.geometry import (
+    Ints,
+    Padding,
+    Window,
+    expect_axes,
+    integers,
+    paddings,
+    shape_of,
+    window_over,
+)
+from minigraph.ops.conv.im2col import fold, unfold
+from minigraph.ops.conv.matrices import filter_matrix
+
+
+def im2col(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+    """Every patch of the image as a column: x (N, C, *n) → (C · f…, N · n′…).
+
+    Row (c, i): channel, then tap, as in w.reshape(K, C · f…). Column (n, p): sample, then position. So
+    ``w.reshape(K, -1) @ im2col(x, f)`` is (K, N · n′…): reshape to (K, N, *n′) and swap the first two axes
+    to get conv(x, w). J is the 0/1 Selection with a zero row for padding; for arrays, the transpose of
+    ``patch_matrix(x, f)``. Raises ShapeError as conv2d does.
+    """
+    op, d = "im2col", len(shape_of(x)) - 2
+    return Im2col(*_arguments(op, max(d, 1), kernel_size, stride, padding, dilation))(x)
+
+
+def col2im(
+    cols: Any,
+    out_shape: Sequence[int],
+    kernel_size: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+) -> Any:
+    """Every column added back to its patch: cols (C · f…, N · n′…) → out_shape (N, C, *n).
+
+    The transpose of im2col, J = J_im2colᵀ; not its inverse where patches overlap. Raises ShapeError.
+    """
+    op, shape = "col2im", tuple(out_shape)
+    d = len(shape) - 2
+    expect(1 <= d <= 3, op, "out_shape (N, C, *n) with 1 to 3 spatial axes", out_shape=shape)
+    return Col2im(
+        *_arguments(op, d, kernel_size, stride, padding, dilation), integers(op, "out_shape", shape, d + 2, 0)
+    )(cols)
+
+
+def _arguments(
+    op: str, d: int, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[Ints, Ints, Padding, Ints]:
+    return (
+        integers(op, "kernel_size", kernel, d),
+        integers(op, "stride", stride, d),
+        paddings(op, padding, d),
+        integers(op, "dilation", dilation, d),
+    )
+
+
+def columns_of(x: Array, window: Window) -> Array:
+    """(N, C, *n) → (C · f…, N · n′…)."""
+    N, C, T = len(x), x.shape[1], prod(window.kernel)
+    columns = np.zeros((C, T, N, *window.out), x.dtype)
+    unfold(x, window, np.moveaxis(columns, 2, 0))
+    return columns.reshape(C * T, N * prod(window.out))
+
+
+def image_of(columns: Array, window: Window, shape: Shape) -> Array:
+    """(C · f…, N · n′…) → shape (N, C, *n)."""
+    x = np.zeros(shape, columns.dtype)
+    columns = columns.reshape(shape[1], prod(window.kernel), shape[0], *window.out)
+    fold(np.moveaxis(columns, 2, 0), window, x)
+    return x
+
+
+@dataclass(eq=False)
+class _Columns(Op, abstract=True):
+    """What both directions share."""
+
+    kernel_size: Ints
+    stride: Ints
+    padding: Padding
+    dilation: Ints
+
+    def window(self, x: Any) -> Window:
+        return window_over(self, x, self.kernel_size, self.stride, self.padding, self.dilation)
+
+    def selection(self, x: Any, window: Window) -> Selection:
+        """The 0/1 map from images like ``x`` to columns."""
+        N, C = x.shape[:2]
+        out = (C * prod(window.kernel), N * prod(window.out))
+        return Selection(lambda v: columns_of(v, window), x.shape, out, x.dtype, lambda g: image_of(g, window, x.shape))
+
+
+@dataclass(eq=False)
+class Im2col(_Columns):
+    """Every patch as a column.   x (N, C, *n) → (C · f…, N · n′…).   J: one 1 in a row, none for padding."""
+
+    name = "im2col"
+
+    def infer(self, x: Spec) -> Spec:
+        expect_axes(self, len(self.stride), "N, C", x=x)
+        expect_floats(self, x=x)
+        return Spec(self.selection(x, self.window(x)).out_shape, x.dtype)
+
+    def forward(self, x: Array) -> Array:
+        return columns_of(x, self.window(x))
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        return [self.selection(x, self.window(x))]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op, shape in samples():
+            x = rng.standard_normal(shape)
+            yield Case(op, (x,), filter_matrix(x, op.window(x)).toarray().T, (x[0, 0],), "axes")
+
+
+@dataclass(eq=False)
+class Col2im(_Columns):
+    """Every column added to its patch.   (C · f…, N · n′…) → out_shape (N, C, *n).   J = J_im2colᵀ."""
+
+    out_shape: Shape
+    name = "col2im"
+
+    def infer(self, cols: Spec) -> Spec:
+        x = Spec(self.out_shape, cols.dtype)
+        expect_floats(self, cols=cols)
+        wanted = self.selection(x, self.window(x)).out_shape
+        expect(cols.shape == wanted, self, f"cols of shape {wanted} for out_shape {self.out_shape}", cols=cols)
+        return x
+
+    def forward(self, cols: Array) -> Array:
+        return image_of(cols, self.window(Spec(self.out_shape, cols.dtype)), self.out_shape)
+
+    def jacobians(self, y: Any, cols: Any) -> list[LinearMap]:
+        return [self.selection(y, self.window(y)).T]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for of, shape in samples():
+            op = cls(of.kernel_size, of.stride, of.padding, of.dilation, shape)
+            units = np.eye(prod(shape)).reshape(-1, *shape)
+            cols = rng.standard_normal(op.selection(units[0], op.window(units)).out_shape)
+            expect = [np.vdot(filter_matrix(e, op.window(e)).toarray().T, cols) for e in units]
+            yield Case(op, (cols,), np.reshape(expect, shape), (cols[1:],), "cols of shape")
+
+
+def samples() -> Iterator[tuple[Im2col, Shape]]:
+    """Ops and image shapes for the cases."""
+    yield Im2col((3,), (1,), ((0, 0),), (1,)), (2, 2, 5)
+    yield Im2col((2, 3), (2, 1), ((1, 0), (1, 1)), (1, 1)), (2, 2, 4, 4)
+    yield Im2col((2, 2), (1, 1), "same", (2, 2)), (1, 2, 3, 4)

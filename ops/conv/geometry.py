@@ -1,0 +1,232 @@
+"""Where a window lies on its image: sizes, strides, padding; and every check of such arguments."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from math import prod
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from minigraph.node import Array, Spec
+from minigraph.op import Op, expect
+
+Ints = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
+Padding = Pairs | Literal["same"]
+
+
+class Meetings(NamedTuple):
+    """How many pairs (output position, kernel tap) lie on the image, not in its padding."""
+
+    total: int
+    per_output: int  # the most for one output position, and so on
+    per_tap: int
+    per_pixel: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window sliding over an image of any number of axes.
+
+    Tap i of the window at output position p lies on pixel q = p · stride + i · dilation − before.
+    """
+
+    size: Ints
+    kernel: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+
+    @cached_property
+    def out(self) -> Ints:
+        """⌊(n + before + after − dilation (f − 1) − 1) / stride⌋ + 1 for each axis."""
+        return tuple(
+            (n + sum(pad) - e) // s + 1
+            for n, e, s, pad in zip(self.size, self.extent, self.stride, self.padding, strict=True)
+        )
+
+    @cached_property
+    def extent(self) -> Ints:
+        """Pixels from the first to the last tap: dilation (f − 1) + 1."""
+        return tuple(d * (f - 1) + 1 for f, d in zip(self.kernel, self.dilation, strict=True))
+
+    @cached_property
+    def exact(self) -> Window:
+        """The same windows, padded after (or, where negative, cropped) to end with the last of them.
+
+        Then n = (n′ − 1) stride + extent − before − after: the outputs' size gives back the image's.
+        """
+        ends = zip(self.size, self.padding, self.extent, self.stride, self.out, strict=True)
+        return replace(self, padding=tuple((b, (o - 1) * s + e - n - b) for n, (b, _), e, s, o in ends))
+
+    @cached_property
+    def pixels(self) -> tuple[Array, ...]:
+        """For each axis the pixel under (output position, tap), −1 in the padding: (n′, f)."""
+        return tuple(
+            _within(np.arange(o)[:, None] * s + np.arange(f) * d - b, n)
+            for n, f, s, (b, _), d, o in zip(*self._axes, strict=True)
+        )
+
+    @cached_property
+    def positions(self) -> tuple[Array, ...]:
+        """For each axis the output position whose tap lies on a pixel, −1 if none: (n, f)."""
+        found = []
+        for n, f, s, (b, _), d, o in zip(*self._axes, strict=True):
+            p, between = np.divmod(np.arange(n)[:, None] + b - np.arange(f) * d, s)
+            found.append(_within(np.where(between, -1, p), o))
+        return tuple(found)
+
+    @cached_property
+    def taps(self) -> tuple[tuple[Any, Any], ...]:
+        """For each tap in C order (outputs, pixels): the slices of output and image that meet there."""
+        axes = []
+        for n, f, s, (b, _), d, o in zip(*self._axes, strict=True):
+            axis = []
+            for shift in range(-b, f * d - b, d):
+                first, last = max(0, -(shift // s)), min(o - 1, (n - 1 - shift) // s)
+                meet = slice(first * s + shift, last * s + shift + 1, s)
+                axis.append((slice(first, last + 1), meet) if first <= last else (slice(0), slice(0)))
+            axes.append(axis)
+        return tuple(((..., *(p for p, _ in tap)), (..., *(q for _, q in tap))) for tap in itertools.product(*axes))
+
+    @cached_property
+    def meetings(self) -> Meetings:
+        hits = [table >= 0 for table in self.pixels]
+        return Meetings(
+            prod(int(hit.sum()) for hit in hits),
+            prod(int(hit.sum(1).max(initial=0)) for hit in hits),
+            prod(int(hit.sum(0).max(initial=0)) for hit in hits),
+            prod(int((table >= 0).sum(1).max(initial=0)) for table in self.positions),
+        )
+
+    @property
+    def _axes(self) -> tuple[Any, ...]:
+        return self.size, self.kernel, self.stride, self.padding, self.dilation, self.out
+
+
+def _within(index: Array, n: int) -> Array:
+    return np.where((index >= 0) & (index < n), index, -1)
+
+
+_window: Callable[..., Window] = lru_cache(4096)(Window)  # keeps slices and tables from step to step
+
+
+def window_over(op: Op | str, x: Spec, kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Window:
+    """The Window of ``kernel`` over the last axes of ``x``. Raises ShapeError where it does not fit."""
+    if isinstance(padding, str):
+        expect(set(stride) == {1}, op, "stride 1 with padding 'same'", stride=stride)
+        padding = tuple(
+            (d * (f - 1) // 2, d * (f - 1) - d * (f - 1) // 2) for f, d in zip(kernel, dilation, strict=True)
+        )
+    size = tuple(x.shape[-len(kernel) :])
+    window = _window(size, kernel, stride, padding, dilation)
+    expect(min(size) > 0, op, "an image of at least one pixel", x=x)
+    expect(min(kernel) > 0, op, "a kernel of at least one tap", kernel=kernel)
+    if min(window.out) < 1:
+        padded = tuple(n + b + a for n, (b, a) in zip(size, padding, strict=True))
+        expect(
+            False,
+            op,
+            f"a kernel, dilated {window.extent}, no larger than the padded image {padded}",
+            x=x,
+            kernel=kernel,
+        )
+    return window
+
+
+def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pairs, dilation: Ints) -> Window:
+    """The exact Window whose output positions are the last axes of ``g``. Raises ShapeError if there is none."""
+    out = g.shape[-len(kernel) :]
+    axes = zip(out, kernel, stride, padding, dilation, strict=True)
+    size = tuple((o - 1) * s + d * (f - 1) + 1 - b - a for o, f, s, (b, a), d in axes)
+    expect(
+        min(out) > 0 and min(size) > 0,
+        op,
+        f"padding that leaves an image, not {size}",
+        x=g,
+        kernel=kernel,
+        padding=padding,
+    )
+    return _window(size, kernel, stride, padding, dilation)
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def integers(op: str, name: str, value: Any, d: int, least: int = 1) -> Ints:
+    """An argument for each of ``d`` axes: one integer, or ``d`` of them. Raises TypeError or ShapeError."""
+    found = _numbers(op, name, value, f"an integer or {d} of them")
+    found = found * d if len(found) == 1 else found
+    expect(len(found) == d, op, f"an integer or {d} of them", **{name: value})
+    expect(min(found) >= least, op, f"{name} of at least {least}", **{name: value})
+    return found
+
+
+def paddings(op: str, value: Any, d: int) -> Padding:
+    """Padding for each of ``d`` axes: "same", "valid" (none), or numbers as for ``pairs``."""
+    wanted = f"an integer, {d} or {2 * d} of them, 'same' or 'valid'"
+    if isinstance(value, str):
+        expect(value in ("same", "valid"), op, wanted, padding=repr(value))
+        return "same" if value == "same" else ((0, 0),) * d
+    return pairs(op, value, d, wanted)
+
+
+def pairs(op: str, value: Any, d: int, wanted: str = "") -> Pairs:
+    """Padding for each of ``d`` axes: one integer, ``d``, or 2d: before and after, axis by axis.
+
+    For two axes: p; (vertical, horizontal); (top, bottom, left, right).
+    """
+    wanted = wanted or f"an integer, {d} or {2 * d} of them"
+    found = _numbers(op, "padding", value, wanted)
+    expect(len(found) in (1, d, 2 * d), op, wanted, padding=value)
+    expect(min(found) >= 0, op, "padding of at least 0", padding=value)
+    if len(found) != 2 * d:
+        return tuple((p, p) for p in (found * d if len(found) == 1 else found))
+    return tuple(zip(found[::2], found[1::2], strict=True))
+
+
+def _numbers(op: str, name: str, value: Any, wanted: str) -> Ints:
+    """One integer or a sequence of them as a tuple; booleans and floats are refused."""
+    entries = value if isinstance(value, Sequence | np.ndarray) and np.ndim(value) == 1 and len(value) else [value]
+    try:
+        if any(isinstance(entry, bool | np.bool) for entry in entries):
+            raise TypeError
+        return tuple(operator.index(entry) for entry in entries)
+    except TypeError:
+        raise TypeError(f"{op}: got {name} {value!r}; wanted {wanted}") from None
+
+
+# --- shapes --------------------------------------------------------------------------------------
+
+
+def expect_axes(op: Op | str, d: int, layout: str, **got: Spec) -> None:
+    """Every Spec must have two axes and ``d`` spatial ones."""
+    spatial = ", ".join(("D", "H", "W")[3 - d :])
+    for name, spec in got.items():
+        expect(spec.ndim == d + 2, op, f"{name} of {d + 2} axes ({layout}, {spatial})", **{name: spec})
+
+
+def expect_groups(op: Op | str, groups: int, channels: int, filters: int, **got: Spec) -> None:
+    """Both numbers of channels must be multiples of ``groups``."""
+    expect(
+        channels % groups == 0 and filters % groups == 0,
+        op,
+        f"channels and filters that are multiples of groups {groups}",
+        **got,
+    )
+
+
+def expect_bias(op: Op | str, b: Spec | None, channels: int) -> None:
+    """A bias, if any, has one entry for each output channel."""
+    if b is not None:
+        expect(b.shape == (channels,), op, f"b of shape ({channels},), one entry for each output channel", b=b)
+
+
+def shape_of(x: Any) -> Ints:
+    """The shape of an array, Node, Spec or nested list."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)

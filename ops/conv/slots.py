@@ -1,0 +1,334 @@
+"""Convolution as one trilinear form ⟨conv(x, w), y⟩, whose three slots are three ops.
+
+    ⟨conv(x, w), y⟩ = Σ x[n, c, q] w[k, c, i] y[n, k, p]   where   q = p · stride + i · dilation − padding
+
+Leave y open and it is the convolution; leave x open and it is the transposed convolution; leave w open and
+it is the filter's gradient. Each op's Jacobians hold one array and are linear in the other, so their
+products are the sibling ops again: derivatives of every order stay inside these three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from scipy import signal
+
+from minigraph.linear import Bounds, Broadcast, LinearMap, Selection, Shape, size_of
+from minigraph.node import Array, Spec, value_of
+from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops.conv.algorithm import Algorithm, choose
+from minigraph.ops.conv.geometry import (
+    Ints,
+    Padding,
+    Pairs,
+    Window,
+    expect_axes,
+    expect_bias,
+    expect_groups,
+    window_onto,
+    window_over,
+)
+from minigraph.ops.conv.matrices import filter_matrix, image_matrix, output_matrix
+
+Letter = Literal["x", "w", "y"]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The trilinear form of one geometry: N samples of C channels, K filters."""
+
+    window: Window
+    groups: int
+    algorithm: str
+    N: int
+    C: int
+    K: int
+
+    def shape(self, slot: Letter) -> Shape:
+        if slot == "w":
+            return self.K, self.C // self.groups, *self.window.kernel
+        return (self.N, self.C, *self.window.size) if slot == "x" else (self.N, self.K, *self.window.out)
+
+    def fill(self, slots: dict[Letter, Any]) -> Any:
+        """What the two filled slots make of the open one."""
+        window = self.window.exact
+        hyper = window.stride, window.padding, window.dilation, self.groups, self.algorithm
+        if "y" not in slots:
+            return Conv(*hyper)(slots["x"], slots["w"])
+        if "x" not in slots:
+            return ConvInputGradient(*hyper)(slots["y"], slots["w"])
+        return ConvFilterGradient(*hyper, window.kernel)(slots["x"], slots["y"])
+
+
+class Held(LinearMap):
+    """The form with the array of one slot held: a linear map from one of the others to the other.
+
+    Holding w, from x to y: M_F for each sample. Holding x, from w to y: M_X for each filter.
+    Holding y, from w to x: the same sum with the outputs as entries.
+    """
+
+    def __init__(self, form: Form, source: Letter, target: Letter, held: Any, dtype: Any) -> None:
+        super().__init__(form.shape(source), form.shape(target), dtype)
+        self.form, self.source, self.target, self.held = form, source, target, held
+        (self.slot,) = {"x", "w", "y"} - {source, target}
+
+    def push(self, v: Any) -> Any:
+        return self.form.fill({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
+
+    def pull(self, g: Any) -> Any:
+        return self.form.fill({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
+
+    def _matrix(self) -> sp.csr_array:
+        form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
+        if self.slot == "w":
+            return image_matrix(held, form.window, form.groups, form.N)
+        if self.slot == "x":
+            return filter_matrix(held, form.window, form.groups, form.K)
+        return output_matrix(held, form.window, form.groups, form.C)
+
+    @property
+    def bounds(self) -> Bounds:
+        form, meet = self.form, self.form.window.meetings
+        C, K = form.C // form.groups, form.K // form.groups
+        each = {"x": K * meet.per_pixel, "w": form.N * meet.per_tap, "y": C * meet.per_output}
+        if not form.N:
+            return Bounds(0, 0, 0)
+        return Bounds(form.N * form.K * C * meet.total, each[self.target], each[self.source])
+
+    def __str__(self) -> str:
+        return {"w": "M_F", "x": "M_X", "y": "M_Y"}[self.slot]
+
+
+class Bias(Selection):
+    """v ↦ v[k] at every position of channel k; Jᵀ sums over samples and positions."""
+
+    def __init__(self, b: Any, out_shape: Shape, dtype: Any) -> None:
+        channel = (-1, *[1] * (len(out_shape) - 2))
+        others = (0, *range(2, len(out_shape)))
+        super().__init__(
+            lambda v: np.broadcast_to(np.reshape(v, channel), out_shape),
+            b.shape,
+            out_shape,
+            dtype,
+            lambda g: np.sum(g, axis=others),
+        )
+
+    @property
+    def bounds(self) -> Bounds:
+        n = self.shape[0]
+        return Bounds(n, min(n, 1), n // max(self.shape[1], 1))
+
+
+def promoted(J: LinearMap, x: Any) -> LinearMap:
+    """J, after a cast of x where J's dtype is the wider: cotangents then come back in x's dtype."""
+    return J if x.dtype == J.dtype else J @ Broadcast(x, x.shape, J.dtype)
+
+
+@dataclass(eq=False)
+class Slot(Op, abstract=True):
+    """What the three ops share: the geometry of the form."""
+
+    stride: Ints
+    padding: Padding
+    dilation: Ints
+    groups: int = 1
+    algorithm: str = "auto"
+
+    def __post_init__(self) -> None:
+        self.name = f"{type(self).name}{len(self.stride)}d"
+
+    def window(self, x: Any, w: Any) -> Window:
+        raise NotImplementedError
+
+    def _kernels(self, window: Window) -> Algorithm:
+        return choose(self.algorithm, window, self.groups)
+
+    def _form(self, window: Window, x: Shape, y: Shape) -> Form:
+        return Form(window, self.groups, self.algorithm, x[0], x[1], y[1])
+
+
+def with_bias(y: Array, b: Array | None) -> Array:
+    """Y with b[k] added to channel k, in place where the dtype allows."""
+    if b is None:
+        return y
+    b = b.reshape(-1, *[1] * (y.ndim - 2))
+    return np.add(y, b, out=y if np.result_type(y, b) == y.dtype else None)
+
+
+@dataclass(eq=False)
+class Conv(Slot):
+    """Convolution (cross-correlation).   x (N, C, *n), w (K, C/groups, *f)[, b (K,)] → y (N, K, *n′).
+
+    y[n, k, p] = Σ x[n, c, q] w[k, c, i] + b[k];  n′ = ⌊(n + 2P − dilation (f − 1) − 1) / stride⌋ + 1.
+    J_x = M_F for each sample; J_w = M_X for each filter; J_b repeats. Raises ShapeError, TypeError.
+    """
+
+    name = "conv"
+
+    def window(self, x: Any, w: Any) -> Window:
+        return window_over(self, x, w.shape[2:], self.stride, self.padding, self.dilation)
+
+    def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
+        expect_axes(self, len(self.stride), "N, C", x=x)
+        expect_axes(self, len(self.stride), "K, C/groups", w=w)
+        channels = w.shape[1] * self.groups
+        expect(x.shape[1] == channels, self, f"x of {channels} channels for w and groups {self.groups}", x=x, w=w)
+        expect_groups(self, self.groups, channels, w.shape[0], x=x, w=w)
+        expect_bias(self, b, w.shape[0])
+        dtype = expect_floats(self, x=x, w=w, **({"b": b} if b else {}))
+        return Spec((x.shape[0], w.shape[0], *self.window(x, w).out), dtype)
+
+    def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
+        window = self.window(x, w)
+        return with_bias(self._kernels(window).forward(x, w, window, self.groups), b)
+
+    def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
+        form = self._form(self.window(x, w), x.shape, y.shape)
+        maps: list[LinearMap] = [
+            promoted(Held(form, "x", "y", w, y.dtype), x),
+            promoted(Held(form, "w", "y", x, y.dtype), w),
+        ]
+        return maps if b is None else [*maps, promoted(Bias(b, y.shape, y.dtype), b)]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op, x, w, b in samples(rng):
+            bad = (x, w[:, :, :1], *b) if w.ndim < 3 else (x, np.concatenate([w, w], 1), *b)
+            yield Case(op, (x, w, *b), correlation(op, x, w, *b), bad, "channels")
+
+
+@dataclass(eq=False)
+class ConvInputGradient(Slot):
+    """Transposed convolution, a convolution's input gradient.
+
+    g (N, K, *n′), w (K, C/groups, *f)[, b (C,)] → (N, C, *n).
+
+    x[n, c, q] = Σ g[n, k, p] w[k, c, i] + b[c];  n = (n′ − 1) stride + dilation (f − 1) + 1 − before − after:
+    output padding is that much less padding after. J_g = M_Fᵀ; J_w holds g. Raises ShapeError, TypeError.
+    """
+
+    padding: Pairs
+    name = "conv_transpose"
+
+    def window(self, g: Any, w: Any) -> Window:
+        return window_onto(self, g, w.shape[2:], self.stride, self.padding, self.dilation)
+
+    def infer(self, g: Spec, w: Spec, b: Spec | None = None) -> Spec:
+        expect_axes(self, len(self.stride), "N, C_in", x=g)
+        expect_axes(self, len(self.stride), "C_in, C_out/groups", w=w)
+        expect(g.shape[1] == w.shape[0], self, f"x of {w.shape[0]} channels, as many as w has rows", x=g, w=w)
+        expect_groups(self, self.groups, w.shape[0], w.shape[1] * self.groups, x=g, w=w)
+        expect_bias(self, b, w.shape[1] * self.groups)
+        dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))
+        return Spec((g.shape[0], w.shape[1] * self.groups, *self.window(g, w).size), dtype)
+
+    def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
+        window = self.window(g, w)
+        return with_bias(self._kernels(window).input_gradient(g, w, window, self.groups), b)
+
+    def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
+        form = self._form(self.window(g, w), x.shape, g.shape)
+        maps: list[LinearMap] = [
+            promoted(Held(form, "x", "y", w, x.dtype).T, g),
+            promoted(Held(form, "w", "x", g, x.dtype), w),
+        ]
+        return maps if b is None else [*maps, promoted(Bias(b, x.shape, x.dtype), b)]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for conv, x, w, _ in samples(rng):
+            window = conv.window(x, w).exact
+            g = rng.standard_normal((len(x), len(w), *window.out))
+            op = cls(conv.stride, window.padding, conv.dilation, conv.groups)
+            value = linear_in(partial(correlation, conv, w=w), x.shape, g)
+            yield Case(op, (g, w), value, (g, np.concatenate([w, w])), "channels")
+            b = rng.standard_normal(x.shape[1])
+            yield Case(
+                op, (g, w, b), value + np.expand_dims(b, tuple(range(1, x.ndim - 1))), (g, w, b[:0]), "bias|entry"
+            )
+
+
+@dataclass(eq=False)
+class ConvFilterGradient(Slot):
+    """A convolution's filter gradient.   x (N, C, *n), g (N, K, *n′) → (K, C/groups, *f).
+
+    w[k, c, i] = Σ x[n, c, q] g[n, k, p]. J_x holds g; J_g = M_Xᵀ.
+    Raises ShapeError, TypeError.
+    """
+
+    kernel: Ints = ()
+    name = "conv_filter_gradient"
+
+    def window(self, x: Any, g: Any) -> Window:
+        return window_over(self, x, self.kernel, self.stride, self.padding, self.dilation)
+
+    def infer(self, x: Spec, g: Spec) -> Spec:
+        expect_axes(self, len(self.stride), "N, C", x=x)
+        expect_axes(self, len(self.stride), "N, K", g=g)
+        expect_groups(self, self.groups, x.shape[1], g.shape[1], x=x, g=g)
+        wanted = (x.shape[0], g.shape[1], *self.window(x, g).out)
+        expect(g.shape == wanted, self, f"g of shape {wanted}", x=x, g=g)
+        return Spec((g.shape[1], x.shape[1] // self.groups, *self.kernel), expect_floats(self, x=x, g=g))
+
+    def forward(self, x: Array, g: Array) -> Array:
+        window = self.window(x, g)
+        return self._kernels(window).filter_gradient(x, g, window, self.groups)
+
+    def jacobians(self, w: Any, x: Any, g: Any) -> list[LinearMap]:
+        form = self._form(self.window(x, g), x.shape, g.shape)
+        return [
+            promoted(Held(form, "w", "x", g, w.dtype).T, x),
+            promoted(Held(form, "w", "y", x, w.dtype).T, g),
+        ]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for conv, x, w, _ in samples(rng):
+            g = rng.standard_normal((len(x), len(w), *conv.window(x, w).out))
+            value = linear_in(partial(correlation, conv, x), w.shape, g)
+            op = cls(conv.stride, conv.padding, conv.dilation, conv.groups, kernel=w.shape[2:])
+            yield Case(op, (x, g), value, (x, g[..., :-1]), "g of shape")
+
+
+# --- sample calls, with SciPy's correlate as the other implementation ---------------------------------
+
+
+def samples(rng: np.random.Generator) -> Iterator[tuple[Conv, Array, Array, tuple[Array, ...]]]:
+    """Convolutions and their inputs, over every number of axes and every option."""
+    none, one = (0, 0), (1, 1)
+    for hyper, size, C, kernel, bias in (
+        (((1,), (none,), (1,), 1), (5,), 2, (3, 2, 3), True),
+        (((2,), ((2, 1),), (2,), 2), (6,), 4, (2, 2, 2), False),
+        ((one, (none, none), one, 1), (4, 5), 2, (3, 2, 3, 2), True),
+        ((one, (none, none), one, 1), (3, 2), 2, (3, 2, 1, 1), True),
+        (((2, 3), (one, (0, 2)), one, 1), (5, 6), 1, (2, 1, 3, 2), False),
+        ((one, "same", (2, 1), 2), (4, 3), 4, (2, 2, 2, 2), True),
+        ((one, (none, one), one, 2), (3, 3), 2, (4, 1, 2, 3), False),
+        (((1, 1, 2), (one, none, none), (1, 1, 2), 1), (2, 3, 5), 2, (2, 2, 2, 2, 2), True),
+    ):
+        x, w = rng.standard_normal((2, C, *size)), rng.standard_normal(kernel)
+        yield Conv(*hyper), x, w, (rng.standard_normal(len(w)),) * bias
+
+
+def correlation(op: Conv, x: Array, w: Array, b: Array | None = None) -> Array:
+    """The convolution by scipy.signal.correlate, plane by plane: padded image, dilated filter."""
+    window, C, K = op.window(x, w), w.shape[1], len(w) // op.groups
+    x = np.pad(x, ((0, 0), (0, 0), *window.padding))
+    dilated = np.zeros((*w.shape[:2], *window.extent))
+    dilated[(..., *[slice(None, None, d) for d in window.dilation])] = w
+    y = np.zeros((len(x), len(w), *window.out))
+    for n, k, c in np.ndindex(len(x), len(w), C):
+        plane = signal.correlate(x[n, k // K * C + c], dilated[k, c], mode="valid", method="direct")
+        y[n, k] += plane[(*[slice(None, None, s) for s in window.stride],)]
+    return y if b is None else y + np.expand_dims(b, tuple(range(1, y.ndim - 1)))
+
+
+def linear_in(f: Any, shape: Shape, g: Array) -> Any:
+    """The transpose of the linear function f, on g: ⟨g, f(e)⟩ for every unit array e of ``shape``."""
+    units = np.eye(size_of(shape)).reshape(-1, *shape)
+    return np.array([np.vdot(f(e), g) for e in units]).reshape(shape)

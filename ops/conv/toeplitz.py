@@ -1,0 +1,39 @@
+"""Convolution by sparse matrices: vec(y) = M_F vec(x) and vec(y) = M_X vec(w), as the lectures write it."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from minigraph.node import Array
+from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
+from minigraph.ops.conv.geometry import Window
+from minigraph.ops.conv.matrices import filter_matrix, image_matrix
+
+
+def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
+    """Vec(y) = M_F vec(x), the batch as columns."""
+    M = image_matrix(w, window, groups)
+    return np.ascontiguousarray((M @ x.reshape(len(x), M.shape[1]).T).T).reshape(len(x), len(w), *window.out)
+
+
+def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
+    """Vec(x) = M_Fᵀ vec(g)."""
+    M = image_matrix(w, window, groups)
+    x = np.ascontiguousarray((M.T @ g.reshape(len(g), M.shape[0]).T).T)
+    return x.reshape(len(g), w.shape[1] * groups, *window.size)
+
+
+def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
+    """Vec(w_k) = M_Xᵀ vec(g_k), the filters of a group as columns."""
+    N, C, K, P = len(x), x.shape[1] // groups, g.shape[1] // groups, prod(window.out)
+    w = np.empty((groups, K, C * prod(window.kernel)), np.result_type(x, g))
+    for group in range(groups):
+        M = filter_matrix(x[:, group * C : (group + 1) * C], window)
+        columns = g[:, group * K : (group + 1) * K].reshape(N, K, P).swapaxes(0, 1).reshape(K, N * P).T
+        w[group] = (M.T @ columns).T
+    return w.reshape(groups * K, C, *window.kernel)
+
+
+ALGORITHMS["toeplitz"] = Algorithm(forward, input_gradient, filter_gradient)
