@@ -112,7 +112,7 @@ def _culprit(tape: Tape, rtol: float) -> str:
         if node.op is None or node.dtype not in FLOATS:
             continue
         values: list[Array] = [np.asarray(x.value) for x in node.inputs]
-        for k, (x, J) in enumerate(zip(values, tape._local(node), strict=True)):
+        for k, (x, J) in enumerate(zip(values, tape.local(node), strict=True)):
             if J is None or x.dtype not in FLOATS:
                 continue
             v, h = draw.standard_normal(x.shape), 1e-6

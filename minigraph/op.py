@@ -54,7 +54,9 @@ class Op:
         if abstract:
             return
         missing = [
-            part for part in ("infer", "forward", "jacobians", "cases") if getattr(cls, part) is getattr(Op, part)
+            part
+            for part in ("infer", "forward", "jacobians", "cases")
+            if not any(part in base.__dict__ for base in cls.__mro__[:-2])
         ]
         if not cls.name:
             missing.append("name")

@@ -161,7 +161,7 @@ class Tape:
             if node in seeds or node in self.until or found.keys().isdisjoint(node.inputs):
                 continue
             total = None
-            for x, J in zip(node.inputs, self._local(node, create_graph), strict=True):
+            for x, J in zip(node.inputs, self.local(node, create_graph), strict=True):
                 if J is not None and x in found:
                     t = J.push(found[x])
                     total = t if total is None else total + t
@@ -169,7 +169,7 @@ class Tape:
                 found[node] = total
         return found[self.y] if self.y in found else np.zeros(self.y.shape, self.y.dtype)
 
-    def _local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
+    def local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
         """The local Jacobians of one node, one for each input."""
         for x in node.inputs:
             if x.changed > node.serial:
@@ -253,7 +253,7 @@ class Total(LinearMap):
         if node is self.x or node not in active or node in self.tape.until:
             return []
         return [
-            (x, J) for x, J in zip(node.inputs, self.tape._local(node), strict=True) if J is not None and x in active
+            (x, J) for x, J in zip(node.inputs, self.tape.local(node), strict=True) if J is not None and x in active
         ]
 
     @cached_property

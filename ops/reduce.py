@@ -84,7 +84,13 @@ class Reduction(Op):
                 rows = np.moveaxis(xs, axes, range(-len(axes), 0)).reshape(*rest, -1)
                 expected = np.apply_along_axis(oracle, -1, rows)
                 shape = tuple(1 if i in axes else n for i, n in enumerate(xs.shape)) if keepdims else rest
-                yield Case(cls(name, axis, keepdims), (xs,), np.reshape(expected, shape), bad if axis else None, "axis")
+                yield Case(
+                    cls(name, axis, keepdims),
+                    (xs,),
+                    np.reshape(expected, shape),
+                    bad if axis in (1, (0, 2)) else None,
+                    "axis",
+                )
         yield Case(cls("var", 0, ddof=1), (x,), np.array([[np.cov(x[:, i, j]) for j in range(2)] for i in range(4)]))
         yield Case(cls("norm", 0, ord=3), (x,), (np.abs(x) ** 3).sum(0) ** (1 / 3))
         yield Case(cls("norm", 0, ord=np.inf), (x,), np.abs(x).max(0))
@@ -264,7 +270,9 @@ class CumulativeSum(Op):
             triangle = sp.csr_array(np.tri(n, dtype=x.dtype))
             return sp.csr_array(
                 sp.kron(
-                    sp.kron(sp.eye_array(before, dtype=x.dtype), triangle), sp.eye_array(after, dtype=x.dtype), "csr"
+                    sp.kron(sp.eye_array(before, dtype=x.dtype), triangle, "csr"),
+                    sp.eye_array(after, dtype=x.dtype),
+                    "csr",
                 )
             )
 
@@ -311,14 +319,10 @@ for _function in (
     np.count_nonzero,
     np.array_equal,
     np.allclose,
-    np.shape,
-    np.ndim,
-    np.size,
     np.zeros_like,
     np.ones_like,
     np.full_like,
     np.empty_like,
-    np.result_type,
     np.array2string,
     np.array_repr,
     np.array_str,
@@ -328,3 +332,6 @@ for _function in (
     np.isrealobj,
 ):
     _plain(_function)  # answers, not values to differentiate: plain arrays
+implements(np.shape)(lambda x: x.shape)
+implements(np.ndim)(lambda x: len(x.shape))
+implements(np.size)(lambda x, axis=None: x.size if axis is None else x.shape[axis])

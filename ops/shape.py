@@ -184,7 +184,8 @@ def sort(x: Any, axis: int | None = -1) -> Any:
     """Entries in ascending order along ``axis``. (S) → (S). J is the permutation matrix; ties keep their order."""
     if axis is None:
         x, axis = ravel(x), 0
-    order = np.argsort(np.zeros(x.shape) if isinstance(x, Spec) else value_of(x), axis=axis, kind="stable")
+    known = not (isinstance(x, Spec) or (isinstance(x, Node) and x.abstract))
+    order = np.argsort(value_of(x) if known else np.zeros(x.shape), axis=axis, kind="stable")
     return Rearrange("sort", lambda v: np.take_along_axis(v, order, axis), axis=axis)(x)
 
 

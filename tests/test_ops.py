@@ -1,0 +1,135 @@
+"""One test for every op: what an op says of itself in ``cases`` is held against everything else."""
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph.node import FLOATS
+from minigraph.linear import Product
+from minigraph.op import Op
+from minigraph.tape import Tape, Total
+
+CASES = [(cls, case) for cls in Op.registry for case in cls.cases(np.random.default_rng(0))]
+# Kernels that take complex numbers without being analytic in them: a complex step says nothing about those.
+NOT_ANALYTIC = {
+    "absolute",
+    "sign",
+    "norm",
+    "max",
+    "min",
+    "sort",
+    "var",
+    "l2_penalty",
+    "maximum",
+    "minimum",
+    "clip",
+    "relu",
+}
+NOT_ANALYTIC |= {"cross_entropy", "astype"}
+
+
+def name_of(cls, case):
+    return f"{cls.__name__}-{getattr(case.op, 'name', 'composed')}"
+
+
+def as_nodes(inputs):
+    return [mg.parameter(x) if np.asarray(x).dtype in FLOATS else mg.constant(x) for x in inputs]
+
+
+def floats(nodes):
+    return [x for x in nodes if x.dtype in FLOATS]
+
+
+@pytest.mark.parametrize(("cls", "case"), CASES, ids=[name_of(*c) for c in CASES])
+def test_op(cls, case):
+    rng = np.random.default_rng(1)
+    nodes = as_nodes(case.inputs)
+    raw, y = case.op(*case.inputs), case.op(*nodes)
+    assert isinstance(raw, (np.ndarray, np.generic))
+    np.testing.assert_array_equal(raw, y.value)
+    np.testing.assert_allclose(raw, np.asarray(case.expect), rtol=1e-10, atol=1e-12)
+    tape = Tape.of(y)
+    assert any(type(node.op) is cls for node in tape.nodes), "the case does not use its op"
+
+    abstract = case.op(*[mg.constant(mg.Spec(x.shape, x.dtype)) for x in nodes]) if "getitem" not in str(y.op) else y
+    assert (abstract.shape, abstract.dtype) == (y.shape, y.dtype)
+
+    if case.bad is not None:
+        with pytest.raises(mg.ShapeError, match=case.match) as error:
+            case.op(*as_nodes(case.bad))
+        assert "got" in str(error.value) and "wanted" in str(error.value)
+        with pytest.raises(mg.ShapeError, match=case.match):
+            case.op(*case.bad)
+
+    for node in tape.nodes:
+        for J in tape.local(node) if node.op else ():
+            if J is not None:
+                check_map(J, rng)
+
+    if y.dtype not in FLOATS:
+        return
+    v = {x: rng.standard_normal(x.shape) for x in floats(nodes)}
+    pushed = tape.push(v)
+    slope = difference(case, nodes, v)
+    np.testing.assert_allclose(pushed, slope, rtol=1e-5, atol=1e-7 * (1 + np.abs(slope).max(initial=0)))
+    if y.op.name not in NOT_ANALYTIC:
+        complex_step(case, nodes, v, pushed)
+    mg.check_grads(lambda *xs: case.op(*substitute(nodes, xs)), *[x.value for x in floats(nodes)], order=2)
+    if y.op.name != "astype":
+        keeps_float32(case)
+
+
+def check_map(J, rng):
+    """Push, pull and matrix are one map, and its size is known before it is built."""
+    v, g = rng.standard_normal(J.in_shape), rng.standard_normal(J.out_shape)
+    pushed, pulled, matrix = J.push(v), J.pull(g), J.tosparse()
+    np.testing.assert_allclose(np.sum(g * pushed), np.sum(pulled * v), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(matrix @ v.ravel(), np.ravel(pushed), rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(matrix.T @ g.ravel(), np.ravel(pulled), rtol=1e-10, atol=1e-11)
+    nnz, row, col = J.bounds
+    per_row, per_column = np.diff(matrix.indptr), np.bincount(matrix.indices, minlength=1)
+    assert matrix.nnz <= nnz and per_row.max(initial=0) <= row and per_column.max() <= col
+    if not isinstance(J, (Product, Total)):
+        assert matrix.nnz == nnz
+    assert np.ravel(J.T.push(g)).tolist() == np.ravel(pulled).tolist()
+    operator = J.aslinearoperator()
+    np.testing.assert_allclose(operator @ v.ravel(), np.ravel(pushed), rtol=1e-10, atol=1e-11)
+
+
+def substitute(nodes, xs):
+    xs = iter(xs)
+    return [next(xs) if x.dtype in FLOATS else x.value for x in nodes]
+
+
+def difference(case, nodes, v, h=1e-6):
+    ends = [case.op(*[x.value + s * h * v[x] if x in v else x.value for x in nodes]) for s in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * h)
+
+
+def complex_step(case, nodes, v, pushed):
+    try:
+        y = case.op(*[x.value + 1e-30j * v[x] if x in v else x.value for x in nodes])
+    except TypeError:  # a kernel of real numbers only
+        return
+    np.testing.assert_allclose(pushed, np.imag(y) / 1e-30, rtol=1e-9, atol=1e-11)
+
+
+def keeps_float32(case):
+    nodes = as_nodes([x.astype(np.float32) if np.asarray(x).dtype == np.float64 else x for x in case.inputs])
+    y = case.op(*nodes)
+    g = np.ones(y.shape, np.float32)
+    assert y.dtype == np.float32
+    for c in Tape.of(y).pull(g, floats(nodes)):
+        assert c is None or c.dtype == np.float32
+    assert Tape.of(y).push({x: np.ones(x.shape, np.float32) for x in floats(nodes)}).dtype == np.float32
+
+
+def test_an_op_that_lacks_a_part_fails_at_import():
+    with pytest.raises(TypeError, match="op Half lacks jacobians, cases, name"):
+
+        class Half(Op):
+            def infer(self, x):
+                return x
+
+            def forward(self, x):
+                return x
