@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.node import FLOATS, Array, Node
+from minigraph.array import Array
+from minigraph.node import FLOATS, Node
 from minigraph.tape import Tape
 from minigraph.transforms import Trace
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.node import Array, MemoryBudgetError, Node, Spec, value_of
+from minigraph.array import Array
+from minigraph.node import MemoryBudgetError, Node, Spec, value_of
 from minigraph.op import Case, Op
 
 Shape = tuple[int, ...]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from minigraph.node import IMPLEMENTATIONS, MODE, Node, ShapeError, Spec, frozen
+from minigraph.array import IMPLEMENTATIONS
+from minigraph.node import MODE, Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
     from minigraph.linear import LinearMap

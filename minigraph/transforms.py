@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import LinearMap
 from minigraph.node import (
     FLOATS,
-    IMPLEMENTATIONS,
     MODE,
     GraphError,
     Node,

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
+from minigraph.array import Array
 from minigraph.linear import Bounds, Formula, LinearMap
-from minigraph.node import Array, Spec, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.elementwise import Elementwise, define
 

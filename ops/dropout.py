@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
-from minigraph.node import Array, Spec
+from minigraph.node import Spec
 from minigraph.op import Case, Op, expect_floats
 from minigraph.random import generator
 

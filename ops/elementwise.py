@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
-from minigraph.node import IMPLEMENTATIONS, Node, Spec
+from minigraph.node import Spec
 from minigraph.op import Case, Op, expect
 
 __all__ = [

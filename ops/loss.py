@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
-from minigraph.node import Array, Spec, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, softmax
 from minigraph.ops.reduce import summation

@@ -14,8 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigraph.array import Array
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, size_of
-from minigraph.node import Array, Node, Spec, value_of
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
 

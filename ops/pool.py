@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph.array import Array
 from minigraph.linear import Apply, Bounds, LinearMap, Selection, Shape
-from minigraph.node import Array, Node, Spec, value_of
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import (
     Ints,

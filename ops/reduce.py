@@ -14,8 +14,9 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
+from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
-from minigraph.node import Array, Spec, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 from minigraph.ops.elementwise import sqrt
 

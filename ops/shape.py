@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigraph.array import IMPLEMENTATIONS, Array
 from minigraph.linear import Broadcast, LinearMap, Selection
-from minigraph.node import FLOATS, IMPLEMENTATIONS, Array, Node, Spec, value_of
+from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 
 __all__ = [
