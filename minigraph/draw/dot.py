@@ -1,0 +1,343 @@
+"""Graph → DOT text: a pure function of the graph. No file is written and nothing is rendered here."""
+
+from __future__ import annotations
+
+import html
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from minigraph.node import FLOATS, GraphError, Node, Parameter
+from minigraph.tape import Tape
+
+Direction = Literal["TB", "LR", "BT", "RL"]
+
+# Soft fills of different lightness under dark borders of the same hue, and a shape of its own for each kind:
+# told apart in print and by colour-blind readers.
+STYLES = {
+    "input": 'shape=box, style=filled, fillcolor="#DCEAF6", color="#2F6DA3"',
+    "parameter": 'shape=note, style=filled, fillcolor="#FBE7BF", color="#A86E08"',
+    "value": 'shape=box, style="rounded,filled", fillcolor="#FFFFFF", color="#6B7480"',
+    "output": 'shape=box, style="rounded,filled", fillcolor="#FFFFFF", color="#3D4550", penwidth=2.2',
+    "loss": 'shape=box, style="rounded,filled", fillcolor="#F3D9E6", color="#9B2D63", penwidth=2.2',
+}
+FONT = "DejaVu Sans Condensed,Arial,Helvetica,sans-serif"
+INK, SOFT, FAINT, VALUE, GRADIENT = "#1B1F24", "#59626D", "#858D97", "#1F5F93", "#9B2D63"
+# The edges of all other ops say which operand they bring.
+COMMUTATIVE = {
+    "add",
+    "multiply",
+    "maximum",
+    "minimum",
+    "hypot",
+    "logaddexp",
+    "equal",
+    "not_equal",
+    "logical_and",
+    "logical_or",
+}
+UNSAID = {
+    "stride": "1",
+    "padding": "0",
+    "dilation": "1",
+    "groups": "1",
+    "algorithm": "auto",
+}  # needs no words
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+CLUSTERS = ("#F5F7F9", "#EBEFF3")
+TINY = 4  # arrays of at most so many entries are written out
+NAME_WIDTH, NAME_LINES, DETAIL_WIDTH = 26, 3, 34
+
+
+def to_dot(
+    y: Node | Tape,
+    *,
+    edges: bool = True,
+    values: bool = True,
+    gradients: bool = True,
+    scopes: bool = True,
+    direction: Direction = "TB",
+) -> str:
+    """The graph behind ``y``, a Node or a Tape, as DOT text.
+
+    The text depends on the graph alone: a graph built twice gives the same bytes. Nodes are numbered in
+    the order of the tape.
+
+    ``edges``: write the size of the local Jacobian, entries of the output × entries of the input, on each edge.
+    ``values``: write out the values of at most four entries.
+    ``gradients``: write ``.grad`` out, or its norm; parameters that have none are marked "not computed".
+    ``scopes``: draw the scopes as nested boxes; without it they become part of the names.
+    ``direction``: where the arrows point: "TB" down, "LR" right, "BT" up, "RL" left.
+
+    Raises TypeError for anything but a Node or Tape, ValueError for another direction, GraphError when the
+    graph was freed by backward().
+    """
+    if not isinstance(y, (Node, Tape)):
+        raise TypeError(f"draw: got {type(y).__name__}, wanted a Node or a Tape; arrays are computed without a record")
+    if direction not in ("TB", "LR", "BT", "RL"):
+        raise ValueError(f"draw: got direction {direction!r}, wanted 'TB', 'LR', 'BT' or 'RL'")
+    tape = Tape.of(y) if isinstance(y, Node) else y
+    if not tape.nodes or any(node.inputs is None for node in tape.nodes):
+        raise GraphError(
+            f"{tape.y.label}: the graph was freed by backward(); call backward(retain_graph=True), or draw before"
+        )
+    index = {node: f"n{i}" for i, node in enumerate(tape.nodes) if node is tape.y or not is_number(node)}
+    home = {node: node.scope if scopes else "" for node in index}
+    dtypes = {node.dtype for node in index}
+    root = Cluster("")
+    arrows: list[str] = []
+    for node in index:
+        dtype = len(dtypes) > 1 and (node is tape.y or node.dtype != tape.y.dtype)
+        text = describe(node, values, gradients, scopes, dtype)
+        root.at(home[node]).lines.append(f"{index[node]} [label={text}, {STYLES[kind_of(node, tape)]}{tooltip(node)}]")
+        # Leaves stand one step above their reader. A step more from the scope before keeps scopes one below
+        # the other, where they would else overlap in height and stand in a staircase.
+        reads_leaves = any(x.op is None and home.get(x) == home[node] for x in node.inputs)
+        for x, role in zip(node.inputs, roles(node), strict=True):
+            if x in index:
+                attributes = edge(x, node, role if edges else None)
+                if reads_leaves and home[x] != home[node]:
+                    attributes.append("minlen=2")
+                arrows.append(f"{index[x]} -> {index[node]}" + (f" [{', '.join(attributes)}]" if attributes else ""))
+    lines = [
+        f'graph [rankdir={direction}, bgcolor=white, pad=0.2, nodesep=0.3, ranksep="0.42", fontname="{FONT}"]',
+        f'node [fontname="{FONT}", fontsize=11, fontcolor="{INK}", penwidth=1.1, margin="0.09,0.04", height=0.3, width=0.5]',
+        f'edge [fontname="{FONT}", fontsize=8, fontcolor="{FAINT}", color="#7A828C", penwidth=0.9, arrowsize=0.6]',
+        *root.text(),
+        *arrows,
+    ]
+    return "digraph minigraph {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+
+
+@dataclass
+class Cluster:
+    """A scope: the DOT lines of its nodes, and the scopes in it by name."""
+
+    name: str
+    lines: list[str] = field(default_factory=list)
+    inner: dict[str, Cluster] = field(default_factory=dict)
+
+    def at(self, scope: str) -> Cluster:
+        """The cluster of a scope "a/b", made where there is none yet."""
+        cluster = self
+        for name in filter(None, scope.split("/")):
+            cluster = cluster.inner.setdefault(name, Cluster(name))
+        return cluster
+
+    def text(self) -> Iterator[str]:
+        """The lines of this cluster and all in it; without recursion, as scopes may nest deeply."""
+        stack: list[tuple[Cluster, int] | None] = [(self, 0)]
+        count = 0
+        while stack:
+            item = stack.pop()
+            if item is None:
+                yield "}"
+                continue
+            cluster, depth = item
+            if depth:
+                yield f"subgraph cluster_{count} {{"
+                yield (
+                    f'graph [label={label([font(f"<b>{lines(cluster.name)}</b>", 10, SOFT)])}, labeljust=l, style="rounded,filled", '
+                    f'fillcolor="{CLUSTERS[(depth - 1) % 2]}", color="#C5CCD4", penwidth=0.8, margin=10]'
+                )
+                count += 1
+                stack.append(None)
+            yield from cluster.lines
+            stack.extend((inner, depth + 1) for inner in reversed(cluster.inner.values()))
+
+
+def kind_of(node: Node, tape: Tape) -> str:
+    """Which of the STYLES a node is drawn in."""
+    if isinstance(node, Parameter):
+        return "parameter"
+    if node.op is None:
+        return "input"
+    if node is tape.y:
+        return "loss" if node.size == 1 else "output"
+    return "value"
+
+
+def is_number(node: Node) -> bool:
+    """A nameless scalar constant, like the 2 of x**2."""
+    return (
+        node.op is None and not isinstance(node, Parameter) and not node.shape and not node.name and not node.abstract
+    )
+
+
+def describe(node: Node, values: bool, gradients: bool, scopes: bool, dtype: bool) -> str:
+    """The label of a node: name, op, shape, value, gradient, one under the other."""
+    name = node.name or ""
+    op, details = caption(node)
+    rows = []
+    if name.strip():
+        path = name if scopes else "/".join(filter(None, (node.scope, name)))
+        rows.append(font(f"<b>{lines(path)}</b>", 12))
+        if node.op:
+            rows.append(font(plain(op), 10.5))
+    else:
+        rows.append(font(f"<b>{plain(op)}</b>", 12))
+    if details:
+        rows.append(font(lines(details, DETAIL_WIDTH, 2), 9, SOFT))
+    kind = [op] if node.op is None and name.strip() else []
+    shape = "×".join(map(str, node.shape)) or "scalar"
+    rows.append(font(" ".join([*kind, shape, *([str(node.dtype)] if dtype else [])]), 9, SOFT))
+    if values and not node.abstract and node.size <= TINY:
+        value = font(plain(f"= {written(node.value)}"), 9, VALUE)
+        if node.shape:
+            rows.append(value)
+        else:
+            rows[-1] += f" {value}"
+    if gradients and not node.abstract:
+        rows.extend(gradient(node))
+    return label(rows)
+
+
+def caption(node: Node) -> tuple[str, str]:
+    """What a node is, and the hyper-parameters of its op that are not the defaults."""
+    if node.op is None:
+        return ("parameter" if isinstance(node, Parameter) else "input"), ""
+    signature = inspect.signature(type(node.op)).parameters
+    given = node.op.hyperparameters
+    shown: list[str] = []
+    if "stride" in given:
+        filters = [x.shape[2:] for x, role in zip(node.inputs, roles(node), strict=True) if role == "w"]
+        shown.extend(
+            "×".join(map(str, kernel))
+            for kernel in [*filters, *np.atleast_2d(given.get("kernel_size", []))]
+            if len(kernel)
+        )
+    for name, value in given.items():
+        text = setting(value)
+        default = signature[name].default if name in signature else inspect.Parameter.empty
+        unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
+        if text != unsaid and name != "kernel_size":
+            shown.append(text if name.isdigit() else f"{name} {text}")
+    name = node.op.name
+    if any(map(is_number, node.inputs)):
+        name += f"({', '.join(entry(x.value) if is_number(x) else '·' for x in node.inputs)})"
+    return name, ", ".join(shown)
+
+
+def setting(value: Any) -> str:
+    """A hyper-parameter in few characters: ((1, 1), (1, 1)) is 1, (3, 2) is 3×2."""
+    if isinstance(value, np.ndarray):
+        return "×".join(map(str, value.shape)) + " array" if value.size > TINY else written(value)
+    if isinstance(value, (tuple, list)) and value:
+        parts = [setting(part) for part in value]
+        if len(set(parts)) == 1 and len(parts) > 1:
+            return parts[0]
+        if all(isinstance(part, (int, np.integer)) for part in value):
+            return "×".join(parts) if len(parts) > 1 else f"({parts[0]})"
+        return f"({', '.join(parts)})"
+    if isinstance(value, (bool, np.bool_)):
+        return str(value)
+    if isinstance(value, (int, float, np.number)):
+        return entry(value)
+    if callable(value):
+        return str(getattr(value, "__name__", type(value).__name__))
+    return str(value)
+
+
+def gradient(node: Node) -> list[str]:
+    """The row of the gradient, which is not that of a zero where none was computed."""
+    if node.grad is None:
+        return [font("<i>∂ not computed</i>", 9, FAINT)] if isinstance(node, Parameter) else []
+    grad = np.asarray(node.grad)
+    if grad.size <= TINY:
+        text = f"∂ = {written(grad)}"
+    else:
+        text = f"‖∂‖ = {entry(np.linalg.norm(grad.astype(np.float64).ravel()))}"
+    return [font(plain(text), 9, GRADIENT)]
+
+
+def roles(node: Node) -> list[str]:
+    """What the op calls its inputs, where that matters: x, w, b of a convolution, x₁ and x₂ of a division."""
+    many = len([x for x in node.inputs if not is_number(x)]) > 1
+    if node.op is None or not many or node.op.name in COMMUTATIVE:
+        return [""] * len(node.inputs)
+    parameters = list(inspect.signature(node.op.forward).parameters.values())
+    if len(parameters) >= len(node.inputs) and all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+        return [p.name for p, _ in zip(parameters, node.inputs, strict=False)]
+    return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, len(node.inputs) + 1)]
+
+
+def edge(x: Node, node: Node, role: str | None) -> list[str]:
+    """The attributes of an edge: the role of x, and the Jacobian's size from the shapes alone.
+
+    Dashed, and without a size, where the dtypes carry no derivative. No text for the role None.
+    """
+    differentiable = x.dtype in FLOATS and node.dtype in FLOATS
+    attributes = [] if differentiable else ["style=dashed"]
+    text = f"{role}  {node.size}×{x.size}" if differentiable else role
+    if role is not None and text:
+        attributes.append(f'label=" {text.strip()}"')
+    return attributes
+
+
+def written(array: Any) -> str:
+    """A small array, as nested lists."""
+    return str(
+        np.array2string(np.asarray(array), separator=", ", formatter={"all": entry}, max_line_width=10**6)
+    ).replace("\n", "")
+
+
+def entry(value: Any) -> str:
+    """A number in four digits, with a true minus sign."""
+    text = str(value) if isinstance(value, (bool, np.bool_, int, np.integer)) else f"{value:.4g}"
+    return text.replace("e+0", "e").replace("e+", "e").replace("e-0", "e-").replace("-", "−")
+
+
+def tooltip(node: Node) -> str:
+    """The whole name on hovering, where the label shortens it."""
+    if len(node.name or "") <= NAME_WIDTH * NAME_LINES:
+        return ""
+    text = visible(node.name or "")[:1000].replace("\\", "\\\\").replace('"', '\\"')
+    return f', tooltip="{text}"'
+
+
+# --- HTML-like labels ------------------------------------------------------------------------------
+
+
+def label(rows: list[str]) -> str:
+    """Rows of text, one under the other."""
+    cells = "".join(f"<tr><td>{row}</td></tr>" for row in rows)
+    return f'<<table border="0" cellspacing="0" cellpadding="1">{cells}</table>>'
+
+
+def font(text: str, size: float, color: str = INK) -> str:
+    """Text, escaped already, in a size and colour."""
+    return f'<font point-size="{size}" color="{color}">{text}</font>'
+
+
+def visible(text: str) -> str:
+    """Unprintable characters, and bytes that are no text, in Python's notation."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def plain(text: str) -> str:
+    """Any text, as one line of a label."""
+    return escaped(visible(text))
+
+
+def escaped(text: str) -> str:
+    """Text without HTML's marks, and with the backslashes doubled that Graphviz takes for escapes."""
+    return html.escape(text).replace("\\", "\\\\")
+
+
+def lines(text: str, width: int = NAME_WIDTH, most: int = NAME_LINES) -> str:
+    """``text`` escaped and wrapped, shortened with … when it is longer than ``most`` lines."""
+    text = visible(text)
+    wrapped: list[str] = []
+    while text and len(wrapped) < most:
+        cut = width if len(text) > width else len(text)
+        if len(text) > width:
+            space = max(text.rfind(mark, width // 2, width) for mark in " ,/._-")
+            cut = space + 1 if space > 0 else width
+        wrapped.append(text[:cut].rstrip() if len(text) > cut else text)
+        text = text[cut:].lstrip(" ")
+    if text:
+        wrapped[-1] = wrapped[-1][: width - 1] + "…"
+    return "<br/>".join(escaped(line) for line in wrapped)
