@@ -1,0 +1,99 @@
+"""Pictures of computational graphs: PNG, SVG, PDF and DOT files, and what notebooks show of a Node.
+
+``to_dot`` is a pure function from the graph to DOT text; ``picture`` hands the text to Graphviz. Graphviz is
+looked for when something is drawn, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from minigraph.draw.dot import Direction, to_dot
+from minigraph.draw.render import DPI, FORMATS, Engine, RenderError, picture, write
+from minigraph.node import GraphError, Node
+from minigraph.tape import Tape
+
+__all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
+
+NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 10.0
+
+
+def draw(
+    y: Node | Tape,
+    path: str | os.PathLike[str],
+    *,
+    edges: bool = True,
+    values: bool = True,
+    gradients: bool = True,
+    scopes: bool = True,
+    direction: Direction = "TB",
+    dpi: float = DPI,
+    engine: Engine | None = None,
+    max_nodes: int = 5000,
+) -> None:
+    """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file.
+
+    Boxes: inputs are blue and square, parameters yellow with a folded corner, values white and round, and
+    the loss (a ``y`` of one entry) red and thick; other ``y`` are thick. Numbers like the 2 of x**2 are
+    written into their reader, ``power(·, 2)``. Nodes built from a Spec are drawn without values.
+
+    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``: see ``to_dot``.
+    ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
+    ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH, through the package
+    graphviz), or None for the first of them that is there.
+    ``max_nodes``: refuse larger graphs, which take long to lay out and cannot be read.
+
+    The file is written whole or not at all. Raises TypeError for anything but a Node or Tape; ValueError for
+    another suffix, an option that is none, or too many nodes; FileNotFoundError for a missing folder;
+    ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails; GraphError when
+    the graph was freed. Warns (UserWarning) of a PNG too small to read.
+    """
+    target = Path(path)
+    form = target.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        wanted = ", ".join("." + name for name in FORMATS)
+        raise ValueError(f"draw: got {os.fspath(path)!r}, wanted a name that ends in one of {wanted}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
+        )
+    if not dpi > 0:
+        raise ValueError(f"draw: got dpi {dpi!r}, wanted a number above 0")
+    tape = Tape.of(y) if isinstance(y, Node) else y
+    if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
+        raise ValueError(
+            f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a part "
+            f"of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
+        )
+    text = to_dot(tape, edges=edges, values=values, gradients=gradients, scopes=scopes, direction=direction)
+    if form == "dot":
+        write(target, text.encode())
+        return
+    try:
+        drawn = picture(text, form, dpi=dpi, engine=engine)
+    except RenderError as error:
+        if not (edges and scopes):
+            raise
+        # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
+        text = to_dot(tape, edges=False, values=values, gradients=gradients, scopes=scopes, direction=direction)
+        drawn = picture(text, form, dpi=dpi, engine=engine)
+        warnings.warn(f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}", stacklevel=2)
+    write(target, drawn)
+
+
+def mimebundle(node: Node) -> dict[str, Any]:
+    """What a notebook shows of a node: the picture of its graph, and its repr.
+
+    Only the repr for graphs of more than some hundred nodes, freed graphs, and where Graphviz is missing or fails.
+    """
+    bundle = {"text/plain": repr(node)}
+    try:
+        tape = Tape.of(node)
+        if len(tape.nodes) <= NOTEBOOK_NODES:
+            bundle["image/svg+xml"] = picture(to_dot(tape), "svg", timeout=NOTEBOOK_SECONDS).decode()
+    except (GraphError, ImportError, RenderError):
+        pass
+    return bundle

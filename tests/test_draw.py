@@ -1,0 +1,258 @@
+"""Drawing: DOT text that always parses, files that are whole, pictures that are neither cut nor huge."""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pygraphviz
+import pytest
+
+import minigraph as mg
+from minigraph.draw import draw, mimebundle, to_dot
+from minigraph.draw import render as rendering
+from minigraph.draw.dot import setting
+
+HOSTILE = [
+    'a "quoted" name', "back\\slash \\N \\G \\", "<b>&amp;</b>", "{x|y}", "line\nbreak\ttab\r", "nul\x00 and \udc80",
+    "日本 ∂ ∥ é", "]]> --> ;}", "", "  ", "x" * 5000, "several words, " * 40, "&#92;N", "'",
+]  # fmt: skip
+MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF", "dot": b"digraph"}
+
+
+def network(leaf=lambda shape: np.ones(shape)):
+    x = mg.constant(leaf((8, 16)), "x")
+    with mg.scope("net"):
+        for i, side in enumerate((36, 10)):
+            with mg.scope(f"fc{i}"):
+                w = mg.parameter(leaf((x.shape[1], side)), "weight")
+                x = mg.maximum(mg.matmul(x, w), 0)
+    return (x**2).sum().named("loss")
+
+
+def size(png: bytes) -> tuple[int, int]:
+    return struct.unpack(">II", png[16:24])
+
+
+def svg_text(dot: str) -> str:
+    """What is to be read in the picture of a DOT text."""
+    svg = rendering.picture(dot, "svg").decode()
+    text = re.sub(r"&#(\d+);", lambda m: chr(int(m[1])), "".join(re.findall(r"<text[^>]*>(.*?)</text>", svg)))
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_any_name_parses_and_is_shown(name):
+    with mg.scope(name):
+        y = (mg.parameter([1.0, 2.0], name) * 2).named(name)
+    text = to_dot(y)
+    graph = pygraphviz.AGraph(string=text)
+    assert (graph.number_of_nodes(), graph.number_of_edges()) == (2, 1)
+    shown = svg_text(text)
+    if len(name) < 26 and name.isprintable() and name.strip():
+        assert shown.count(name.replace(" ", "\xa0")) + shown.count(name) >= 2
+    assert len(shown) < 600
+
+
+def test_same_graph_same_bytes():
+    first = to_dot(network())
+    assert first == to_dot(network())
+    assert first == to_dot(mg.Tape.of(network()))
+
+
+def test_content():
+    text = to_dot(network())
+    assert re.search(r'label="[^"]*\b288×128"', text)  # ∂(8×36)/∂(8×16)
+    assert text.count("subgraph cluster_") == 3
+    assert "maximum(·, 0)" in text
+    assert "power(·, 2)" in text
+    assert pygraphviz.AGraph(string=text).number_of_nodes() == 9
+    plain = to_dot(network(), edges=False, scopes=False, values=False, direction="LR")
+    assert "288×128" not in plain
+    assert "subgraph" not in plain
+    assert "net/fc0/weight" in plain
+    assert "= 2.6" not in plain
+    assert "rankdir=LR" in plain
+
+
+def test_not_computed_is_not_zero():
+    x, w = mg.parameter(2.0, "x"), mg.parameter(np.ones(9), "w")
+    y = (x * 0 + w.sum() * 0).sum()
+    assert to_dot(y).count("∂ not computed") == 2
+    assert "∂" not in to_dot(y, gradients=False)
+    y.backward(retain_graph=True)
+    text = to_dot(y)
+    assert "not computed" not in text
+    assert "∂ = 0<" in text
+    assert "‖∂‖ = 0<" in text
+
+
+def test_operands_are_told_apart():
+    a, b = mg.parameter(1.0, "a"), mg.parameter(2.0, "b")
+    assert re.findall(r'label=" (x.)', to_dot(a - b)) == ["x₁", "x₂"]
+    assert "x₁" not in to_dot(a + b)
+    assert "subtract(1, ·)" in to_dot(1 - a)
+
+
+def test_dtypes_appear_when_they_differ():
+    x = mg.parameter(np.ones(3, np.float32), "x")
+    assert "float32" not in to_dot(x * x)
+    text = to_dot(mg.where(mg.constant([True, False, True], "mask"), x, x))
+    assert "3 float32" in text
+    assert "3 bool" in text
+    assert "style=dashed" in text  # no derivative in a boolean
+
+
+def test_abstract_graphs_draw_without_values():
+    y = network(lambda shape: mg.Spec((10**6 * shape[0], shape[1]) if shape[0] == 8 else shape))
+    text = to_dot(y)
+    assert "36000000×" not in text
+    assert "288000000×128000000" in text
+    assert "not computed" not in text
+    assert "= " not in svg_text(text)
+
+
+def test_hyperparameters_are_short():
+    x, w = mg.constant(np.ones((1, 2, 9, 9))), mg.parameter(np.ones((4, 2, 3, 3)))
+    y = mg.max_pool2d(mg.conv2d(x, w, padding=1, algorithm="im2col"), 2)
+    text = to_dot(y)
+    assert ">3×3, padding 1, algorithm im2col<" in text
+    assert ">2×2, stride 2<" in text
+    assert [setting(v) for v in ((1, 1), ((1, 1), (1, 1)), (3, 2), "im2col", 0.1, None, -1, ((0, 1), (2, 2)))] == [
+        "1", "1", "3×2", "im2col", "0.1", "None", "−1", "(0×1, 2)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", MAGIC)
+def test_every_format_is_written_whole(form, tmp_path):
+    draw(network(), tmp_path / f"net.{form.upper()}")
+    assert [p.name for p in tmp_path.iterdir()] == [f"net.{form.upper()}"]
+    assert (tmp_path / f"net.{form.upper()}").read_bytes().startswith(MAGIC[form])
+
+
+def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    path = tmp_path / "net.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        draw(network(), path)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def chain(n):
+    y = mg.parameter(1.0, "x")
+    for _ in range(n):
+        y = mg.sin(y)
+    return y
+
+
+def test_png_sizes_are_bounded(tmp_path):
+    draw(network(), tmp_path / "a.png")
+    width, height = size((tmp_path / "a.png").read_bytes())
+    assert 400 < width < 2500
+    assert 400 < height < 2500
+    with pytest.warns(UserWarning, match="too few to read; write an .svg"):
+        draw(chain(3000), tmp_path / "b.png")
+    width, height = size((tmp_path / "b.png").read_bytes())
+    assert 25_000 < height <= rendering.MAX_SIDE + 100
+
+
+def test_graphs_that_crash_graphviz_are_drawn_without_edge_labels(tmp_path):
+    rng = np.random.default_rng(0)
+    nodes = [mg.parameter(1.0, "x")]
+    for _ in range(300):
+        with mg.scope("/".join(rng.choice(list("abc"), rng.integers(1, 4)))):
+            nodes.append(nodes[-1] + nodes[int(rng.integers(max(0, len(nodes) - 20), len(nodes)))])
+    with pytest.warns(UserWarning, match="drawn without the sizes on the edges"):
+        draw(nodes[-1], tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_bytes().startswith(MAGIC["svg"])
+
+
+def test_text_is_the_same_on_a_machine_without_fonts(tmp_path, monkeypatch):
+    usual = rendering.picture(to_dot(network()), "png")
+    bare = tmp_path / "fonts.conf"
+    bare.write_text(f"<fontconfig><cachedir>{tmp_path}</cachedir></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(bare))
+    assert size(rendering.picture(to_dot(network()), "png")) == pytest.approx(size(usual), rel=0.02)
+    monkeypatch.setattr(rendering, "font_settings", lambda folder: str(bare))  # boxes instead of letters
+    assert size(rendering.picture(to_dot(network()), "png")) != pytest.approx(size(usual), rel=0.02)
+
+
+@pytest.fixture
+def fake_dot(tmp_path, monkeypatch):
+    """A ``dot`` and a ``neato`` on the PATH that call pygraphviz."""
+    for name, program in (("dot", "dot"), ("neato", "nop2")):
+        script = tmp_path / "bin" / name
+        script.parent.mkdir(exist_ok=True)
+        child = Path(rendering.__file__).with_name("child.py")
+        script.write_text(
+            f"#!{sys.executable}\nimport runpy, sys\n"
+            f"form = next(a for a in sys.argv if a.startswith('-T'))[2:]\n"
+            f"sys.argv = ['', {program!r}, form]\nrunpy.run_path({str(child)!r}, run_name='__main__')\n"
+        )
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the fake program is a script")
+def test_the_program_dot(fake_dot, tmp_path, monkeypatch):
+    draw(network(), tmp_path / "a.png", engine="dot")
+    assert (tmp_path / "a.png").read_bytes().startswith(MAGIC["png"])
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    draw(network(), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_bytes().startswith(MAGIC["svg"])
+    with pytest.raises(rendering.RenderError, match="Graphviz failed"):
+        rendering.picture("digraph {", "svg")
+
+
+def test_errors_say_what_to_do(tmp_path, monkeypatch):
+    y = network()
+    for bad in ("net.jpg", "net"):
+        with pytest.raises(ValueError, match=r"wanted a name that ends in one of \.png, \.svg, \.pdf, \.dot"):
+            draw(y, tmp_path / bad)
+    with pytest.raises(FileNotFoundError, match="the folder .*missing.* does not exist"):
+        draw(y, tmp_path / "missing" / "net.png")
+    with pytest.raises(TypeError, match="got ndarray, wanted a Node or a Tape"):
+        draw(np.ones(3), tmp_path / "net.png")
+    with pytest.raises(ValueError, match="got direction 'up', wanted 'TB'"):
+        draw(y, tmp_path / "net.png", direction="up")
+    with pytest.raises(ValueError, match="got engine 'cairo', wanted"):
+        draw(y, tmp_path / "net.png", engine="cairo")
+    with pytest.raises(ValueError, match="got dpi 0"):
+        draw(y, tmp_path / "net.png", dpi=0)
+    with pytest.raises(ValueError, match="more than max_nodes=5; draw a part"):
+        draw(y, tmp_path / "net.png", max_nodes=5)
+    with pytest.raises(rendering.RenderError, match="Graphviz failed"):
+        rendering.picture("digraph {", "svg")
+    with pytest.raises(rendering.RenderError, match="took more than"):
+        rendering.picture(to_dot(y), "svg", timeout=0.001)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    for engine in ("pygraphviz", "dot", None):
+        with pytest.raises(ImportError, match="pip install pygraphviz"):
+            draw(y, tmp_path / "net.png", engine=engine)
+    assert list(mimebundle(y)) == ["text/plain"]
+    draw(y, tmp_path / "net.dot")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.dot"]
+    y.backward()
+    with pytest.raises(mg.GraphError, match="freed by backward"):
+        draw(y, tmp_path / "net.dot")
+
+
+def test_notebooks():
+    bundle = network()._repr_mimebundle_()
+    assert bundle["image/svg+xml"].startswith("<?xml")
+    assert "loss" in bundle["text/plain"]
+    assert list(mimebundle(chain(400))) == ["text/plain"]
+
+
+def test_importing_minigraph_imports_no_renderer():
+    code = (
+        "import sys, minigraph, minigraph.draw; "
+        "sys.exit(', '.join({'pygraphviz', 'graphviz', 'matplotlib'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
