@@ -138,8 +138,7 @@ def _arguments(
 ) -> tuple[Ints, Ints, Pairs, Ints, bool]:
     r, pads = integers(op, "kernel_size", kernel, d), pairs(op, padding, d)
     dil = integers(op, "dilation", dilation, d)
-    extent = [a * (f - 1) + 1 for f, a in zip(r, dil, strict=True)]
-    half = all(max(pad) <= e // 2 for pad, e in zip(pads, extent, strict=True))
+    half = all(max(pad) <= f // 2 for pad, f in zip(pads, r, strict=True))
     expect(half, op, "padding of at most half the kernel", padding=padding, kernel_size=kernel)
     return r, r if stride is None else integers(op, "stride", stride, d), pads, dil, bool(ceil_mode)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from minigraph.node import Array
+from minigraph.array import Array
 from minigraph.ops.conv.geometry import Window
 
 Kernel = Callable[[Array, Array, Window, int], Array]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection, Shape
-from minigraph.node import Array, Spec
+from minigraph.node import Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import (
     Ints,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigraph.node import Array
+from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
 from minigraph.ops.conv.geometry import Ints, Window
 

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minigraph.node import Array, Spec
+from minigraph.array import Array
+from minigraph.node import Spec
 from minigraph.op import Op, expect
 
 Ints = tuple[int, ...]

@@ -11,7 +11,7 @@ from math import prod
 
 import numpy as np
 
-from minigraph.node import Array
+from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
 from minigraph.ops.conv.geometry import Window
 
@@ -31,8 +31,12 @@ def fold(columns: Array, window: Window, x: Array) -> None:
 
 
 def is_identity(window: Window) -> bool:
-    """Whether the columns are the image itself: 1×1 kernels."""
-    return prod(window.kernel) == 1 and window.out == window.size and not any(b for b, _ in window.padding)
+    """Whether the columns are the image itself: 1×1 kernels at every pixel."""
+    return (
+        prod(window.kernel) == prod(window.stride) == 1
+        and window.out == window.size
+        and not any(before for before, _ in window.padding)
+    )
 
 
 def blocks(n: int, bytes_each: int) -> Iterator[slice]:

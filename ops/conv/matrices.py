@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.node import Array, Spec
+from minigraph.array import Array
+from minigraph.node import Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.conv.geometry import (
     Ints,
@@ -152,7 +153,7 @@ def _csr(data: Array, columns: Array, starts: Array, counts: Array, blocks: Ints
     np.cumsum(np.broadcast_to(counts, (prod(blocks), len(counts))).ravel(), out=indptr[1:])
     indices = np.empty(full, index)
     np.add(columns.astype(index), starts.astype(index), out=indices)
-    data = data if data.shape == full else np.broadcast_to(data, full)
+    data = data if data.shape == full else np.broadcast_to(data, full).copy()
     matrix = sp.csr_array((data.ravel(), indices.ravel(), indptr), shape=(height, width))
     matrix.has_canonical_format = True  # sorted and free of duplicates by construction
     return matrix

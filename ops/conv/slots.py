@@ -18,8 +18,9 @@ import numpy as np
 import scipy.sparse as sp
 from scipy import signal
 
+from minigraph.array import Array
 from minigraph.linear import Bounds, Broadcast, LinearMap, Selection, Shape, size_of
-from minigraph.node import Array, Spec, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.algorithm import Algorithm, choose
 from minigraph.ops.conv.geometry import (
@@ -247,7 +248,7 @@ class ConvInputGradient(Slot):
             op = cls(conv.stride, window.padding, conv.dilation, conv.groups)
             value = linear_in(partial(correlation, conv, w=w), x.shape, g)
             yield Case(op, (g, w), value, (g, np.concatenate([w, w])), "channels")
-            b = rng.standard_normal(x.shape[1])
+            b = rng.standard_normal((x.shape[1],))
             yield Case(
                 op, (g, w, b), value + np.expand_dims(b, tuple(range(1, x.ndim - 1))), (g, w, b[:0]), "bias|entry"
             )
@@ -320,7 +321,8 @@ def correlation(op: Conv, x: Array, w: Array, b: Array | None = None) -> Array:
     window, C, K = op.window(x, w), w.shape[1], len(w) // op.groups
     x = np.pad(x, ((0, 0), (0, 0), *window.padding))
     dilated = np.zeros((*w.shape[:2], *window.extent))
-    dilated[(..., *[slice(None, None, d) for d in window.dilation])] = w
+    spread: Any = ..., *[slice(None, None, d) for d in window.dilation]
+    dilated[spread] = w
     y = np.zeros((len(x), len(w), *window.out))
     for n, k, c in np.ndindex(len(x), len(w), C):
         plane = signal.correlate(x[n, k // K * C + c], dilated[k, c], mode="valid", method="direct")

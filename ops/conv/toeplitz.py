@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from minigraph.node import Array
+from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
 from minigraph.ops.conv.geometry import Window
 from minigraph.ops.conv.matrices import filter_matrix, image_matrix
