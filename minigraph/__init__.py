@@ -8,7 +8,9 @@ __version__ = "0.1.0"
 if not (_pathlib.Path(__file__).parent / "ops").is_dir():
     __path__.append(str(_pathlib.Path(__file__).parent.parent))
 
+from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
+from minigraph.draw import draw as draw
 from minigraph.linear import LinearMap as LinearMap
 from minigraph.node import GraphError as GraphError
 from minigraph.node import MemoryBudgetError as MemoryBudgetError

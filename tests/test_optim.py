@@ -1,0 +1,115 @@
+"""SGD against its recurrence written out by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph.optim import SGD
+
+
+def by_hand(p, grads, lrs, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
+    """One number, one formula at a time."""
+    v = None
+    for g, lr in zip(grads, lrs, strict=True):
+        d = g + weight_decay * p
+        if momentum:
+            v = d if v is None else momentum * v + (1 - dampening) * d
+            d = d + momentum * v if nesterov else v
+        p = p - lr * d
+    return p
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"momentum": m, "dampening": d, "weight_decay": w, "nesterov": n}
+        for m, d, w, n in itertools.product([0, 0.9], [0, 0.4], [0, 0.1], [False, True])
+        if not n or (m and not d)
+    ],
+    ids=str,
+)
+def test_steps_are_the_recurrence(options):
+    rng = np.random.default_rng(0)
+    start, grads, lrs = rng.standard_normal(4), rng.standard_normal((5, 4)), [0.1, 0.1, 0.03, 0.03, 0]
+    p = mg.parameter(start)
+    optimizer = SGD([p], lr=1, **options)
+    for g, optimizer.lr in zip(grads, lrs, strict=True):
+        p.grad = g.copy()
+        optimizer.step()
+        np.testing.assert_array_equal(p.grad, g)
+    for i in range(4):
+        np.testing.assert_allclose(p.value[i], by_hand(start[i], grads[:, i], lrs, **options), rtol=1e-14)
+
+
+def test_velocity_belongs_to_the_parameter_and_waits_where_there_is_no_gradient():
+    p, q = mg.parameter([1.0, 2.0]), mg.parameter([1.0, 2.0])
+    optimizer = SGD(iter([p, q]), lr=0.5, momentum=0.9)
+    for skip in (False, True, False):
+        optimizer.zero_grad()
+        assert p.grad is None
+        p.grad = np.ones(2)
+        q.grad = None if skip else np.ones(2)
+        optimizer.step()
+    np.testing.assert_allclose(p.value, np.array([1, 2]) - 0.5 * (1 + 1.9 + 2.71))
+    np.testing.assert_allclose(q.value, np.array([1, 2]) - 0.5 * (1 + 1.9))
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_float32_stays_and_values_are_read_only_and_new(shape):
+    p = mg.parameter(np.ones(shape, np.float32), "p")
+    before = p.value
+    y = mg.sum(p * p)
+    optimizer = mg.optim.SGD([p], np.float64(0.1), momentum=0.9, weight_decay=0.1, nesterov=True)
+    for _ in range(2):
+        mg.sum(p * p).backward()
+        optimizer.step()
+    assert p.value.dtype == np.float32
+    assert isinstance(p.value, np.floating) or not p.value.flags.writeable
+    np.testing.assert_array_equal(before, np.ones(shape))
+    with pytest.raises(mg.GraphError, match="'p' was changed"):
+        y.backward()
+
+
+def test_it_finds_the_minimum():
+    target = np.array([3.0, -1.0])
+    p = mg.parameter(np.zeros(2))
+    optimizer = SGD([p], lr=0.1, momentum=0.5)
+    for _ in range(100):
+        optimizer.zero_grad()
+        mg.sum((p - target) ** 2).backward()
+        optimizer.step()
+    np.testing.assert_allclose(p.value, target, atol=1e-10)
+
+
+def test_wrong_arguments():
+    p = mg.parameter([1.0], "w")
+    for params, error, match in [
+        ([], ValueError, "empty list"),
+        (p, TypeError, "'w'; wanted a list"),
+        (None, TypeError, "NoneType; wanted a list"),
+        ([np.ones(2)], TypeError, "ndarray in the list"),
+        ([mg.constant([1.0], "x")], TypeError, "constant 'x' in the list"),
+        ([p, p], ValueError, "'w' twice"),
+    ]:
+        with pytest.raises(error, match=match):
+            SGD(params, lr=0.1)
+    for options, match in [
+        ({"lr": -1}, "lr -1"),
+        ({"lr": float("nan")}, "lr nan"),
+        ({"momentum": -0.1}, "momentum"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"nesterov": True}, "nesterov with momentum 0"),
+        ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "dampening 0.1"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            SGD([p], **{"lr": 0.1, **options})
+    with pytest.raises(TypeError, match="lr 'fast'; wanted a number"):
+        SGD([p], lr="fast")
+    optimizer = SGD([p], lr=0.1)
+    with pytest.raises(ValueError, match="lr -3"):
+        optimizer.lr = -3
+    p.grad = np.ones((3, 1))
+    with pytest.raises(mg.ShapeError, match=r"gradient of shape \(1,\) for parameter 'w'"):
+        optimizer.step()
