@@ -186,11 +186,11 @@ class Identity(LinearMap):
 
 
 class Diagonal(LinearMap):
-    """v ↦ d · v, entry by entry: diag(vec(d)). ``derivative(*args)`` gives d when it is needed, of x's shape or a number."""
+    """v ↦ d · v, entry by entry: diag(vec(d)). d = ``derivative(*args)``, of x's shape or a number, found when needed."""
 
     __slots__ = ("args", "derivative", "x")
 
-    def __init__(self, x: Any, derivative: Callable[..., Any], *args: Any) -> None:
+    def __init__(self, x: Any, derivative: Callable[..., Any], args: tuple[Any, ...] = ()) -> None:
         self.x, self.derivative, self.args = x, derivative, args
 
     in_shape = out_shape = property(lambda self: self.x.shape)  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +44,8 @@ class Spec:
 
     def __post_init__(self) -> None:
         try:
-            shape = tuple(int(n) for n in np.atleast_1d(np.asarray(self.shape, dtype=object)))
-        except (TypeError, ValueError):
+            shape = tuple(index(n) for n in (self.shape if np.iterable(self.shape) else (self.shape,)))
+        except TypeError:
             raise TypeError(f"Spec: got shape {self.shape!r}, wanted a tuple of integers") from None
         if any(n < 0 for n in shape):
             raise ShapeError(f"Spec: got shape {shape}, wanted sizes of at least 0")
@@ -143,7 +144,7 @@ class Node(ArrayLike):
     def value(self, value: Any) -> None:
         if not isinstance(self, Parameter):
             raise TypeError(f"{self.label}: values on the tape are read-only; only a parameter's value can be replaced")
-        new = frozen(value)
+        new = frozen(value, self.label)
         if new.shape != self.shape:
             raise ShapeError(f"{self.label}: got a value of shape {new.shape}, wanted {self.shape}")
         if new.dtype != self.dtype:
@@ -199,6 +200,11 @@ class Node(ArrayLike):
 
         Tape.of(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
 
+    def __reduce__(self) -> Any:
+        if self.op is not None:
+            raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
+        return parameter if isinstance(self, Parameter) else constant, (self._value, self.name)
+
     def __repr__(self) -> str:
         content = f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self), threshold=20, precision=5)
         return f"<{self.label} {self.shape} {self.dtype}: {content}>"
@@ -221,7 +227,7 @@ class Parameter(Node):
 
 def constant(value: Any, name: str | None = None) -> Node:
     """A leaf that is not learned: data, labels. ``value``: an array of reals, integers or booleans, or a Spec."""
-    return Node(frozen(value), None, (), name, MODE.get().scope)
+    return Node(frozen(value, "constant"), None, (), name, MODE.get().scope)
 
 
 def parameter(value: Any, name: str | None = None) -> Parameter:
@@ -229,13 +235,13 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
     Raises TypeError for integer, complex and object values.
     """
-    value = frozen(value)
+    value = frozen(value, "parameter")
     if value.dtype not in FLOATS:
         raise TypeError(f"parameter {name!r}: got dtype {value.dtype}, wanted float32 or float64; convert with .astype")
     return Parameter(value, name, MODE.get().scope)
 
 
-def frozen(value: Any) -> Any:
+def frozen(value: Any, what: str) -> Any:
     """``value`` as an array that nobody can write: shared when that is so already, copied otherwise."""
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value
@@ -244,7 +250,7 @@ def frozen(value: Any) -> Any:
     array = np.asarray(value)
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
         raise TypeError(
-            f"got {type(value).__name__} of dtype {array.dtype}, wanted real numbers in float32 or float64, or integers"
+            f"{what}: got {type(value).__name__} of dtype {array.dtype}; wanted float32, float64, integers or booleans"
         )
     if array.ndim == 0:
         return array[()]

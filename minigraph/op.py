@@ -117,13 +117,13 @@ class Op:
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
-        return Node(
-            frozen(x if isinstance(x, Spec) else self.operand(x, xs)), name=x.name if isinstance(x, Spec) else None
-        )
+        return Node(x, name=x.name) if type(x) is Spec else Node(frozen(self.operand(x, xs), self.name))
 
     def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
+        if isinstance(value, Spec):
+            return value
         array = np.asarray(value)
-        if not isinstance(value, Spec) and array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             frame = sys._getframe(1)
             while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":

@@ -108,6 +108,7 @@ class Tape:
 
     def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
         """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
+        self._check_unchanged()
         active = self._depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
         if create_graph and not isinstance(seed, Node):
@@ -125,10 +126,6 @@ class Tape:
                     yield node, g
                 inputs = node.inputs
                 if inputs and node not in until:
-                    serial = node.serial
-                    for x in inputs:
-                        if x.changed > serial:
-                            raise _changed(x, node)
                     if create_graph:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
                     else:
@@ -154,6 +151,7 @@ class Tape:
 
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
         """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x."""
+        self._check_unchanged()
         seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
         found: dict[Node, Any] = dict(seeds)
@@ -171,9 +169,6 @@ class Tape:
 
     def local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
         """The local Jacobians of one node, one for each input."""
-        for x in node.inputs:
-            if x.changed > node.serial:
-                raise _changed(x, node)
         args = (node, *node.inputs) if create_graph else (node.value, *[x.value for x in node.inputs])
         return node.op.jacobians(*args)  # type: ignore[union-attr]
 
@@ -189,7 +184,20 @@ class Tape:
         for node in (x, self.y):
             if node.dtype not in FLOATS:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
+        self._check_unchanged()
         return Total(self, x)
+
+    def _check_unchanged(self) -> None:
+        """Raise GraphError if a parameter was changed after a node used its value."""
+        last = max((p.changed for p in self.parameters), default=0)
+        for node in reversed(self.nodes):
+            if node.op and node.serial < last:
+                for x in node.inputs:
+                    if x.changed > node.serial:
+                        raise GraphError(
+                            f"{x.label} was changed after {node.label} used it, so derivatives there would be wrong; "
+                            "compute the forward pass again after changing a parameter"
+                        )
 
     def __str__(self) -> str:
         """The evaluation trace, one node a row."""
@@ -267,13 +275,6 @@ class Total(LinearMap):
                     path = J.bounds.after(found[x], size_of(node.shape), n)
                     found[node] = found[node].plus(path, size_of(node.shape), n) if node in found else path
         return found.get(self.tape.y, Bounds(0, 0, 0))
-
-
-def _changed(x: Node, node: Node) -> GraphError:
-    return GraphError(
-        f"{x.label} was changed after {node.label} used it, so derivatives there would be wrong; "
-        "compute the forward pass again after changing a parameter"
-    )
 
 
 def _like(v: Any, x: Node, what: str) -> Any:

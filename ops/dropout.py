@@ -41,7 +41,7 @@ class Dropout(Op):
         return x * self.mask(x)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
-        return (Diagonal(x, self.mask, x),)
+        return (Diagonal(x, self.mask, (x,)),)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:

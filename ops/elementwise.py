@@ -82,23 +82,24 @@ class Elementwise(Op):
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         if type(x) in (float, int):  # Python scalars take the others' dtype
             for other in xs:
-                if other is not x and hasattr(other, "dtype") and other.dtype.kind in "fc":
-                    return other.dtype.type(x)
+                dtype = getattr(other, "dtype", None)
+                if dtype is not None and dtype.kind in "fc":
+                    return dtype.type(x)
         return np.asarray(x)[()]
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []
-        kind = type(y)
+        kind, args = type(y), (y, *xs)
         for x, derivative in zip(xs, self.derivatives):  # noqa: B905  infer has counted them
             if derivative is None:
                 maps.append(None)
                 continue
             J = (
-                Diagonal(y, derivative, y, *xs)
+                Diagonal(y, derivative, args)
                 if callable(derivative)
                 else Identity(y)
                 if derivative == 1
-                else Diagonal(y, float, derivative)
+                else Diagonal(y, float, (derivative,))
             )
             if type(x) is kind is np.float64 or (x.dtype is y.dtype and x.shape == y.shape):
                 maps.append(J)

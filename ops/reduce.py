@@ -70,7 +70,7 @@ class Reduction(Op):
         total = summation(x, kept, y.shape)
         if self.weights is None:
             return (total,)
-        return (total @ Diagonal(x, self.weights, np.reshape(y, kept), x, axes),)
+        return (total @ Diagonal(x, self.weights, (np.reshape(y, kept), x, axes)),)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
