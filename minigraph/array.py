@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,17 @@ class ArrayLike:
     """NumPy's protocols, operators and array methods for Nodes."""
 
     __slots__ = ()
-    value: Any
-    shape: tuple[int, ...]
-    size: int
-    label: str
+
+    if TYPE_CHECKING:
+
+        @property
+        def value(self) -> Any: ...
+        @property
+        def shape(self) -> tuple[int, ...]: ...
+        @property
+        def size(self) -> int: ...
+        @property
+        def label(self) -> str: ...
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if sys._getframe(1).f_globals.get("__name__", "").startswith("scipy.sparse"):

@@ -70,7 +70,7 @@ def check_grads(
         entries = [entries[k] for k in sorted(draw.choice(len(entries), max_entries, replace=False))]
     middle, kinks, worst, failed = float(np.sum(g * np.asarray(trace.y.value))), 0, 0.0, None
     for i, at in entries:
-        h = step * max(1.0, abs(points[i][at]))
+        h = step * max(1.0, abs(float(points[i][at])))
         got = float(pulled[i][at])
         wanted = (8 * (along(i, at, h / 2) - along(i, at, -h / 2)) - (along(i, at, h) - along(i, at, -h))) / (6 * h)
         error = abs(got - wanted) / (atol / rtol + abs(wanted))

@@ -50,10 +50,10 @@ class LinearMap:
     exact for the elementary maps, an upper bound for products and sums over paths.
     """
 
+    __slots__ = ("dtype", "in_shape", "out_shape")
     in_shape: Shape
     out_shape: Shape
     dtype: np.dtype[Any]
-    __slots__ = ()
 
     def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
         self.in_shape, self.out_shape, self.dtype = in_shape, out_shape, np.dtype(dtype)
@@ -119,7 +119,7 @@ class LinearMap:
             raise MemoryBudgetError(
                 f"{self}: got a dense matrix of {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB"
             )
-        return self.tosparse(None).toarray()
+        return np.asarray(self.tosparse(None).toarray())
 
     def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
         """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
@@ -172,7 +172,8 @@ class Identity(LinearMap):
     def push(self, v: Any) -> Any:
         return v
 
-    pull = push
+    def pull(self, g: Any) -> Any:
+        return g
 
     def _matrix(self) -> sp.csr_array:
         return sp.eye_array(self.shape[0], dtype=self.dtype, format="csr")
@@ -193,13 +194,14 @@ class Diagonal(LinearMap):
     def __init__(self, x: Any, derivative: Callable[..., Any], args: tuple[Any, ...] = ()) -> None:
         self.x, self.derivative, self.args = x, derivative, args
 
-    in_shape = out_shape = property(lambda self: self.x.shape)  # type: ignore[assignment]
-    dtype = property(lambda self: self.x.dtype)  # type: ignore[assignment]
+    in_shape = out_shape = property(lambda self: self.x.shape)
+    dtype = property(lambda self: self.x.dtype)
 
     def push(self, v: Any) -> Any:
         return v * self.derivative(*self.args)
 
-    pull = push
+    def pull(self, g: Any) -> Any:
+        return g * self.derivative(*self.args)
 
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
@@ -305,8 +307,6 @@ class Broadcast(Selection):
 class Formula(LinearMap):
     """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix."""
 
-    bounds: Bounds = None  # type: ignore[assignment]
-
     def __init__(
         self,
         in_shape: Shape,
@@ -319,7 +319,20 @@ class Formula(LinearMap):
         bounds: Bounds,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
-        self.push, self.pull, self._matrix, self.bounds = push, pull, matrix, bounds  # type: ignore[method-assign]
+        self._push, self._pull, self._csr, self._bounds = push, pull, matrix, bounds
+
+    def push(self, v: Any) -> Any:
+        return self._push(v)
+
+    def pull(self, g: Any) -> Any:
+        return self._pull(g)
+
+    def _matrix(self) -> sp.csr_array:
+        return self._csr()
+
+    @property
+    def bounds(self) -> Bounds:
+        return self._bounds
 
 
 class Transpose(LinearMap):
@@ -328,7 +341,12 @@ class Transpose(LinearMap):
     def __init__(self, of: LinearMap) -> None:
         self.of = of
         super().__init__(of.out_shape, of.in_shape, of.dtype)
-        self.push, self.pull = of.pull, of.push  # type: ignore[method-assign]
+
+    def push(self, v: Any) -> Any:
+        return self.of.pull(v)
+
+    def pull(self, g: Any) -> Any:
+        return self.of.push(g)
 
     @property
     def bounds(self) -> Bounds:

@@ -69,7 +69,7 @@ def _variable(x: Any, what: str, rerun: bool) -> Node:
         raise TypeError(f"{what}: got an argument of dtype {array.dtype}; wanted float32 or float64 (1.0, not 1)")
     with enable_grad():
         known = isinstance(x, Node) and (rerun or x.op or isinstance(x, Parameter))
-        return IMPLEMENTATIONS[np.copy](x) if known else parameter(array)  # type: ignore[no-any-return]
+        return IMPLEMENTATIONS[np.copy](x) if known else parameter(array)
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:

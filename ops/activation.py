@@ -138,7 +138,8 @@ class Softmax(Op):
             return y * (v - np.sum(y * v, axis=self.axis, keepdims=True))
 
         def block(p: Array) -> Array:
-            return p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
+            rows: Array = p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
+            return rows
 
         return (lines(x, self.axis, push, push, lambda: block(np.moveaxis(value_of(y), self.axis, -1))),)
 
@@ -167,7 +168,8 @@ class LogSoftmax(Softmax):
             return g - np.exp(y) * np.sum(g, axis=self.axis, keepdims=True)
 
         def block(p: Array) -> Array:
-            return np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]
+            rows: Array = np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]
+            return rows
 
         return (lines(x, self.axis, push, pull, lambda: block(np.exp(np.moveaxis(value_of(y), self.axis, -1)))),)
 

@@ -35,7 +35,8 @@ class Dropout(Op):
 
     def mask(self, x: Any) -> Array:
         keep = np.random.default_rng(self.seed).random(x.shape, np.float32) >= self.p
-        return keep * x.dtype.type(1 / (1 - self.p) if self.p < 1 else 0)
+        scaled: Array = keep * x.dtype.type(1 / (1 - self.p) if self.p < 1 else 0)
+        return scaled
 
     def forward(self, x: Array) -> Any:
         return x * self.mask(x)

@@ -111,7 +111,9 @@ class Elementwise(Op):
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
         for op in cls.table.values():
             shapes = [(3, 1), (4,), (1, 4)][: len(op.derivatives)] if len(op.derivatives) > 1 else [(3, 4)]
-            xs = tuple(rng.uniform(lo, hi, shape) for shape, (lo, hi) in zip(shapes, op.domain, strict=True))
+            xs: tuple[Any, ...] = tuple(
+                rng.uniform(lo, hi, shape) for shape, (lo, hi) in zip(shapes, op.domain, strict=True)
+            )
             xs = tuple(x > 0.5 if type(lo) is bool else x for x, (lo, _) in zip(xs, op.domain, strict=True))
             bad = (np.ones((2, 3)), np.ones(2), np.ones(2))[: len(xs)] if len(xs) > 1 else None
             yield Case(

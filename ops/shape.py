@@ -7,7 +7,9 @@ J is a 0/1 selection matrix, found by sending the entries' numbers through the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,7 @@ class Rearrange(Op):
         self,
         name: str,
         move: Callable[[Any], Any],
-        back: Callable[[Any, Any], Any] | None = None,
+        back: Callable[..., Any] | None = None,
         value: Callable[[Any], Any] | None = None,
         **hyperparameters: Any,
     ) -> None:
@@ -65,8 +67,8 @@ class Rearrange(Op):
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         if x.dtype.kind not in "fc":
             return (None,)
-        back = self.back
-        return (Selection(self.move, x.shape, y.shape, x.dtype, back and (lambda g: back(g, x))),)
+        back = None if self.back is None else partial(self.back, x=x)
+        return (Selection(self.move, x.shape, y.shape, x.dtype, back),)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -258,7 +260,7 @@ class Concatenate(Op):
                 out[place] = v
                 return out
 
-            J = Selection(move, x.shape, y.shape, x.dtype, lambda g, place=place: g[place])
+            J = Selection(move, x.shape, y.shape, x.dtype, itemgetter(place))
             maps.append(J if x.dtype.kind in "fc" else None)
         return maps
 
@@ -306,7 +308,8 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     n = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         expect(n % indices_or_sections == 0, "split", f"a side that {indices_or_sections} divides", side=n)
-    return array_split(x, indices_or_sections, axis)
+    pieces: list[Any] = array_split(x, indices_or_sections, axis)
+    return pieces
 
 
 @implements(np.array_split)

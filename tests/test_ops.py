@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph.node import FLOATS
 from minigraph.linear import Product
+from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.tape import Tape, Total
 

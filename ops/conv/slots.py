@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import signal
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, Broadcast, LinearMap, Selection, Shape, size_of
@@ -318,6 +317,8 @@ def samples(rng: np.random.Generator) -> Iterator[tuple[Conv, Array, Array, tupl
 
 def correlation(op: Conv, x: Array, w: Array, b: Array | None = None) -> Array:
     """The convolution by scipy.signal.correlate, plane by plane: padded image, dilated filter."""
+    from scipy import signal  # half a second to import, and needed by tests only
+
     window, C, K = op.window(x, w), w.shape[1], len(w) // op.groups
     x = np.pad(x, ((0, 0), (0, 0), *window.padding))
     dilated = np.zeros((*w.shape[:2], *window.extent))
