@@ -12,6 +12,7 @@ from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
 from minigraph.draw import draw as draw
 from minigraph.linear import LinearMap as LinearMap
+from minigraph.lower import lower as lower
 from minigraph.node import GraphError as GraphError
 from minigraph.node import MemoryBudgetError as MemoryBudgetError
 from minigraph.node import Node as Node
