@@ -79,7 +79,7 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, total = labels, max(labels.size // classes, 1)
+            hot, seen, total = labels, True, max(labels.size // classes, 1)
         else:
             labels = value_of(labels)
             seen = labels != self.ignore_index
@@ -87,11 +87,11 @@ class CrossEntropy(Op):
             if wrong.size:
                 raise ValueError(f"{self}: got label {int(wrong[0])}; wanted labels from 0 to {classes - 1}")
             hot = np.zeros(s.shape, s.dtype)
-            np.put_along_axis(hot, np.expand_dims(np.where(seen, labels, 0), axis), np.expand_dims(seen, axis), axis)
+            labels, seen = np.expand_dims(np.where(seen, labels, 0), axis), np.expand_dims(seen, axis)
+            np.put_along_axis(hot, labels, seen, axis)
             total = float((hot * column).sum())
         smooth = self.label_smoothing
-        mass = np.sum(hot, axis=axis, keepdims=True) if smooth else 0
-        return ((1 - smooth) * hot + smooth / classes * mass) * column, total if self.reduction == "mean" else 1
+        return ((1 - smooth) * hot + s.dtype.type(smooth / classes) * seen) * column, total if self.reduction == "mean" else 1
 
     def forward(self, s: Array, labels: Array) -> Any:
         target, total = self.target(s, labels)
@@ -109,10 +109,10 @@ class CrossEntropy(Op):
         kept = tuple(1 if i == axis or self.reduction != "none" else n for i, n in enumerate(s.shape))
 
         def probability_slope() -> Any:
-            logs, smooth = log_softmax(s, axis), self.label_smoothing
+            logs = log_softmax(s, axis) * ((self.label_smoothing - 1) * scale)
             if self.weight is not None:
                 logs = logs * self.weight.astype(s.dtype).reshape((-1,) + (1,) * (len(s.shape) - 1 - axis))
-            return ((1 - smooth) * logs + smooth * np.mean(logs, axis=axis, keepdims=True)) * -scale
+            return logs
 
         slope = Diagonal(s, lambda: (softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target) * scale)
         probabilities = labels.dtype.kind == "f"

@@ -1,0 +1,1 @@
+"""Speed against peers, as ratios of medians of interleaved repeats in one run: ``python -m benchmarks``."""
