@@ -29,6 +29,20 @@ from minigraph.ops.conv.geometry import (
 )
 from minigraph.ops.conv.matrices import image_matrix
 
+__all__ = [
+    "AvgPool",
+    "GlobalAvgPool",
+    "MaxPool",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "global_avg_pool",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "pool_matrix",
+]
+
 
 def max_pool1d(
     x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
@@ -204,24 +218,30 @@ class MaxPool(Pool):
 
 
 def winners(window: Window, x: Array, y: Array) -> Selection:
-    """The Selection of the entries of x that are the maxima y: the number of the winning tap says which."""
-    tap = np.full(y.shape, -1, np.int16 if len(window.taps) < 2**15 else np.int64)
+    """The Selection of the entries of x that are the maxima y. ``rank`` is T for the first tap, 1 for the last."""
+    T = len(window.taps)
+    rank = np.zeros(y.shape, np.int16 if T < 2**15 else np.int64)
     nan = bool(np.isnan(y).any())
-    for t in reversed(range(len(window.taps))):  # so that the first of equals is the last to be written
-        outputs, pixels = window.taps[t]
+    for t, (outputs, pixels) in enumerate(window.taps):
         wins = x[pixels] == y[outputs]
-        np.copyto(tap[outputs], t, where=wins | np.isnan(x[pixels]) if nan else wins)
+        if nan:
+            wins |= np.isnan(x[pixels])
+        np.maximum(rank[outputs], wins * rank.dtype.type(T - t), out=rank[outputs])
 
     def move(v: Any) -> Any:
         out = np.zeros(y.shape, v.dtype)
         for t, (outputs, pixels) in enumerate(window.taps):
-            np.copyto(out[outputs], v[pixels], where=tap[outputs] == t)
+            np.copyto(out[outputs], v[pixels], where=rank[outputs] == T - t)
         return out
 
     def back(g: Any) -> Any:
         out = np.zeros(x.shape, g.dtype)
         for t, (outputs, pixels) in enumerate(window.taps):
-            out[pixels] += g[outputs] * (tap[outputs] == t)
+            won = rank[outputs] == T - t
+            if window.meetings.per_pixel <= 1:  # no overlap, nothing to add to
+                np.multiply(g[outputs], won, out=out[pixels])
+            else:
+                out[pixels] += g[outputs] * won
         return out
 
     return Selection(move, x.shape, y.shape, x.dtype, back)

@@ -132,16 +132,13 @@ def _entries(
         table = np.expand_dims(table, [a for a in range(2 * d) if a not in (axis, d + axis)])
         sites, hit = sites * n + table, hit & (table >= 0)
     rows, T = prod(sites.shape[:d]), prod(sites.shape[d:])
-    shape = rows, channels, T
+    sites, hit = sites.reshape(rows, 1, T), hit.reshape(rows, 1, T)
     c = np.arange(channels)[:, None]
-    sites = sites.reshape(rows, 1, T) + c * site_step
-    taps = np.broadcast_to(c * tap_step + np.arange(T), shape)
-    hit = hit.reshape(rows, 1, T)
+    sites = (sites + c * site_step).ravel()
+    taps = np.tile((c * tap_step + np.arange(T)).ravel(), rows)
     counts = hit.sum((1, 2)) * channels
-    if hit.all():
-        return taps.ravel(), sites.ravel(), counts
-    hit = np.broadcast_to(hit, shape)
-    return taps[hit], sites[hit], counts
+    kept = np.flatnonzero(np.repeat(hit, channels, axis=1))
+    return (taps, sites, counts) if len(kept) == len(sites) else (taps[kept], sites[kept], counts)
 
 
 def _csr(data: Array, columns: Array, starts: Array, counts: Array, blocks: Ints, width: int) -> sp.csr_array:
