@@ -101,17 +101,17 @@ class SGD:
 def _parameters(params: Any) -> list[Parameter]:
     if isinstance(params, Parameter) or not isinstance(params, Iterable):
         raise TypeError(f"SGD: got {getattr(params, 'label', type(params).__name__)}; wanted a list of parameters")
-    params = list(params)
-    if not params:
+    found = list(params)
+    if not found:
         raise ValueError("SGD: got an empty list; wanted at least one parameter")
     seen: set[Parameter] = set()
-    for p in params:
+    for p in found:
         if not isinstance(p, Parameter):
             raise TypeError(f"SGD: got {getattr(p, 'label', type(p).__name__)} in the list; wanted mg.parameter(...)")
         if p in seen:
             raise ValueError(f"SGD: got {p.label} twice; wanted every parameter once")
         seen.add(p)
-    return params
+    return found
 
 
 def _number(name: str, value: Any, signed: bool = False) -> float:
