@@ -1,0 +1,152 @@
+"""Pictures of matrices, filters and training curves, as PNG files. Needs matplotlib: pip install 'minigraph[plot]'."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigraph.array import Array
+from minigraph.draw.render import write
+from minigraph.op import expect
+from minigraph.ops.conv import conv_matrix
+
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.ticker import LogLocator
+except ImportError as error:
+    raise ImportError("it needs matplotlib: pip install 'minigraph[plot]'") from error
+
+__all__ = ["filter_matrix", "filters", "training"]
+
+# Colours that colour-blind readers tell apart: Okabe and Ito's blue, vermilion and bluish green.
+BLUE, VERMILION, INK, SOFT, PAPER = "#0072B2", "#D55E00", "#1B1F24", "#59626D", "#D9DDE2"
+WEIGHTS = "PuOr_r"  # purple below zero, white at zero, orange above
+DPI = 160
+
+
+def filter_matrix(
+    w: Any, in_shape: Sequence[int], path: str | os.PathLike[str], *, stride: Any = 1, padding: Any = 0
+) -> None:
+    """M_F, one block M_Fi for each filter, every entry in the colour of its weight; grey where there is no entry.
+
+    w (K, 1, f, f), in_shape (1, H, W), as for ``mg.conv_matrix``. Each block shows its filter in the corner.
+    """
+    w = np.asarray(w)
+    expect(w.ndim == 4 and w.shape[1] == 1, "filter_matrix", "filters of one plane (K, 1, f, f)", w=w.shape)
+    K, width = len(w), in_shape[-1]
+    M = conv_matrix(w, in_shape, stride=stride, padding=padding)
+    rows = M.shape[0] // K
+    entries = M.tocoo()
+    values = np.full(M.shape, np.nan)
+    values[entries.row, entries.col] = entries.data
+    limit = float(np.abs(w).max()) or 1.0
+    columns = min(K, 4)
+    lines = math.ceil(K / columns)
+    figure = _figure(3.1 * columns + 1.2, 3.15 * lines + 1.25)
+    axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()
+    shade: Any = None
+    for i, ax in enumerate(axes):
+        if i >= K:
+            ax.axis("off")
+            continue
+        ax.set_facecolor(PAPER)
+        shade = _image(ax, values[i * rows : (i + 1) * rows], limit)
+        for at in range(width, M.shape[1], width):
+            ax.axvline(at - 0.5, color="white", linewidth=0.4)
+        for at in range(width, rows, width):
+            ax.axhline(at - 0.5, color="white", linewidth=0.4)
+        ax.set_title(f"$M_{{F_{{{i + 1}}}}}$: {rows} × {M.shape[1]}, {M[i * rows : (i + 1) * rows].nnz:,} entries")
+        ax.set_xticks([0, M.shape[1] - 1], ["1", str(M.shape[1])])
+        ax.set_yticks([0, rows - 1], ["1", str(rows)])
+        inset = ax.inset_axes((0.71, 0.71, 0.26, 0.26))
+        _image(inset, w[i, 0], limit)
+        inset.set(xticks=[], yticks=[])
+        inset.text(0.5, -0.09, f"$F_{{{i + 1}}}$", transform=inset.transAxes, ha="center", va="top", fontsize=9)
+    figure.suptitle(
+        "Convolution is a matrix product:  vec($S_i$) = $M_{F_i}$ vec($X$).  Each row is the filter laid into a zero image."
+    )
+    figure.supxlabel("pixel of $X$, row by row", fontsize=10)
+    figure.supylabel("entry of $S_i$, row by row", fontsize=10)
+    figure.colorbar(shade, ax=axes, label="weight", shrink=0.6, pad=0.02)
+    _save(figure, path)
+
+
+def filters(w: Any, x: Any, planes: Any, path: str | os.PathLike[str]) -> None:
+    """Filters w (K, 1, f, f) above the planes (1, K, H, W) they give for the image x (1, 1, H, W)."""
+    w, x, planes = np.asarray(w), np.asarray(x), np.asarray(planes)
+    K, limit, top = len(w), float(np.abs(w).max()) or 1.0, float(planes.max()) or 1.0
+    figure = _figure(1.25 * (K + 1) + 1.0, 3.6)
+    axes = figure.subplots(2, K + 1)
+    for ax in axes.ravel():
+        ax.set(xticks=[], yticks=[])
+    axes[0, 0].axis("off")
+    axes[1, 0].imshow(x[0, 0], cmap="gray_r", vmin=0)
+    axes[1, 0].set_title("$X$")
+    weights: Any = None
+    heights: Any = None
+    for i in range(K):
+        weights = _image(axes[0, i + 1], w[i, 0], limit)
+        heights = axes[1, i + 1].imshow(planes[0, i], cmap="cividis", vmin=0, vmax=top)
+        axes[0, i + 1].set_title(f"$F_{{{i + 1}}}$")
+        axes[1, i + 1].set_title(f"$H_{{{i + 1}}}$")
+    figure.suptitle("The learned filters, and what they see:  $H_i$ = max(0, $X$ * $F_i$ + $b_i$)")
+    figure.colorbar(weights, ax=axes[0], label="weight", pad=0.015)
+    figure.colorbar(heights, ax=axes[1], label="activation", pad=0.015)
+    _save(figure, path)
+
+
+def training(
+    losses: Sequence[float], train: Sequence[float], test: Sequence[float], path: str | os.PathLike[str]
+) -> None:
+    """The loss of every step beside the accuracies after every epoch, on the training and the held-out images."""
+    epochs = np.arange(1, len(test) + 1)
+    per_epoch = len(losses) // max(len(test), 1)
+    figure = _figure(10, 4)
+    left, right = figure.subplots(1, 2)
+    left.plot(
+        np.arange(1, len(losses) + 1) / per_epoch, losses, color=BLUE, alpha=0.3, linewidth=0.8, label="each step"
+    )
+    means = [np.mean(part) for part in np.split(np.asarray(losses), len(test))]
+    left.plot(epochs - 0.5, means, color=BLUE, linewidth=2, label="mean over an epoch")
+    left.set_yscale("log", subs=[])
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.set(xlabel="epoch", ylabel="loss  $l$", title="Loss", xlim=(0, len(test)))
+    right.plot(
+        epochs, 100 * np.asarray(train), "s--", color=BLUE, markersize=3.5, linewidth=1.2, label="training images"
+    )
+    right.plot(
+        epochs, 100 * np.asarray(test), "o-", color=VERMILION, markersize=4, linewidth=2, label="held-out images"
+    )
+    right.set(xlabel="epoch", ylabel="accuracy, %", title=f"Accuracy: {test[-1]:.1%} of the held-out images")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    for ax in (left, right):
+        ax.grid(color=PAPER, linewidth=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure outside pyplot: no window, no state, no choice of backend for the caller's own pictures."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _image(ax: Any, values: Array, limit: float) -> Any:
+    return ax.imshow(values, cmap=WEIGHTS, vmin=-limit, vmax=limit, interpolation="nearest", aspect="equal")
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    held = io.BytesIO()
+    figure.savefig(held, format="png", metadata={"Software": None})
+    write(Path(path), held.getvalue())
