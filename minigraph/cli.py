@@ -1,0 +1,294 @@
+"""The console command ``minigraph``: demo, draw, verify, doctor.
+
+Results go to stdout, progress and messages to stderr. Exit status: 0 all is well; 1 a mismatch or a failure;
+2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import io
+import json
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from minigraph.node import Node
+
+FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+TARGET = (
+    "the graph: module:function or file.py:function, something that is called without arguments and gives a Node, "
+    "or is one (default: the lectures' network)"
+)
+
+
+class Failure(Exception):
+    """What the command could not do, in one line."""
+
+
+class UsageError(Failure):
+    """What the user has to write differently, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with ``argv`` (default: the process's arguments) and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ∂ shows ? instead of failing
+    try:
+        try:
+            arguments = _parser().parse_args(argv)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
+                status: int = arguments.run(arguments)
+        except SystemExit as stop:  # --help and --version
+            status = int(stop.code or 0)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain when Python exits
+        return BROKEN_PIPE
+    except UsageError as error:
+        _say(str(error))
+        return USAGE
+    except (Failure, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        _say(str(error) or type(error).__name__)
+        return FAILURE
+
+
+def _say(text: str) -> None:
+    print("minigraph: " + " ".join(text.split()), file=sys.stderr)
+
+
+# --- commands ----------------------------------------------------------------------------------------
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Train the lectures' network on handwritten digits."""
+    from minigraph.demo import EPOCHS, run
+
+    epochs = EPOCHS if arguments.epochs is None else arguments.epochs
+    return run(arguments.seed, arguments.out, epochs, arguments.json)
+
+
+def draw(arguments: argparse.Namespace) -> int:
+    """Draw a graph."""
+    import minigraph as mg
+    from minigraph.draw import draw as picture
+    from minigraph.draw.render import FORMATS
+
+    path = Path(arguments.output)
+    if path.suffix.lower().removeprefix(".") not in FORMATS:
+        raise UsageError(f"got {path}; wanted a name that ends in one of {', '.join('.' + form for form in FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist; make it first")
+    y = load(arguments.target, arguments.seed, abstract=True)
+    picture(
+        mg.lower(y, arguments.lower) if arguments.lower else y,
+        path,
+        edges=arguments.edges,
+        values=arguments.values,
+        gradients=arguments.gradients,
+        scopes=arguments.scopes,
+        direction=arguments.direction,
+        dpi=arguments.dpi,
+        engine=arguments.engine,
+    )
+    print(path)
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Compare every layer of a graph with its explicit matrices."""
+    import minigraph as mg
+
+    report = mg.verify(load(arguments.target, arguments.seed))
+    print(report.to_json() if arguments.json else report)
+    return 0 if report.ok else FAILURE
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say what is installed and whether it works."""
+    from minigraph.doctor import examine
+
+    report = examine()
+    print(json.dumps(report.figures, indent=2) if arguments.json else report)
+    return 0 if report.ok else FAILURE
+
+
+# --- targets -----------------------------------------------------------------------------------------
+
+
+def load(target: str | None, seed: int = 0, abstract: bool = False) -> Node:
+    """The Node that ``target`` names; the lectures' network, with data or ``abstract``, where it is None."""
+    from minigraph.node import Node
+
+    if target is None:
+        from minigraph.demo import blueprint, few_digits
+
+        return blueprint() if abstract else few_digits(seed)
+    place, colon, name = target.rpartition(":")
+    if not (place and colon and name):
+        raise UsageError(f"got target {target!r}; wanted module:function or file.py:function")
+    module = _called(target, lambda: _module(place))
+    try:
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        raise UsageError(f"{place} has no {name}") from None
+    if callable(found):
+        _expect_no_arguments(target, found)
+        found = _called(target, found)
+    if not isinstance(found, Node):
+        raise UsageError(
+            f"{target} gave {type(found).__name__}; wanted a Node (compute with mg.parameter or mg.constant)"
+        )
+    return found
+
+
+def _module(place: str) -> Any:
+    if not place.endswith(".py"):
+        sys.path.insert(0, os.getcwd())
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            if error.name and (place + ".").startswith(error.name + "."):
+                raise UsageError(f"there is no module {place}") from None
+            raise
+    path = Path(place)
+    if not path.is_file():
+        raise UsageError(f"there is no file {place}")
+    sys.path.insert(0, str(path.parent.resolve()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _expect_no_arguments(target: str, function: Any) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise UsageError(f"{target}: {error}; wanted something to call without arguments") from None
+    except ValueError:
+        pass  # no signature to look at
+
+
+def _called(target: str, function: Callable[[], Any]) -> Any:
+    """``function()``; what goes wrong in the user's code is told in one line, with the place."""
+    try:
+        return function()
+    except (Failure, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        frames = [
+            f"{frame.f_code.co_filename}:{line}"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if frame.f_globals.get("__name__", "").split(".")[0] not in ("minigraph", "importlib")
+        ]
+        place = f" ({frames[-1]})" if frames else ""
+        raise Failure(f"{target} raised {type(error).__name__}: {error}{place}") from error
+
+
+# --- arguments ---------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    from minigraph import __version__
+
+    parser = Parser(
+        prog="minigraph", description="Computational graphs whose every node knows its Jacobian.",
+        epilog="Exit status: 0 all is well, 1 a mismatch or a failure, 2 wrong usage.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"minigraph {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(run: Callable[[argparse.Namespace], int], **options: Any) -> argparse.ArgumentParser:
+        about = (run.__doc__ or "").strip()
+        made = commands.add_parser(run.__name__, help=about, description=about, **options)
+        made.set_defaults(run=run)
+        return made
+
+    def json_too(to: argparse.ArgumentParser) -> None:
+        to.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+    def seed_too(to: argparse.ArgumentParser) -> None:
+        to.add_argument(
+            "--seed", type=_whole(0), default=0, help="seed of the initial weights and the shuffling (default: 0)"
+        )
+
+    one = command(demo)
+    seed_too(one)
+    one.add_argument("--out", default="out", metavar="FOLDER", help="folder for the pictures (default: out)")
+    one.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
+    json_too(one)
+
+    one = command(draw)
+    one.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+    one.add_argument(
+        "-o",
+        "--output",
+        default="graph.png",
+        metavar="FILE",
+        help="a .png, .svg, .pdf or .dot file (default: graph.png)",
+    )
+    one.add_argument(
+        "--direction",
+        choices=("TB", "LR", "BT", "RL"),
+        default="TB",
+        help="where the arrows point: down, right, up, left",
+    )
+    one.add_argument(
+        "--lower", choices=("im2col", "toeplitz"), help="rewrite convolutions into products of matrices first"
+    )
+    for name, what in [
+        ("edges", "the sizes of the Jacobians on the edges"),
+        ("values", "short values"),
+        ("gradients", "gradients"),
+        ("scopes", "boxes around scopes"),
+    ]:
+        one.add_argument(f"--no-{name}", dest=name, action="store_false", help=f"leave out {what}")
+    one.add_argument("--dpi", type=_whole(1), default=160, help="pixels per inch of a PNG (default: 160)")
+    one.add_argument("--engine", choices=("pygraphviz", "dot"), help="what draws (default: the first that is there)")
+    one.set_defaults(seed=0)
+
+    one = command(verify)
+    one.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+    seed_too(one)
+    json_too(one)
+
+    json_too(command(doctor))
+    return parser
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"got {text!r}; wanted a whole number of at least {least}")
+        return number
+
+    return whole

@@ -1,0 +1,117 @@
+"""The doctor: what minigraph stands on, whether it works, and what to install where it does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigraph as mg
+
+PACKAGES = ("numpy", "scipy", "tqdm", "graphviz", "pygraphviz", "matplotlib")
+THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
+WORKS = "works"
+
+
+@dataclass
+class Examination:
+    """What was found; ``ok`` when all that is needed works."""
+
+    figures: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.figures["ok"])
+
+    def __str__(self) -> str:
+        rows: dict[str, Any] = {}
+        for name, found in self.figures.items():
+            rows.update(found if isinstance(found, dict) else {name: found})
+        rows.pop("ok")
+        width = max(map(len, rows))
+        lines = [f"{name:<{width}}  {'not installed' if found is None else found}" for name, found in rows.items()]
+        return "\n".join([*lines, "All that is needed works." if self.ok else "Something needed is broken, see above."])
+
+
+def examine() -> Examination:
+    """Look at versions and BLAS, check a gradient, and draw a graph of two nodes."""
+    versions: dict[str, str | None] = {"python": platform.python_version(), "minigraph": mg.__version__}
+    versions |= {name: _version(name) for name in PACKAGES} | {"dot (Graphviz)": _dot_version()}
+    computing, drawing = _computing(), _drawing()
+    plotting = WORKS if versions["matplotlib"] else "left out: pip install 'minigraph[plot]'"
+    return Examination(
+        {
+            "versions": versions,
+            "system": f"{platform.system()} {platform.machine()}, {os.cpu_count() or 'unknown'} cores",
+            "BLAS": _blas(),
+            "BLAS threads": _threads(),
+            "gradients": computing,
+            "drawing": drawing,
+            "plots": plotting,
+            "ok": computing == drawing == WORKS,
+        }
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _dot_version() -> str | None:
+    """The version of the program ``dot``, which draws where pygraphviz is missing."""
+    program = shutil.which("dot")
+    if program is None:
+        return None
+    try:
+        said = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    found = re.search(r"version (\S+)", said.stderr + said.stdout)
+    return found[1] if found else "unknown"
+
+
+def _blas() -> str:
+    config: Any = np.show_config(mode="dicts")
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    return " ".join(filter(None, (blas.get("name"), blas.get("version")))) or "unknown"
+
+
+def _threads() -> str:
+    """What the environment says; the libraries themselves have no common way to tell."""
+    limits = [f"{name}={os.environ[name]}" for name in THREADS if os.environ.get(name)]
+    return ", ".join(limits) or "unknown: no limit is set in the environment"
+
+
+def _computing() -> str:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 1, 6, 6)), rng.standard_normal((3, 1, 3, 3))
+    try:
+        mg.check_grads(lambda x, w: mg.sum(mg.conv2d(x, w) ** 2), x, w)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return WORKS
+
+
+def _drawing() -> str:
+    from minigraph.draw import draw
+
+    x = mg.constant(1.0, "x")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "graph.png")
+            draw(mg.exp(x), path)
+            return WORKS if path.read_bytes().startswith(b"\x89PNG") else "Graphviz wrote something that is no PNG"
+    except Exception as error:
+        return str(error) or type(error).__name__

@@ -1,0 +1,158 @@
+"""The console command: what it prints where, and how it ends."""
+
+import importlib
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import minigraph as mg
+from minigraph.cli import main
+
+NETWORK = """
+import numpy as np
+import minigraph as mg
+
+def loss():
+    w = mg.parameter([1.0, 2.0], "w")
+    return mg.sum(np.sin(w) * w).named("l")
+
+def layer():
+    w = mg.parameter(np.ones((2, 3)), "w")
+    return mg.linear(np.arange(3.0), w)
+
+def array():
+    return np.ones(3)
+
+def wrong():
+    return mg.constant(np.ones(3)) @ np.ones(4)
+
+def needs(x):
+    return x
+
+class Nets:
+    node = mg.constant(1.0, "one")
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder with nets.py in it."""
+    (tmp_path / "nets.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    return tmp_path
+
+
+def spawn(*arguments, **options):
+    command = [sys.executable, "-m", "minigraph", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_module_and_version():
+    process = spawn("--version")
+    assert process.communicate(timeout=60) == (f"minigraph {mg.__version__}\n", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break differently there")
+def test_a_reader_that_goes_away():
+    with spawn("doctor") as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_interruption_is_quiet(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigraph.demo.run", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_help_names_every_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name in ("demo", "draw", "verify", "doctor"):
+        assert name in text
+        assert main([name, "--help"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message"),
+    [
+        ("", 2, "required: COMMAND"),
+        ("paint", 2, "invalid choice"),
+        ("demo --epochs 0", 2, "argument --epochs: got '0'; wanted a whole number of at least 1"),
+        ("demo --seed x", 2, "got 'x'"),
+        ("demo --out nets.py", 1, "nets.py is a file; wanted a folder"),
+        ("draw -o x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
+        ("draw -o no/x.png", 2, "the folder no does not exist"),
+        ("draw nets -o x.dot", 2, "wanted module:function or file.py:function"),
+        ("draw no.py:f -o x.dot", 2, "there is no file no.py"),
+        ("draw no.module:f -o x.dot", 2, "there is no module no.module"),
+        ("draw nets:nothing -o x.dot", 2, "nets has no nothing"),
+        ("draw nets:needs -o x.dot", 2, "nets:needs: missing a required argument: 'x'"),
+        ("draw nets.py:array -o x.dot", 2, "nets.py:array gave ndarray; wanted a Node"),
+        ("verify nets:loss", 1, "wanted a graph with a convolution"),
+        ("verify nets:wrong", 1, "nets:wrong raised ShapeError: matmul: got"),
+    ],
+)
+def test_errors_are_one_line(here, capsys, line, status, message):
+    assert main(line.split()) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("minigraph: ") and err.count("\n") == 1
+    assert message in err
+
+
+def test_errors_in_the_users_code_name_the_line(here, capsys):
+    assert main(["draw", "nets.py:wrong", "-o", "x.dot"]) == 1
+    line = NETWORK.splitlines().index("    return mg.constant(np.ones(3)) @ np.ones(4)") + 1
+    assert f"nets.py:{line})" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["nets:loss", "nets.py:loss", "nets.py:Nets.node"])
+def test_draw_targets(here, capsys, target):
+    assert main(["draw", target, "-o", "x.dot", "--direction", "LR", "--no-edges"]) == 0
+    assert capsys.readouterr() == ("x.dot\n", "")
+    assert "rankdir=LR" in (here / "x.dot").read_text(encoding="utf-8")
+
+
+def test_draw_the_lectures_network(here, capsys):
+    assert main(["draw", "-o", "net.png"]) == 0
+    assert (here / "net.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["draw", "-o", "net.dot", "--lower", "im2col"]) == 0
+    text = (here / "net.dot").read_text(encoding="utf-8")
+    assert all(f"<b>{name}</b>" in text for name in ("X", "F", "b", "cols", "rows", "out_col", "H", "W", "s", "p", "l"))
+
+
+def test_verify(here, capsys, monkeypatch):
+    assert main(["verify"]) == 0
+    table, err = capsys.readouterr()
+    assert "S" in table and err == ""
+    assert main(["verify", "nets:layer", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"]
+    monkeypatch.setattr(mg, "verify", lambda y: SimpleNamespace(ok=False))
+    assert main(["verify", "nets:layer"]) == 1
+
+
+def test_doctor(capsys, monkeypatch):
+    assert main(["doctor", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["ok"] and figures["drawing"] == figures["gradients"] == "works"
+    assert figures["versions"]["minigraph"] == mg.__version__
+
+    def broken(*_, **__):
+        raise ImportError("drawing needs Graphviz: pip install pygraphviz")
+
+    monkeypatch.setattr(importlib.import_module("minigraph.draw.render"), "run", broken)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "drawing         drawing needs Graphviz: pip install pygraphviz" in out
+    assert "broken" in out
