@@ -52,6 +52,15 @@ class Tape:
                     stack.append(x)
         return cls(y, sorted(seen, key=attrgetter("serial")), until)
 
+    def __contains__(self, node: object) -> bool:
+        return any(node is other for other in self.nodes)  # == compares values
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
     @property
     def leaves(self) -> list[Node]:
         return [node for node in self.nodes if node.op is None]
@@ -179,7 +188,7 @@ class Tape:
 
         Raises TypeError where a dtype is not float, GraphError for an x that is not on the tape.
         """
-        if x not in set(self.nodes):
+        if x not in self:
             raise GraphError(f"jacobian: {getattr(x, 'label', x)} is not on the tape of {self.y.label}")
         for node in (x, self.y):
             if node.dtype not in FLOATS:
