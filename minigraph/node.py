@@ -225,6 +225,11 @@ class Parameter(Node):
         self.changed = 0
 
 
+def named(x: Any, name: str) -> Any:
+    """``x`` with the name, if it is a Node; an array as it is, so that code that names its nodes runs on arrays too."""
+    return x.named(name) if isinstance(x, Node) else x
+
+
 def constant(value: Any, name: str | None = None) -> Node:
     """A leaf that is not learned: data, labels. ``value``: an array of reals, integers or booleans, or a Spec."""
     return Node(frozen(value, "constant"), None, (), name, MODE.get().scope)

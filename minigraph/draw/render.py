@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from typing import Literal, get_args
@@ -127,11 +128,9 @@ def run_dot(program: str, form: str, dot: str) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Write a whole file or none: beside ``path`` first, then in its place."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:20]}-", suffix=path.suffix, dir=path.parent)
+    part = path.with_name(f".{path.stem[:20]}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
