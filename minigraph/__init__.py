@@ -38,3 +38,5 @@ from minigraph.transforms import jvp as jvp
 from minigraph.transforms import linearize as linearize
 from minigraph.transforms import value_and_grad as value_and_grad
 from minigraph.transforms import vjp as vjp
+from minigraph.verify import costs as costs
+from minigraph.verify import verify as verify

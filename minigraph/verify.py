@@ -1,0 +1,430 @@
+"""verify: every layer of a graph, computed in each way there is and by its explicit matrices; and what each costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigraph.array import Array
+from minigraph.linear import LinearMap
+from minigraph.lower import ToeplitzMatmul
+from minigraph.node import GraphError, Node, Parameter, Spec
+from minigraph.op import Op
+from minigraph.ops.conv.algorithm import ALGORITHMS
+from minigraph.ops.conv.slots import Conv, ConvInputGradient, with_bias
+from minigraph.ops.matmul import Contraction, Linear
+from minigraph.ops.pool import GlobalAvgPool, MaxPool, Pool
+from minigraph.ops.shape import Rearrange
+from minigraph.tape import Tape
+
+__all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "verify"]
+
+TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-12}
+SLOW = ("direct", "toeplitz")  # Python loops, and an explicit matrix: not for a whole large layer
+
+
+# --- what a layer costs ----------------------------------------------------------------------------
+
+
+class Ways(NamedTuple):
+    """One number for each way to compute a layer: as itself, by the dense matrix, by the sparse matrix."""
+
+    layer: int
+    dense: int
+    sparse: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One layer: ``stored`` floats and float ``operations`` (multiplications and additions) for one sample.
+
+    Biases are left out everywhere. The layer stores its weights; the matrix is ∂vec(y)/∂vec(x) of one sample.
+    A sum of f products takes f multiplications and f − 1 additions. A convolution multiplies by its zero padding
+    too, the sparse matrix does not. Pooling stores nothing, and its operations are comparisons, or additions and
+    a division. A product with a parameter that is no ``linear`` counts all of its other factor, as one sample.
+    """
+
+    node: str
+    geometry: str
+    stored: Ways
+    operations: Ways
+
+
+class Costs(tuple[Cost, ...]):
+    """The costs of a graph's layers, in order; prints as a table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        head = ("node", "layer", "floats stored", "dense matrix", "sparse matrix", "operations", "dense", "sparse")
+        return _table(head, [(c.node, c.geometry, *(f"{n:,}" for n in (*c.stored, *c.operations))) for c in self])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def costs(y: Node) -> Costs:
+    """Floats stored and operations of every convolution, pooling and fully connected layer behind ``y``, from shapes alone.
+
+    Works on abstract graphs: ``costs(conv2d(Spec((1, 1, 320, 280)), Spec((1, 1, 2, 1))))``.
+    Raises TypeError for anything but a Node, GraphError when the graph was freed.
+    """
+    return Costs(_cost(node) for node in Tape.of(y).nodes if _is_layer(node))
+
+
+def _cost(node: Node) -> Cost:
+    op: Any = node.op
+    xs = [Spec(x.shape, node.dtype) for x in node.inputs]
+    data = weights = 0
+    if isinstance(op, ToeplitzMatmul):
+        op, xs = op.conv, [Spec((1, *op.size), node.dtype), xs[0]]
+    if isinstance(op, Contraction):
+        weights = _learned(node)
+        data = 1 - weights
+    elif isinstance(op, Linear):
+        xs[0] = Spec(xs[0].shape[-1:], node.dtype)
+    else:
+        xs[0] = Spec((1, *xs[0].shape[1:]), node.dtype)
+    y = op.infer(*xs)
+    rows, columns = y.size, xs[data].size
+    if isinstance(op, Pool | GlobalAvgPool):
+        taps = columns // rows if isinstance(op, GlobalAvgPool) else prod(op.kernel_size)
+        stored, operations = 0, rows * (taps - isinstance(op, MaxPool))
+    elif isinstance(op, Contraction):
+        stored, operations = xs[weights].size, _sums(prod(op.sides(*xs).values()), rows)
+    else:
+        products = {Conv: rows, ConvInputGradient: columns, Linear: rows}[type(op)] * prod(xs[1].shape[1:])
+        stored, operations = xs[1].size, _sums(products, rows)
+    nnz = rows if isinstance(op, MaxPool) else op.jacobians(y, *xs)[data].nnz
+    return Cost(
+        node.label,
+        _geometry(node),
+        Ways(stored, rows * columns, nnz),
+        Ways(operations, _sums(rows * columns, rows), _sums(nnz, rows)),
+    )
+
+
+def _sums(products: int, results: int) -> int:
+    """Multiplications and additions for so many ``products`` summed into so many ``results``."""
+    return products + max(products - results, 0)
+
+
+# --- what is a layer -------------------------------------------------------------------------------
+
+
+def _is_layer(node: Node) -> bool:
+    op = node.op
+    if isinstance(op, Contraction):
+        return len(node.inputs) == 2 and _learned(node) >= 0
+    return isinstance(op, Conv | ConvInputGradient | ToeplitzMatmul | Pool | GlobalAvgPool | Linear)
+
+
+def _learned(node: Node) -> int:
+    """The first input that is a parameter, perhaps transposed or reshaped; −1 if none is."""
+    for i, x in enumerate(node.inputs):
+        while isinstance(x.op, Rearrange):
+            (x,) = x.inputs
+        if isinstance(x, Parameter):
+            return i
+    return -1
+
+
+def _geometry(node: Node) -> str:
+    """Shapes, and the hyper-parameters that are not the plain ones."""
+    plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "ceil_mode": False, "count_include_pad": True}
+    op: Any = node.op.conv if isinstance(node.op, ToeplitzMatmul) else node.op
+    shown = [f"{', '.join(str(x.shape) for x in node.inputs)} → {node.shape}"]
+    for name, value in op.hyperparameters.items():
+        values = np.unique(np.ravel(value)) if not isinstance(value, str) else [value]
+        value = values[0] if len(values) == 1 else value
+        if name != "algorithm" and value != plain.get(name):
+            shown.append(f"{name} {value}")
+    return ", ".join(shown)
+
+
+# --- the comparison --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer: where it was compared, and each algorithm's largest difference, relative to the largest magnitude.
+
+    ``differences``: by algorithm; "node" is what the graph holds: the recorded value and its own pulls.
+    ``checked``: "whole", or the part on which the loops and matrices were compared, side by side.
+    """
+
+    node: str
+    geometry: str
+    checked: str
+    differences: dict[str, float]
+    tolerance: float
+    cost: Cost
+
+    @property
+    def difference(self) -> float:
+        """The largest of all; NaN where one is."""
+        return float(np.max(list(self.differences.values())))
+
+    @property
+    def ok(self) -> bool:
+        return self.difference <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What ``verify`` found: a ``Row`` for each layer; prints as two tables, what was compared and what it costs."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every layer agrees within its tolerance."""
+        return all(row.ok for row in self.rows)
+
+    @property
+    def costs(self) -> Costs:
+        return Costs(row.cost for row in self.rows)
+
+    def to_json(self) -> str:
+        """The report as JSON text: {"ok", "rows": [{"node", …, "stored", "operations"}]}; NaN and ∞ become null."""
+        rows = []
+        for row in self.rows:
+            differences = {name: d if isfinite(d) else None for name, d in row.differences.items()}
+            rows.append(
+                {
+                    "node": row.node,
+                    "geometry": row.geometry,
+                    "checked": row.checked,
+                    "differences": differences,
+                    "tolerance": row.tolerance,
+                    "ok": row.ok,
+                    "stored": row.cost.stored._asdict(),
+                    "operations": row.cost.operations._asdict(),
+                }
+            )
+        return json.dumps({"ok": self.ok, "rows": rows}, indent=1, ensure_ascii=False)
+
+    def __str__(self) -> str:
+        head = ("node", "layer", "compared with the matrices", "on", "difference", "tolerance", "")
+        cells = []
+        for row in self.rows:
+            wrong = [name for name, d in row.differences.items() if not d <= row.tolerance]
+            verdict = f"DIFFERS: {', '.join(wrong)}" if wrong else "ok"
+            names = ", ".join(row.differences)
+            numbers = f"{row.difference:.1e}", f"{row.tolerance:.0e}"
+            cells.append((row.node, row.geometry, names, row.checked, *numbers, verdict))
+        agree = sum(row.ok for row in self.rows)
+        return (
+            f"{_table(head, cells)}\n\n{self.costs}\n\n"
+            f"{agree} of {len(self.rows)} layers agree in their value and in every gradient"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def verify(
+    y: Node,
+    *,
+    rtol: float | None = None,
+    max_bytes: int = 1 << 26,
+    max_loops: int = 20_000,
+    rng: np.random.Generator | int = 0,
+) -> Verification:
+    """Compare every layer behind ``y`` with its explicit matrices: the value, and the gradient in each input.
+
+    Convolutions, transposed or not: value, M_Fᵀ g and M_Xᵀ g by each algorithm there is, against the matrices
+    M_F and M_X; pooling: value = A vec(x), gradient Aᵀ g; linear, and products with a parameter: their blocks of
+    weights and of data. The matrices are the local Jacobians' ``tosparse()``, multiplied in float64; g is random.
+
+    Where a matrix needs more than ``max_bytes``, or a convolution more than ``max_loops`` (positions × taps) of
+    "direct", the comparison is made on a part: the first sample, then a smaller image, then fewer filters or
+    outputs; ``row.checked`` says which. The algorithms that are fast are compared on the whole all the same.
+    ``rtol``: the largest difference allowed, relative to the largest magnitude; 1e-12 in float64, 1e-4 in float32.
+
+    Raises TypeError for anything but a Node; GraphError when the graph is abstract (``costs`` needs no values),
+    freed, without any layer, or when a parameter was changed after it was recorded.
+    """
+    tape = Tape.of(y)
+    layers = [node for node in tape.nodes if _is_layer(node)]
+    if not layers:
+        raise GraphError(f"verify: got {y.label}; wanted a graph with a convolution, pooling or fully connected layer")
+    for node in layers:
+        if node.abstract:
+            raise GraphError(
+                f"verify: {node.label} was built from a Spec, so there are no values to compare; "
+                "call the model with arrays, or use costs for the table of costs"
+            )
+    tape._check_unchanged()
+    draw = np.random.default_rng(rng)
+    rows = []
+    for node in layers:
+        differences, checked = _compared(node, tape.local(node), max_bytes, max_loops, draw)
+        tolerance = TOLERANCES[node.dtype] if rtol is None else rtol
+        rows.append(Row(node.label, _geometry(node), checked, differences, tolerance, _cost(node)))
+    return Verification(tuple(rows))
+
+
+Results = list[Any]  # the value, then the gradient in each input, None where there is none
+Maps = Sequence[LinearMap | None]
+
+
+def _compared(
+    node: Node, maps: Maps, max_bytes: int, max_loops: int, draw: np.random.Generator
+) -> tuple[dict[str, float], str]:
+    """Each algorithm's difference, and on what part."""
+    op: Any = node.op
+    y, xs = np.asarray(node.value), [np.asarray(x.value) for x in node.inputs]
+    convolution = isinstance(op, Conv | ConvInputGradient)
+    shapes, checked = _part(op, y, xs, max_bytes, max_loops)
+    found: dict[str, float] = {}
+    if checked != "whole":
+        fast = [name for name in ALGORITHMS if name not in SLOW] if convolution else []
+        if fast:
+            g = _cotangent(y, draw)
+            whole = {"node": _by_maps(y, maps, g)} | {name: _by_algorithm(name, op, xs, g) for name in fast}
+            found = {name: _difference(results, whole[fast[0]]) for name, results in whole.items()}
+            checked += f"; {', '.join(whole)} on the whole"
+        xs = [x[tuple(map(slice, shape))] for x, shape in zip(xs, shapes, strict=False)]
+        y = op.forward(*xs) if convolution else y[tuple(map(slice, shapes[-1]))]
+        maps = op.jacobians(y, *xs)
+    g = _cotangent(y, draw)
+    wanted = _by_matrices(op, xs, maps, g)
+    parts = {"node": _by_maps(y, maps, g)}
+    if convolution:
+        parts |= {name: _by_algorithm(name, op, xs, g) for name in ALGORITHMS}
+    for name, results in parts.items():
+        found[name] = float(np.maximum(found.get(name, 0.0), _difference(results, wanted)))
+    return found, checked
+
+
+def _cotangent(y: Array, draw: np.random.Generator) -> Array:
+    return np.asarray(draw.standard_normal(y.shape), y.dtype)
+
+
+def _by_maps(y: Array, maps: Maps, g: Array) -> Results:
+    """What the graph has: the recorded value, and what its backward walk computes."""
+    return [y, *[J and J.pull(g) for J in maps]]
+
+
+def _by_matrices(op: Op, xs: Sequence[Array], maps: Maps, g: Array) -> Results:
+    """M vec(x) + b, and Mᵀ vec(g) for each input, with the matrices written out."""
+    matrices: list[Any] = [J and J.tosparse(None) for J in maps]
+    M, x = next((M, x) for M, x in zip(matrices, xs, strict=True) if M is not None)
+    value = M @ x.ravel().astype(np.float64)
+    if len(xs) == 3:  # x, w, b
+        value += matrices[2] @ xs[2].astype(np.float64)
+    return [value, *[None if M is None else M.T @ g.ravel().astype(np.float64) for M in matrices]]
+
+
+def _by_algorithm(name: str, op: Any, xs: Sequence[Array], g: Array) -> Results:
+    """The three kernels, each in the place that a convolution, or a transposed one, gives it."""
+    forward, input_gradient, filter_gradient = ALGORITHMS[name]
+    (x, w), b, groups = xs[:2], xs[2] if len(xs) == 3 else None, op.groups
+    window = op.window(x, w)
+    if isinstance(op, Conv):
+        y, c, d = forward(x, w, window, groups), input_gradient(g, w, window, groups), (x, g)
+    else:
+        y, c, d = input_gradient(x, w, window, groups), forward(g, w, window, groups), (g, x)
+    return [with_bias(y, b), c, filter_gradient(*d, window, groups)]
+
+
+def _difference(got: Results, wanted: Results) -> float:
+    """The largest |got − wanted| over the largest |wanted|, of the value and the gradients that both have."""
+    worst = 0.0
+    for a, b in zip(got, wanted, strict=False):
+        if a is None or b is None or not np.size(b):
+            continue
+        if np.size(a) != np.size(b):
+            return float("inf")
+        with np.errstate(invalid="ignore"):
+            most = float(np.abs(np.ravel(a).astype(np.float64) - np.ravel(b)).max())
+        scale = float(np.abs(b).max())
+        worst = float(np.maximum(worst, most and (most / scale if scale else float("inf"))))
+    return worst
+
+
+# --- the part of a large layer that is compared ------------------------------------------------------
+
+
+class Axis(NamedTuple):
+    """A side that can be cut: its letter, where it stands as (array, axis), −1 for the output, and the least length."""
+
+    letter: str
+    places: tuple[tuple[int, int], ...]
+    least: int = 1
+
+
+def _part(op: Any, y: Array, xs: Sequence[Array], max_bytes: int, max_loops: int) -> tuple[list[list[int]], str]:
+    """Shapes of the inputs and the output, cut until loops and matrices fit; and what was cut, in words."""
+    shapes = [list(array.shape) for array in (*xs, y)]
+    cut: dict[str, str] = {}
+    for axes in _axes(op, xs):
+        while not _fits(op, [Spec(tuple(s), y.dtype) for s in shapes[:-1]], max_bytes, max_loops):
+            sides = [(shapes[i][k], axis) for axis in axes for i, k in axis.places[:1] if shapes[i][k] > axis.least]
+            if not sides:
+                break
+            side, axis = max(sides, key=lambda pair: pair[0])
+            side = max(axis.least, 1 if axis.letter == "N" else -(-side // 2))
+            for i, k in axis.places:
+                shapes[i][k] = side
+            i, k = axis.places[0]
+            cut[axis.letter] = f"{axis.letter} {side} of {(*xs, y)[i].shape[k]}"
+    return shapes, ", ".join(cut.values()) or "whole"
+
+
+def _fits(op: Any, xs: Sequence[Spec], max_bytes: int, max_loops: int) -> bool:
+    y = op.infer(*xs)
+    if isinstance(op, Conv | ConvInputGradient) and op.window(*xs[:2]).meetings.total > max_loops:
+        return False
+    if isinstance(op, MaxPool):
+        return bool(y.size * (y.dtype.itemsize + 8) <= max_bytes)
+    return all(J.nbytes <= max_bytes for J in op.jacobians(y, *xs))
+
+
+def _axes(op: Any, xs: Sequence[Array]) -> Iterator[list[Axis]]:
+    """What to cut first, next and last."""
+    bias = ((2, 0),) if len(xs) == 3 else ()
+    if isinstance(op, Conv | ConvInputGradient):
+        window = op.window(*xs[:2])
+        yield [Axis("N", ((0, 0),))]
+        yield [
+            Axis(letter, ((0, i),), _least(op, e, s, sum(pad)))
+            for i, (letter, e, s, pad) in enumerate(
+                zip("DHW"[-len(window.size) :], window.extent, window.stride, window.padding, strict=True), 2
+            )
+        ]
+        if op.groups == 1:
+            yield [Axis("K", ((1, 0 if isinstance(op, Conv) else 1), *bias))]
+    elif isinstance(op, Pool | GlobalAvgPool):
+        yield [Axis("N", ((0, 0), (-1, 0)))]
+        yield [Axis("C", ((0, 1), (-1, 1)))]
+    elif isinstance(op, ToeplitzMatmul):
+        yield [Axis("N", ((1, 0), (-1, 0)))]
+    elif isinstance(op, Linear):
+        yield [Axis("N" if i == 0 else f"axis {i}", ((0, i), (-1, i))) for i in range(xs[0].ndim - 1)]
+        yield [Axis("out", ((-1, -1), (1, 0), *bias))]
+    else:
+        yield [
+            Axis(c, ((-1, k), *((i, term.index(c)) for i, term in enumerate(op.terms) if c in term)))
+            for k, c in enumerate(op.out)
+        ]
+
+
+def _least(op: Op, extent: int, stride: int, padding: int) -> int:
+    """The shortest side of an input that leaves an output."""
+    if isinstance(op, Conv):
+        return max(1, extent - padding)
+    return max(1, 1 - (extent - 1 - padding) // stride)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [head, *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells)
