@@ -210,6 +210,8 @@ def caption(node: Node) -> tuple[str, str]:
             if len(kernel)
         )
     for name, value in given.items():
+        if isinstance(value, tuple) and value == node.shape:
+            continue  # said by the node's own shape
         text = setting(value)
         default = signature[name].default if name in signature else inspect.Parameter.empty
         unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
