@@ -22,6 +22,7 @@ from minigraph.node import Spec as Spec
 from minigraph.node import constant as constant
 from minigraph.node import detect_anomaly as detect_anomaly
 from minigraph.node import enable_grad as enable_grad
+from minigraph.node import named as named
 from minigraph.node import no_grad as no_grad
 from minigraph.node import parameter as parameter
 from minigraph.node import scope as scope

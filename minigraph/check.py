@@ -65,6 +65,9 @@ def check_grads(
         y = f(*moved)
         return float(np.sum(g * (y.value if isinstance(y, Node) else np.asarray(y))))
 
+    plain = f(*points)
+    if not np.allclose(trace.y.value, plain.value if isinstance(plain, Node) else plain, rtol=1e-9, equal_nan=True):
+        raise AssertionError(f"check_grads: the value on the tape is {trace.y.value}, of plain arrays {plain}")
     entries = [(i, at) for i, p in enumerate(points) for at in np.ndindex(p.shape)]
     if len(entries) > max_entries:
         entries = [entries[k] for k in sorted(draw.choice(len(entries), max_entries, replace=False))]

@@ -117,7 +117,7 @@ class Tape:
 
     def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
         """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
-        self._check_unchanged()
+        self.check_unchanged()
         active = self._depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
         if create_graph and not isinstance(seed, Node):
@@ -160,7 +160,7 @@ class Tape:
 
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
         """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x."""
-        self._check_unchanged()
+        self.check_unchanged()
         seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
         found: dict[Node, Any] = dict(seeds)
@@ -193,10 +193,10 @@ class Tape:
         for node in (x, self.y):
             if node.dtype not in FLOATS:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
-        self._check_unchanged()
+        self.check_unchanged()
         return Total(self, x)
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
         """Raise GraphError if a parameter was changed after a node used its value."""
         last = max((p.changed for p in self.parameters), default=0)
         for node in reversed(self.nodes):

@@ -261,7 +261,7 @@ def verify(
                 f"verify: {node.label} was built from a Spec, so there are no values to compare; "
                 "call the model with arrays, or use costs for the table of costs"
             )
-    tape._check_unchanged()
+    tape.check_unchanged()
     draw = np.random.default_rng(rng)
     rows = []
     for node in layers:

@@ -79,7 +79,7 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, seen, total = labels, True, max(labels.size // classes, 1)
+            hot, seen, total = labels, np.array(True), max(labels.size // classes, 1)
         else:
             labels = value_of(labels)
             seen = labels != self.ignore_index
