@@ -198,8 +198,8 @@ class Tape:
 
     def check_unchanged(self) -> None:
         """Raise GraphError if a parameter was changed after a node used its value."""
-        last = max((p.changed for p in self.parameters), default=0)
-        for node in reversed(self.nodes):
+        last = max([node.changed for node in self.nodes])
+        for node in self.nodes if last else ():
             if node.op and node.serial < last:
                 for x in node.inputs:
                     if x.changed > node.serial:

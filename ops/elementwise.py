@@ -17,7 +17,7 @@ from scipy import special
 
 from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
-from minigraph.node import Spec
+from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect
 
 __all__ = [
@@ -30,9 +30,19 @@ __all__ = [
     "tanh", "trunc", "where",
 ]  # fmt: skip
 
-Derivative = (
-    Callable[..., Any] | float | None
-)  # of (y, *inputs); a number where it is constant; None where there is none
+# A function of (y, *inputs); a number where the derivative is constant; None where there is none.
+Derivative = Callable[..., Any] | float | None
+SCALAR = np.float64  # has short cuts: to ask a NumPy scalar for its dtype costs as much as to multiply two
+
+
+def _one(y: Any, *xs: Any) -> float:
+    return 1.0
+
+
+def _function(derivative: Derivative) -> Callable[..., Any] | None:
+    if derivative is None or callable(derivative):
+        return derivative
+    return _one if derivative == 1 else lambda *args: derivative
 
 
 class Elementwise(Op):
@@ -51,7 +61,8 @@ class Elementwise(Op):
         domain: Sequence[tuple[float, float]] = ((-2.0, 2.0),),
     ) -> None:
         self.name = self.__name__ = name
-        self.function, self.derivatives = function, derivatives
+        self.function = function
+        self.derivatives = tuple(map(_function, derivatives))
         self.oracle, self.domain = oracle, (*domain, *[domain[-1]] * (len(derivatives) - len(domain)))
         self.__doc__ = f"{name}, entry by entry, broadcast as in NumPy."
 
@@ -71,7 +82,7 @@ class Elementwise(Op):
 
     def forward(self, *xs: Any) -> Any:
         y = self.function(*xs)
-        if type(y) is np.float64 is type(xs[0]):
+        if type(y) is SCALAR is type(xs[0]):
             return y
         if y.dtype is not xs[0].dtype:  # integers beside floats must not turn float32 into float64
             floats = [x.dtype for x in xs if x.dtype.kind in "fc"]
@@ -79,9 +90,16 @@ class Elementwise(Op):
                 y = self.function(*[x if x.dtype.kind in "fcb" else x.astype(floats[0]) for x in xs])
         return y
 
+    def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
+        return Node(self.operand(x, xs)) if type(x) in (float, int) else super().leaf(x, xs)
+
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         if type(x) in (float, int):  # Python scalars take the others' dtype
             for other in xs:
+                if isinstance(other, Node):
+                    other = other._value
+                if type(other) is SCALAR:
+                    return SCALAR(x)
                 dtype = getattr(other, "dtype", None)
                 if dtype is not None and dtype.kind in "fc":
                     return dtype.type(x)
@@ -94,14 +112,8 @@ class Elementwise(Op):
             if derivative is None:
                 maps.append(None)
                 continue
-            J = (
-                Diagonal(y, derivative, args)
-                if callable(derivative)
-                else Identity(y)
-                if derivative == 1
-                else Diagonal(y, float, (derivative,))
-            )
-            if type(x) is kind is np.float64 or (x.dtype is y.dtype and x.shape == y.shape):
+            J = Identity(y) if derivative is _one else Diagonal(y, derivative, args)
+            if type(x) is kind is SCALAR or (x.dtype is y.dtype and x.shape == y.shape):
                 maps.append(J)
             else:
                 maps.append(J @ Broadcast(x, y.shape, y.dtype) if x.dtype.kind in "fc" else None)
