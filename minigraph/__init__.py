@@ -28,7 +28,15 @@ from minigraph.node import parameter as parameter
 from minigraph.node import scope as scope
 from minigraph.op import Case as Case
 from minigraph.op import Op as Op
-from minigraph.ops import *
+from minigraph.ops.activation import *
+from minigraph.ops.conv import *
+from minigraph.ops.dropout import *
+from minigraph.ops.elementwise import *
+from minigraph.ops.loss import *
+from minigraph.ops.matmul import *
+from minigraph.ops.pool import *
+from minigraph.ops.reduce import *
+from minigraph.ops.shape import *
 from minigraph.tape import Tape as Tape
 from minigraph.transforms import checkpoint as checkpoint
 from minigraph.transforms import grad as grad

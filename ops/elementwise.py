@@ -108,6 +108,10 @@ class Elementwise(Op):
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []
         kind, args = type(y), (y, *xs)
+        for x in xs:
+            if type(x) is not SCALAR and x.dtype.kind in "iu" and y.dtype.kind in "fc":
+                args = (y, *[x.astype(y.dtype) if x.dtype.kind in "iu" else x for x in xs])
+                break
         for x, derivative in zip(xs, self.derivatives):  # noqa: B905  infer has counted them
             if derivative is None:
                 maps.append(None)

@@ -91,7 +91,9 @@ class CrossEntropy(Op):
             np.put_along_axis(hot, labels, seen, axis)
             total = float((hot * column).sum())
         smooth = self.label_smoothing
-        return ((1 - smooth) * hot + s.dtype.type(smooth / classes) * seen) * column, total if self.reduction == "mean" else 1
+        return (
+            (1 - smooth) * hot + s.dtype.type(smooth / classes) * seen
+        ) * column, total if self.reduction == "mean" else 1
 
     def forward(self, s: Array, labels: Array) -> Any:
         target, total = self.target(s, labels)

@@ -30,9 +30,6 @@ from minigraph.ops.conv.geometry import (
 from minigraph.ops.conv.matrices import image_matrix
 
 __all__ = [
-    "AvgPool",
-    "GlobalAvgPool",
-    "MaxPool",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",

@@ -1,8 +1,9 @@
 """Convolution: one trilinear form, its three slots as ops, and an algorithm a file."""
 
 from minigraph.ops.conv import direct, toeplitz  # noqa: F401  each enters itself into ALGORITHMS
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
-from minigraph.ops.conv.columns import Col2im, Im2col, col2im, im2col
+from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
+from minigraph.ops.conv.algorithm import Algorithm as Algorithm
+from minigraph.ops.conv.columns import col2im, im2col
 from minigraph.ops.conv.functions import (
     conv1d,
     conv2d,
@@ -12,16 +13,9 @@ from minigraph.ops.conv.functions import (
     conv_transpose3d,
 )
 from minigraph.ops.conv.matrices import conv_matrix, patch_matrix
-from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient
+from minigraph.ops.conv.slots import Conv as Conv
 
 __all__ = [
-    "ALGORITHMS",
-    "Algorithm",
-    "Col2im",
-    "Conv",
-    "ConvFilterGradient",
-    "ConvInputGradient",
-    "Im2col",
     "col2im",
     "conv1d",
     "conv2d",
