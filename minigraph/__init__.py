@@ -13,6 +13,10 @@ from minigraph.check import check_grads as check_grads
 from minigraph.draw import draw as draw
 from minigraph.linear import LinearMap as LinearMap
 from minigraph.lower import lower as lower
+from minigraph.mode import detect_anomaly as detect_anomaly
+from minigraph.mode import enable_grad as enable_grad
+from minigraph.mode import no_grad as no_grad
+from minigraph.mode import scope as scope
 from minigraph.node import GraphError as GraphError
 from minigraph.node import MemoryBudgetError as MemoryBudgetError
 from minigraph.node import Node as Node
@@ -20,12 +24,8 @@ from minigraph.node import Parameter as Parameter
 from minigraph.node import ShapeError as ShapeError
 from minigraph.node import Spec as Spec
 from minigraph.node import constant as constant
-from minigraph.node import detect_anomaly as detect_anomaly
-from minigraph.node import enable_grad as enable_grad
 from minigraph.node import named as named
-from minigraph.node import no_grad as no_grad
 from minigraph.node import parameter as parameter
-from minigraph.node import scope as scope
 from minigraph.op import Case as Case
 from minigraph.op import Op as Op
 from minigraph.ops.activation import *

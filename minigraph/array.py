@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from minigraph.mode import MODE
+
 Array = npt.NDArray[Any]
 # NumPy functions and ufuncs -> what they do when a Node is among their arguments; filled by the ops.
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
@@ -37,6 +39,7 @@ class ArrayLike:
             held = np.empty((), dtype=object)
             held[()] = self
             return held
+        self._leaves("np.asarray(node)")
         return np.array(self.value, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -54,6 +57,13 @@ class ArrayLike:
         if implementation is None:
             raise _no_rule(f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}")
         return implementation(*args, **kwargs)
+
+    def _leaves(self, how: str) -> None:
+        if MODE.get().tracing and self.value.dtype.kind == "f":
+            raise TypeError(
+                f"{self.label}: {how} leaves the graph, and the derivative asked for would be lost; use mg.stack and NumPy "
+                "functions of nodes, or node.value where no derivative is to pass"
+            )
 
     def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         return IMPLEMENTATIONS[function](self, *args, **kwargs)
@@ -169,9 +179,11 @@ class ArrayLike:
         return bool(self.value)
 
     def __float__(self) -> float:
+        self._leaves("float(node)")
         return float(self.value)
 
     def __int__(self) -> int:
+        self._leaves("int(node)")
         return int(self.value)
 
     def __format__(self, spec: str) -> str:
@@ -185,6 +197,18 @@ class ArrayLike:
 
     def item(self) -> Any:
         return self.value.item()
+
+    def tolist(self) -> Any:
+        return self.value.tolist()
+
+    def any(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(np.any, *args, **kwargs)
+
+    def all(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(np.all, *args, **kwargs)
+
+    def copy(self) -> Any:
+        return self._call(np.copy)
 
     def sum(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(np.sum, *args, **kwargs)

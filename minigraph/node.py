@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike
+from minigraph.mode import MODE
 
 if TYPE_CHECKING:
     from minigraph.op import Op
@@ -33,14 +32,15 @@ class MemoryBudgetError(MemoryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(NDArrayOperatorsMixin):
     """Shape and dtype of an array that need not exist; ops called with Specs infer instead of compute."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any] = FLOATS[0]
     name: str | None = None
 
-    __array_ufunc__ = None
+    __array_ufunc__ = ArrayLike.__array_ufunc__
+    __array_function__ = ArrayLike.__array_function__
 
     def __post_init__(self) -> None:
         try:
@@ -49,8 +49,12 @@ class Spec:
             raise TypeError(f"Spec: got shape {self.shape!r}, wanted a tuple of integers") from None
         if any(n < 0 for n in shape):
             raise ShapeError(f"Spec: got shape {shape}, wanted sizes of at least 0")
+        try:
+            dtype = np.dtype(self.dtype)
+        except TypeError:
+            raise TypeError(f"Spec: got dtype {self.dtype!r}, wanted a NumPy dtype; the shape is one tuple") from None
         object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
+        object.__setattr__(self, "dtype", dtype)
 
     @property
     def ndim(self) -> int:
@@ -64,51 +68,6 @@ class Spec:
         return f"{self.name!r} {self.shape} {self.dtype}" if self.name else f"{self.shape} {self.dtype}"
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """What holds while nodes are recorded."""
-
-    scope: str = ""
-    grad: bool = True
-    anomaly: bool = False
-
-
-MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
-
-
-@contextmanager
-def _mode(**changes: Any) -> Iterator[None]:
-    token = MODE.set(replace(MODE.get(), **changes))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
-
-
-def scope(name: str) -> Any:
-    """Group the nodes recorded inside under ``name`` in diagrams and tables; scopes nest as ``outer/inner``."""
-    outer = MODE.get().scope
-    return _mode(scope=f"{outer}/{name}" if outer else name)
-
-
-def enable_grad() -> Any:
-    """Record inside, even within ``no_grad``."""
-    return _mode(grad=True)
-
-
-def no_grad() -> Any:
-    """Compute without recording: inside, ops called with Nodes return plain arrays."""
-    return _mode(grad=False)
-
-
-def detect_anomaly() -> Any:
-    """Stop at the first node whose value has a NaN or an infinity.
-
-    Raises FloatingPointError naming the node, the entry, the inputs and the line that built it.
-    """
-    return _mode(anomaly=True)
-
-
 _serials = itertools.count(1)
 
 
@@ -119,7 +78,7 @@ class Node(ArrayLike):
     ``np.asarray(node)``. ``serial`` numbers nodes by birth, so a node is always younger than its inputs.
     """
 
-    __slots__ = ("__weakref__", "_value", "grad", "inputs", "name", "op", "scope", "serial")
+    __slots__ = ("__weakref__", "_value", "built", "grad", "inputs", "name", "op", "scope", "serial")
     changed = 0  # the serial of a parameter's last change
 
     def __init__(
@@ -181,8 +140,9 @@ class Node(ArrayLike):
     def label(self) -> str:
         """How messages and tables call this node."""
         kind = self.op.name if self.op else "parameter" if isinstance(self, Parameter) else "constant"
-        path = "/".join(filter(None, (self.scope, self.name)))
-        return f"{kind} '{path}'" if path else f"{kind} #{self.serial}"
+        if self.name:
+            return f"{kind} '{self.scope}/{self.name}'" if self.scope else f"{kind} '{self.name}'"
+        return f"{kind} #{self.serial} in '{self.scope}'" if self.scope else f"{kind} #{self.serial}"
 
     def named(self, name: str) -> Node:
         """Give the node a name, and return it."""
@@ -199,6 +159,9 @@ class Node(ArrayLike):
         from minigraph.tape import Tape
 
         Tape.of(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
+
+    def __copy__(self) -> Node:
+        return self  # nothing of it can change
 
     def __reduce__(self) -> Any:
         if self.op is not None:
@@ -224,6 +187,14 @@ class Parameter(Node):
         super().__init__(value, None, (), name, scope)
         self.changed = 0
 
+    def __iadd__(self, other: Any) -> Any:
+        raise TypeError(f"{self.label}: p += v would make p another node; assign p.value = p.value + v")
+
+    __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
+
+    def __copy__(self) -> Parameter:
+        return parameter(self._value, self.name)
+
 
 def named(x: Any, name: str) -> Any:
     """``x`` with the name, if it is a Node; an array as it is, so that code that names its nodes runs on arrays too."""
@@ -242,7 +213,8 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
     """
     value = frozen(value, "parameter")
     if value.dtype not in FLOATS:
-        raise TypeError(f"parameter {name!r}: got dtype {value.dtype}, wanted float32 or float64; convert with .astype")
+        called = "parameter" if name is None else f"parameter '{name}'"
+        raise TypeError(f"{called}: got dtype {value.dtype}; wanted float32 or float64 (1.0, not 1)")
     return Parameter(value, name, MODE.get().scope)
 
 
@@ -252,7 +224,7 @@ def frozen(value: Any, what: str) -> Any:
         return value
     if isinstance(value, Node):
         return value.value
-    array = np.asarray(value)
+    array = plain(value, what)
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
         raise TypeError(
             f"{what}: got {type(value).__name__} of dtype {array.dtype}; wanted float32, float64, integers or booleans"
@@ -266,6 +238,17 @@ def frozen(value: Any, what: str) -> Any:
         array = np.array(value, order="K")
         array.setflags(write=False)
     return array
+
+
+def plain(value: Any, what: str) -> Any:
+    """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
+    if isinstance(value, (list, tuple)) and _holds_node(value):
+        raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
+    return np.asarray(value)
+
+
+def _holds_node(value: Any) -> bool:
+    return any(isinstance(v, Node) or (isinstance(v, (list, tuple)) and _holds_node(v)) for v in value)
 
 
 def value_of(x: Any) -> Any:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minigraph.array import IMPLEMENTATIONS
-from minigraph.node import MODE, Node, ShapeError, Spec, frozen
+from minigraph.mode import MODE
+from minigraph.node import Node, ShapeError, Spec, frozen, plain
 
 if TYPE_CHECKING:
     from minigraph.linear import LinearMap
@@ -78,7 +79,9 @@ class Op:
     def cases(cls, rng: np.random.Generator) -> Iterable[Case]:
         raise NotImplementedError
 
-    def __call__(self, *xs: Any) -> Any:
+    def __call__(self, *xs: Any, **unknown: Any) -> Any:
+        if unknown:
+            raise TypeError(f"{self}: got keyword arguments {', '.join(unknown)}; wanted arrays or nodes only")
         mode = MODE.get()
         for x in xs:
             if isinstance(x, Node) or type(x) is Spec:
@@ -95,7 +98,10 @@ class Op:
             return value
         if type(value) is np.ndarray:
             value.flags.writeable = False
-        return Node(value, op, inputs, None, mode.scope)
+        node = Node(value, op, inputs, None, mode.scope)
+        if mode.anomaly:
+            node.built = _caller()
+        return node
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
         """The value for arrays or Nodes; the Spec where one of them is abstract."""
@@ -104,7 +110,7 @@ class Op:
         if self.checks_itself and not abstract:
             try:
                 return self.forward(*values)
-            except (ValueError, IndexError):
+            except (TypeError, ValueError, IndexError):
                 pass  # infer says it better
         spec = self.infer(
             *[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)]
@@ -113,7 +119,7 @@ class Op:
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         """A raw input ``x``, one of the inputs ``xs``, as an array."""
-        return np.asarray(x)
+        return plain(x, self.name)
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
@@ -125,13 +131,10 @@ class Op:
         array = np.asarray(value)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            frame = sys._getframe(1)
-            while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":
-                frame = frame.f_back
             names = ", ".join(x.label if isinstance(x, Node) else str(np.shape(x)) for x in inputs)
             raise FloatingPointError(
                 f"{self}: value {array[at]} at {list(at)} of shape {array.shape}, from inputs {names}, "
-                f"built at {frame.f_code.co_filename}:{frame.f_lineno}"
+                f"built at {_caller()}"
             )
         return value
 
@@ -143,6 +146,14 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _caller() -> str:
+    """file:line of the code outside this package that is being run."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.linear import Bounds, LinearMap, size_of
-from minigraph.node import FLOATS, MODE, GraphError, Node, Parameter, constant
+from minigraph.mode import MODE
+from minigraph.node import FLOATS, GraphError, Node, Parameter, constant, value_of
 from minigraph.op import expect
 
 _FREED: Any = None
@@ -129,8 +130,6 @@ class Tape:
             node = nodes.pop()
             g = cotangents.pop(node, None)
             if g is not None:
-                if anomaly and not np.isfinite(np.asarray(g)).all():
-                    raise FloatingPointError(f"{node.label}: the cotangent that reaches it has a NaN or an infinity")
                 if node in wrt:
                     yield node, g
                 inputs = node.inputs
@@ -142,6 +141,11 @@ class Tape:
                     for x, J in zip(inputs, maps):  # noqa: B905  strict costs more than the step
                         if J is not None and x in active:
                             c = J.pull(g)
+                            if anomaly and not np.isfinite(value_of(c)).all():
+                                built = f", built at {node.built}" if hasattr(node, "built") else ""
+                                raise FloatingPointError(
+                                    f"{node.label}: its cotangent for {x.label} has a NaN or an infinity{built}"
+                                )
                             cotangents[x] = cotangents[x] + c if x in cotangents else c
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
                 active.discard(node)
@@ -158,8 +162,13 @@ class Tape:
 
     # --- forward ---------------------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        return f"<Tape of {self.y.label}: {len(self.nodes)} nodes; print it to see the evaluation trace>"
+
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
         """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x."""
+        if not isinstance(tangents, Mapping):
+            raise TypeError(f"push: got {type(tangents).__name__}; wanted a dict of nodes and their tangents")
         self.check_unchanged()
         seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
@@ -214,7 +223,7 @@ class Tape:
         rows = [("node", "name", "op", "inputs", "shape", "value")]
         for node in self.nodes:
             op = str(node.op) if node.op else "parameter" if isinstance(node, Parameter) else "constant"
-            name = "/".join(filter(None, (node.scope, node.name)))
+            name = f"{node.scope}/{node.name or ''}" if node.scope else node.name or ""
             value = "" if node.abstract else _brief(node.value)
             rows.append((index[node], name, op, ", ".join(index[x] for x in node.inputs), str(node.shape), value))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -227,6 +236,9 @@ class Total(LinearMap):
     def __init__(self, tape: Tape, x: Node) -> None:
         super().__init__(x.shape, tape.y.shape, tape.y.dtype)
         self.tape, self.x = tape, x
+
+    def __str__(self) -> str:
+        return f"∂({self.tape.y.label})/∂({self.x.label})"
 
     def push(self, v: Any) -> Any:
         """J v by one walk forward over the tape; see Tape.push."""

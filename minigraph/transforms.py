@@ -9,16 +9,16 @@ import numpy as np
 
 from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import LinearMap
+from minigraph.mode import MODE, enable_grad, tracing
 from minigraph.node import (
     FLOATS,
-    MODE,
     GraphError,
     Node,
     Parameter,
     Spec,
     constant,
-    enable_grad,
     parameter,
+    value_of,
 )
 from minigraph.op import Case, Op
 from minigraph.tape import Tape, Total
@@ -44,7 +44,7 @@ class Trace:
                     f"{what}: got argnums {i} for {len(args)} arguments; wanted the position of an argument"
                 )
             args[i] = _variable(args[i], what, rerun=closed is not None)
-        with enable_grad():
+        with tracing():
             y = f(*args)
         if isinstance(y, (tuple, list, dict)) or y is None:
             raise TypeError(f"{what}: the function gave {type(y).__name__}; wanted one array or node")
@@ -172,7 +172,7 @@ class Checkpoint(Op):
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         floats = [i for i, x in enumerate(xs[: self.arguments]) if x.dtype in FLOATS]
         again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
-        if not np.array_equal(again.y.value, np.asarray(y), equal_nan=True):
+        if not np.array_equal(again.y.value, value_of(y), equal_nan=True):
             raise GraphError("checkpoint: the function gave another value when run again; wanted one that depends on its "
                              "arguments alone (for random numbers, pass a seed)")  # fmt: skip
         nodes: list[Node | None] = [None] * self.arguments + [*self.closed]

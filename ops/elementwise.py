@@ -17,7 +17,7 @@ from scipy import special
 
 from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
-from minigraph.node import Node, Spec
+from minigraph.node import Node, Spec, plain
 from minigraph.op import Case, Op, expect
 
 __all__ = [
@@ -88,7 +88,7 @@ class Elementwise(Op):
             floats = [x.dtype for x in xs if x.dtype.kind in "fc"]
             if floats and y.dtype.kind in "fc" and np.result_type(*floats) != y.dtype:
                 y = self.function(*[x if x.dtype.kind in "fcb" else x.astype(floats[0]) for x in xs])
-        return y
+        return y[()] if y.ndim == 0 else y
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         return Node(self.operand(x, xs)) if type(x) in (float, int) else super().leaf(x, xs)
@@ -103,7 +103,7 @@ class Elementwise(Op):
                 dtype = getattr(other, "dtype", None)
                 if dtype is not None and dtype.kind in "fc":
                     return dtype.type(x)
-        return np.asarray(x)[()]
+        return plain(x, self.name)[()]
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []

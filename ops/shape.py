@@ -58,7 +58,7 @@ class Rearrange(Op):
                 expect(False, self, str(error), x=x)
             raise IndexError(f"{self}: got x {x}; {error}") from None
         except ValueError as error:
-            expect(False, self, str(error), x=x)
+            expect(False, self, f"arguments that NumPy takes ({error})", x=x)
             raise
 
     def forward(self, x: Array) -> Any:

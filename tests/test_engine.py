@@ -155,6 +155,9 @@ def test_specs_infer_without_values():
         mg.ShapeError, match=r"linear: got x 'x' \(1000000, 784\) float32, w .*; wanted x with 5 features"
     ):
         mg.linear(x, mg.Spec((10, 5)))
+    assert (np.exp(x) * 2 + x).shape == x.shape and np.sum(x, axis=0).shape == (784,)
+    with pytest.raises(TypeError, match="got dtype 4, wanted a NumPy dtype; the shape is one tuple"):
+        mg.Spec(3, 4)
     for shape in ("ab", (1.5,), (-1,)):
         with pytest.raises((TypeError, ValueError), match="Spec: got shape"):
             mg.Spec(shape)
@@ -181,11 +184,11 @@ def test_detect_anomaly_names_the_first_bad_node_and_its_line():
     with mg.detect_anomaly(), np.errstate(divide="ignore"):
         with pytest.raises(FloatingPointError, match=r"log: value -inf at \[1\] .*parameter 'w'.*test_engine.py:\d+"):
             np.log(w)
-        root = np.sqrt(w).sum()
+        root = np.sqrt(w).named("root")
         with pytest.raises(
-            FloatingPointError, match="parameter 'w': the cotangent that reaches it has a NaN or an inf"
+            FloatingPointError, match=r"sqrt 'root': its cotangent for parameter 'w' has .*test_engine.py"
         ):
-            root.backward()
+            root.sum().backward()
 
 
 # --- walks --------------------------------------------------------------------------------------------------
@@ -468,6 +471,47 @@ def test_wrong_values_are_named(call, message):
 def test_float_labels_are_refused():
     with pytest.raises(TypeError, match="cross_entropy: got labels .* wanted integer class numbers"):
         mg.cross_entropy(np.ones((2, 3)), np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(np.array([x[0] * x[1], x[1]])),
+        lambda x: np.sum([x[0] * x[1], x[1]]),
+        lambda x: mg.sum([x[0] * x[1], x[1]]),
+        lambda x: mg.concatenate([[x[0]], [x[1]]]).sum(),
+        lambda x: x[0] * float(x[1]),
+        lambda x: np.multiply(x, [x[0], x[1], 2.0]).sum(),
+    ],
+)
+def test_what_would_lose_a_derivative_is_refused(f):
+    with pytest.raises(
+        TypeError, match=r"leaves the graph, and the derivative .*mg.stack|got a list of nodes; .*mg.stack"
+    ):
+        mg.grad(f)(np.ones(3))
+    assert mg.grad(lambda x: mg.stack([x[0] * x[1], x[1]]).sum() * (1 + int(x.value[0])))(np.ones(3)).tolist() == [
+        2,
+        4,
+        0,
+    ]
+
+
+def test_parameters_do_not_change_in_place():
+    w = mg.parameter([1.0], name="w")
+    with pytest.raises(TypeError, match="parameter 'w': p [+]= v would make p another node; assign p.value"):
+        w -= 0.1
+    h = w * 2
+    h += 1
+    assert h.tolist() == [3.0]
+
+
+def test_wrong_calls_of_ops_are_named():
+    with pytest.raises(TypeError, match="softplus: got keyword arguments beta; wanted arrays or nodes only"):
+        mg.softplus(np.ones(2), beta=2)
+    with pytest.raises(mg.ShapeError, match="softplus: got argument 1 .*; wanted 1 arguments"):
+        mg.softplus(1.0, 2.0)
+    with pytest.raises(TypeError, match="push: got Parameter; wanted a dict"):
+        mg.Tape.of(mg.parameter(1.0) * 2).push(mg.parameter(1.0))
 
 
 # --- check_grads --------------------------------------------------------------------------------------------
