@@ -28,6 +28,7 @@ from minigraph.node import named as named
 from minigraph.node import parameter as parameter
 from minigraph.op import Case as Case
 from minigraph.op import Op as Op
+from minigraph.ops import queries as queries
 from minigraph.ops.activation import *
 from minigraph.ops.conv import *
 from minigraph.ops.dropout import *

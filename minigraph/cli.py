@@ -7,6 +7,7 @@ Results go to stdout, progress and messages to stderr. Exit status: 0 all is wel
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -197,7 +198,8 @@ def _expect_no_arguments(target: str, function: Any) -> None:
 def _called(target: str, function: Callable[[], Any]) -> Any:
     """``function()``; what goes wrong in the user's code is told in one line, with the place."""
     try:
-        return function()
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for this command's own results
+            return function()
     except (Failure, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -148,7 +148,7 @@ def run(seed: int = 0, out: str | os.PathLike[str] = "out", epochs: int = EPOCHS
             bar.update()
         trained = time.perf_counter() - start
     accuracy = network.accuracy(data.x_test, data.y_test)
-    say(f"\nHeld-out accuracy {accuracy:.1%} after {epochs} epochs, {trained:.1f} s.")
+    say(f"\nHeld-out accuracy {accuracy:.1%} after {epochs} epoch{'s' if epochs != 1 else ''}, {trained:.1f} s.")
 
     one = graph(network, data.x_test[:1], data.y_test[:1])
     one.backward(retain_graph=True)
@@ -204,7 +204,7 @@ def pictures(
 
         plot.training(history.losses, history.train, history.test, path)
 
-    wanted: dict[str, Callable[[Path], None]] = {
+    wanted: dict[str, Callable[[Path], object]] = {
         "graph.png": lambda path: draw(one, path),
         "graph_im2col.png": lambda path: draw(mg.lower(one, "im2col"), path),
         "filter_matrix.png": filter_matrix,

@@ -304,6 +304,11 @@ class Broadcast(Selection):
         return Bounds(self.shape[0], 1, self.shape[0] // max(self.shape[1], 1))
 
 
+def promoted(J: LinearMap, x: Any) -> LinearMap:
+    """J after a cast of x where J's dtype is the wider, so that cotangents come back in x's dtype."""
+    return J if x.dtype == J.dtype else J @ Broadcast(x, x.shape, J.dtype)
+
+
 class Formula(LinearMap):
     """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix."""
 

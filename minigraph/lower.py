@@ -13,12 +13,14 @@ from numpy.random import Generator
 
 from minigraph.array import Array
 from minigraph.linear import Formula, LinearMap, Shape
-from minigraph.node import MODE, Node, Spec
+from minigraph.mode import MODE
+from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.columns import Im2col
 from minigraph.ops.conv.slots import Conv, correlation, samples
 from minigraph.ops.shape import pad, repeat, reshape, swapaxes
 from minigraph.tape import Tape
+from minigraph.transforms import Argument
 
 __all__ = ["ToeplitzMatmul", "lower"]
 
@@ -32,8 +34,8 @@ def lower(y: Node, to: str) -> Node:
 
     A convolution's nodes share a scope named after it. All other nodes are recorded again with their op, name
     and scope, transposed convolutions and checkpoints as they are; only the leaves are the same nodes, so
-    ``backward`` of either graph fills the same ``.grad``. Copies (np.copy) count as leaves, whatever is behind
-    them: the arguments of grad, jvp and so on are copies, and stay what is differentiated by.
+    ``backward`` of either graph fills the same ``.grad``. What grad, jvp and so on differentiate by counts as a leaf,
+    whatever is behind it.
     Values are computed from the leaves as they are now; an abstract graph stays abstract.
     Raises ValueError for another ``to``, TypeError for anything but a Node, GraphError when the graph was freed.
     Chellapilla, Puri and Simard 2006 (im2col).
@@ -41,7 +43,7 @@ def lower(y: Node, to: str) -> Node:
     if to not in LOWERINGS:
         raise ValueError(f"lower: got to={to!r}; wanted one of {', '.join(map(repr, LOWERINGS))}")
     tape = Tape.of(y)
-    tape = Tape.of(y, until=[node for node in tape.nodes if node.op and node.op.name == "copy"])
+    tape = Tape.of(y, until=[node for node in tape.nodes if isinstance(node.op, Argument)])
     return copy_context().run(_lowered, tape, LOWERINGS[to])  # a context of its own: modes set there end there
 
 

@@ -79,6 +79,7 @@ class Node(ArrayLike):
     """
 
     __slots__ = ("__weakref__", "_value", "built", "grad", "inputs", "name", "op", "scope", "serial")
+    built: str  # the line that built it, noted under detect_anomaly only
     changed = 0  # the serial of a parameter's last change
 
     def __init__(
@@ -139,10 +140,19 @@ class Node(ArrayLike):
     @property
     def label(self) -> str:
         """How messages and tables call this node."""
-        kind = self.op.name if self.op else "parameter" if isinstance(self, Parameter) else "constant"
         if self.name:
-            return f"{kind} '{self.scope}/{self.name}'" if self.scope else f"{kind} '{self.name}'"
-        return f"{kind} #{self.serial} in '{self.scope}'" if self.scope else f"{kind} #{self.serial}"
+            return f"{self.kind} '{self.path}'"
+        return f"{self.kind} #{self.serial}" + (f" in '{self.scope}'" if self.scope else "")
+
+    @property
+    def kind(self) -> str:
+        """The op's name, or what sort of leaf it is."""
+        return self.op.name if self.op else "parameter" if isinstance(self, Parameter) else "constant"
+
+    @property
+    def path(self) -> str:
+        """Scope and name, joined by /."""
+        return "/".join(filter(None, (self.scope, self.name)))
 
     def named(self, name: str) -> Node:
         """Give the node a name, and return it."""

@@ -15,6 +15,7 @@ from minigraph.linear import Bounds, LinearMap, size_of
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant, value_of
 from minigraph.op import expect
+from minigraph.table import table
 
 _FREED: Any = None
 _grad_lock = threading.Lock()
@@ -44,9 +45,7 @@ class Tape:
         while stack:
             node = stack.pop()
             if node.inputs is _FREED:
-                raise GraphError(
-                    f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)"
-                )
+                raise _freed(node)
             for x in node.inputs:
                 if x not in seen:
                     seen.add(x)
@@ -91,6 +90,7 @@ class Tape:
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Pull to all parameters and add to their ``.grad``; see Node.backward."""
+        self.check_unchanged()
         wrt: list[Node] = [*self.parameters]
         if not wrt:
             raise GraphError(
@@ -98,7 +98,12 @@ class Tape:
             )
         if retain_grad:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
-        for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
+        seed = self._seed(g)
+        given = {id(g), id(seed)}  # arrays that somebody else holds
+        for node, c in self._reverse(seed, set(wrt), False, retain_graph):
+            if isinstance(c, np.ndarray) and (c.base is not None or not c.flags.writeable or id(c) in given):
+                c = c.copy()
+            given.add(id(c))
             with _grad_lock:
                 node.grad = c if node.grad is None else node.grad + c
 
@@ -172,7 +177,10 @@ class Tape:
         self.check_unchanged()
         seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
+        if create_graph:
+            seeds = {x: v if isinstance(v, Node) else constant(v) for x, v in seeds.items()}
         found: dict[Node, Any] = dict(seeds)
+        last = {x: node for node in self.nodes for x in node.inputs}
         for node in self.nodes:
             if node in seeds or node in self.until or found.keys().isdisjoint(node.inputs):
                 continue
@@ -183,6 +191,9 @@ class Tape:
                     total = t if total is None else total + t
             if total is not None:
                 found[node] = total
+            for x in node.inputs:
+                if last[x] is node:
+                    found.pop(x, None)
         return found[self.y] if self.y in found else np.zeros(self.y.shape, self.y.dtype)
 
     def local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
@@ -192,8 +203,10 @@ class Tape:
 
     # --- sparse ----------------------------------------------------------------------------------
 
-    def jacobian(self, x: Node) -> LinearMap:
+    def jacobian(self, x: Node, *, create_graph: bool = False) -> LinearMap:
         """∂y/∂x as a LinearMap from x.shape to y.shape: push, pull, tosparse.
+
+        With ``create_graph`` its pushes and pulls are Nodes, differentiable in turn.
 
         Raises TypeError where a dtype is not float, GraphError for an x that is not on the tape.
         """
@@ -203,10 +216,12 @@ class Tape:
             if node.dtype not in FLOATS:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
         self.check_unchanged()
-        return Total(self, x)
+        return Total(self, x, create_graph)
 
     def check_unchanged(self) -> None:
-        """Raise GraphError if a parameter was changed after a node used its value."""
+        """Raise GraphError if a parameter was changed after a node used its value, or the graph was freed."""
+        if self.y.inputs is _FREED or not self.nodes:
+            raise _freed(self.y)
         last = max([node.changed for node in self.nodes])
         for node in self.nodes if last else ():
             if node.op and node.serial < last:
@@ -220,36 +235,37 @@ class Tape:
     def __str__(self) -> str:
         """The evaluation trace, one node a row."""
         index = {node: f"v{i}" for i, node in enumerate(self.nodes)}
-        rows = [("node", "name", "op", "inputs", "shape", "value")]
+        rows = []
         for node in self.nodes:
-            op = str(node.op) if node.op else "parameter" if isinstance(node, Parameter) else "constant"
             name = f"{node.scope}/{node.name or ''}" if node.scope else node.name or ""
             value = "" if node.abstract else _brief(node.value)
-            rows.append((index[node], name, op, ", ".join(index[x] for x in node.inputs), str(node.shape), value))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+            rows.append(
+                (index[node], name, node.kind, ", ".join(index[x] for x in node.inputs), str(node.shape), value)
+            )
+        return table(("node", "name", "op", "inputs", "shape", "value"), rows)
 
 
 class Total(LinearMap):
     """∂y/∂x over a whole tape: the sum over all paths from x to y of the products of local Jacobians."""
 
-    def __init__(self, tape: Tape, x: Node) -> None:
+    def __init__(self, tape: Tape, x: Node, create_graph: bool = False) -> None:
         super().__init__(x.shape, tape.y.shape, tape.y.dtype)
-        self.tape, self.x = tape, x
+        self.tape, self.x, self.create_graph = tape, x, create_graph
 
     def __str__(self) -> str:
         return f"∂({self.tape.y.label})/∂({self.x.label})"
 
     def push(self, v: Any) -> Any:
         """J v by one walk forward over the tape; see Tape.push."""
-        return self.tape.push({self.x: v})
+        return self.tape.push({self.x: v}, create_graph=self.create_graph)
 
     def pull(self, g: Any) -> Any:
         """Jᵀ g by one walk back over the tape; see Tape.pull."""
-        (c,) = self.tape.pull(g, [self.x])
+        (c,) = self.tape.pull(g, [self.x], create_graph=self.create_graph)
         return np.zeros(self.in_shape, self.x.dtype) if c is None else c
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        self.tape.check_unchanged()
         nodes = self.tape.nodes
         active = self.tape._depending_on([self.x])
         sums = {self.tape.y: matrix}
@@ -262,6 +278,7 @@ class Total(LinearMap):
         return sums.get(self.x, sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype))
 
     def _matrix(self) -> sp.csr_array:
+        self.tape.check_unchanged()
         if self.shape[0] <= self.shape[1]:
             return self._after(sp.eye_array(self.shape[0], dtype=self.dtype, format="csr"))
         active = self.tape._depending_on([self.x])
@@ -287,6 +304,7 @@ class Total(LinearMap):
 
     @cached_property
     def bounds(self) -> Bounds:
+        self.tape.check_unchanged()
         active = self.tape._depending_on([self.x])
         n = self.shape[1]
         found = {self.x: Bounds(n, 1, 1)}
@@ -298,6 +316,10 @@ class Total(LinearMap):
         return found.get(self.tape.y, Bounds(0, 0, 0))
 
 
+def _freed(node: Node) -> GraphError:
+    return GraphError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")
+
+
 def _like(v: Any, x: Node, what: str) -> Any:
     """``v`` as a tangent or cotangent of ``x``: its shape and dtype."""
     if not isinstance(v, Node):
@@ -305,6 +327,8 @@ def _like(v: Any, x: Node, what: str) -> Any:
         if v.dtype.kind not in "fiub":
             raise TypeError(f"{x.label}: got a {what} of dtype {v.dtype}; wanted {x.dtype}")
         v = v.astype(x.dtype, copy=False)[()]
+    elif v.dtype != x.dtype:
+        raise TypeError(f"{x.label}: got a {what} of dtype {v.dtype}; wanted {x.dtype}")
     expect(v.shape == x.shape, x.label, f"a {what} of shape {x.shape}", shape=v.shape)
     return v
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import IMPLEMENTATIONS
-from minigraph.linear import LinearMap
+from minigraph.linear import Identity, LinearMap
 from minigraph.mode import MODE, enable_grad, tracing
 from minigraph.node import (
     FLOATS,
@@ -69,7 +68,27 @@ def _variable(x: Any, what: str, rerun: bool) -> Node:
         raise TypeError(f"{what}: got an argument of dtype {array.dtype}; wanted float32 or float64 (1.0, not 1)")
     with enable_grad():
         known = isinstance(x, Node) and (rerun or x.op or isinstance(x, Parameter))
-        return IMPLEMENTATIONS[np.copy](x) if known else parameter(array)
+        return Argument()(x) if known else parameter(array)
+
+
+class Argument(Op):
+    """y = x: a node of its own for an argument, which keeps the levels of differentiation apart.   J = I."""
+
+    name = "argument"
+
+    def infer(self, x: Spec) -> Spec:
+        return x
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        return (Identity(x),)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.standard_normal((2, 3))
+        yield Case(cls(), (x,), x.tolist())
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
@@ -114,7 +133,7 @@ def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
 def linearize(f: Function, *xs: Any) -> tuple[Any, Any]:
     """(f(xs), J): the value, and the Jacobian as a LinearMap to push and pull often; a tuple of maps for several arguments."""
     trace = Trace("linearize", f, xs)
-    maps = tuple(trace.tape.jacobian(x) for x in trace.variables)
+    maps = tuple(trace.tape.jacobian(x, create_graph=trace.open) for x in trace.variables)
     return trace.value, maps[0] if len(xs) == 1 else maps
 
 
@@ -131,6 +150,8 @@ def jacobian(f: Function, argnums: int = 0, format: str | None = None) -> Functi
         (x,) = trace.variables
         J = trace.tape.jacobian(x)
         if format:
+            if trace.open and MODE.get().tracing:
+                raise GraphError("jacobian: a csr_array cannot be differentiated again; wanted format=None here")
             return J.tosparse()
         if trace.open:  # one pull a row, differentiable in turn
             rows = [trace.pull(seed.reshape(J.out_shape))[0] for seed in np.eye(J.shape[0], dtype=J.dtype)]
@@ -225,7 +246,7 @@ def checkpoint(f: Function) -> Function:
             return y
         inner = [node for node in Tape.of(y).nodes if node.serial > start]
         used = dict.fromkeys(x for node in inner for x in node.inputs if x.serial < start and x.dtype in FLOATS)
-        closed = [x for x in used if not any(x is a for a in arguments)]
+        closed = [x for x in used if not any(x is a for a in arguments)] if y.serial > start else [y]
         inputs = tuple(x if isinstance(x, Node) else constant(x) for x in xs)
         return Node(y._value, Checkpoint(f, len(xs), closed), (*inputs, *closed), None, MODE.get().scope)
 

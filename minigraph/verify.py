@@ -21,6 +21,7 @@ from minigraph.ops.conv.slots import Conv, ConvInputGradient, with_bias
 from minigraph.ops.matmul import Contraction, Linear
 from minigraph.ops.pool import GlobalAvgPool, MaxPool, Pool
 from minigraph.ops.shape import Rearrange
+from minigraph.table import table
 from minigraph.tape import Tape
 
 __all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "verify"]
@@ -63,7 +64,11 @@ class Costs(tuple[Cost, ...]):
 
     def __str__(self) -> str:
         head = ("node", "layer", "floats stored", "dense matrix", "sparse matrix", "operations", "dense", "sparse")
-        return _table(head, [(c.node, c.geometry, *(f"{n:,}" for n in (*c.stored, *c.operations))) for c in self])
+        return table(
+            head, [(c.node, c.geometry, *(f"{n:,}" for n in (*c.stored, *c.operations))) for c in self], range(2, 8)
+        )
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
@@ -176,7 +181,7 @@ class Row:
         return self.difference <= self.tolerance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verification:
     """What ``verify`` found: a ``Row`` for each layer; prints as two tables, what was compared and what it costs."""
 
@@ -221,9 +226,12 @@ class Verification:
             cells.append((row.node, row.geometry, names, row.checked, *numbers, verdict))
         agree = sum(row.ok for row in self.rows)
         return (
-            f"{_table(head, cells)}\n\n{self.costs}\n\n"
+            f"{table(head, cells)}\n\n{self.costs}\n\n"
             f"{agree} of {len(self.rows)} layers agree in their value and in every gradient"
         )
+
+    def __repr__(self) -> str:
+        return f"<Verification of {len(self.rows)} layers, ok: {self.ok}>"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"
@@ -239,8 +247,8 @@ def verify(
 ) -> Verification:
     """Compare every layer behind ``y`` with its explicit matrices: the value, and the gradient in each input.
 
-    Convolutions, transposed or not: value, M_Fᵀ g and M_Xᵀ g by each algorithm there is, against the matrices
-    M_F and M_X; pooling: value = A vec(x), gradient Aᵀ g; linear, and products with a parameter: their blocks of
+    Convolutions, transposed or not: value, M_Fᵀ g and M_Xᵀ g by each algorithm for their geometry, against the
+    matrices M_F and M_X; pooling: value = A vec(x), gradient Aᵀ g; linear, and products with a parameter: their blocks of
     weights and of data. The matrices are the local Jacobians' ``tosparse()``, multiplied in float64; g is random.
 
     Where a matrix needs more than ``max_bytes``, or a convolution more than ``max_loops`` (positions × taps) of
@@ -281,24 +289,23 @@ def _compared(
     """Each algorithm's difference, and on what part."""
     op: Any = node.op
     y, xs = np.asarray(node.value), [np.asarray(x.value) for x in node.inputs]
-    convolution = isinstance(op, Conv | ConvInputGradient)
+    names = _algorithms(op, xs)
     shapes, checked = _part(op, y, xs, max_bytes, max_loops)
     found: dict[str, float] = {}
     if checked != "whole":
-        fast = [name for name in ALGORITHMS if name not in SLOW] if convolution else []
+        fast = [name for name in names if name not in SLOW]
         if fast:
             g = _cotangent(y, draw)
             whole = {"node": _by_maps(y, maps, g)} | {name: _by_algorithm(name, op, xs, g) for name in fast}
             found = {name: _difference(results, whole[fast[0]]) for name, results in whole.items()}
             checked += f"; {', '.join(whole)} on the whole"
         xs = [x[tuple(map(slice, shape))] for x, shape in zip(xs, shapes, strict=False)]
-        y = op.forward(*xs) if convolution else y[tuple(map(slice, shapes[-1]))]
+        y = op.forward(*xs) if names else y[tuple(map(slice, shapes[-1]))]
         maps = op.jacobians(y, *xs)
     g = _cotangent(y, draw)
     wanted = _by_matrices(op, xs, maps, g)
     parts = {"node": _by_maps(y, maps, g)}
-    if convolution:
-        parts |= {name: _by_algorithm(name, op, xs, g) for name in ALGORITHMS}
+    parts |= {name: _by_algorithm(name, op, xs, g) for name in names}
     for name, results in parts.items():
         found[name] = float(np.maximum(found.get(name, 0.0), _difference(results, wanted)))
     return found, checked
@@ -323,9 +330,17 @@ def _by_matrices(op: Op, xs: Sequence[Array], maps: Maps, g: Array) -> Results:
     return [value, *[None if M is None else M.T @ g.ravel().astype(np.float64) for M in matrices]]
 
 
+def _algorithms(op: Any, xs: Sequence[Array]) -> list[str]:
+    """The algorithms that compute this convolution; none for another op."""
+    if not isinstance(op, Conv | ConvInputGradient):
+        return []
+    window = op.window(*xs[:2])
+    return [name for name, algorithm in ALGORITHMS.items() if algorithm.supports(window)]
+
+
 def _by_algorithm(name: str, op: Any, xs: Sequence[Array], g: Array) -> Results:
     """The three kernels, each in the place that a convolution, or a transposed one, gives it."""
-    forward, input_gradient, filter_gradient = ALGORITHMS[name]
+    forward, input_gradient, filter_gradient = ALGORITHMS[name][:3]
     (x, w), b, groups = xs[:2], xs[2] if len(xs) == 3 else None, op.groups
     window = op.window(x, w)
     if isinstance(op, Conv):
@@ -422,9 +437,3 @@ def _least(op: Op, extent: int, stride: int, padding: int) -> int:
     if isinstance(op, Conv):
         return max(1, extent - padding)
     return max(1, 1 - (extent - 1 - padding) // stride)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [head, *rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells)

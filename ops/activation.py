@@ -15,7 +15,7 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
-from minigraph.ops.elementwise import Elementwise, define
+from minigraph.ops.elementwise import define
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
@@ -57,52 +57,30 @@ def gelu(x: Any, approximate: str = "none") -> Any:
     return (_gelu if approximate == "none" else _gelu_tanh)(x)
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
-    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J = diag(1 or negative_slope)."""
-    return _with_slope(negative_slope)(x)
+_leaky_relu = define(
+    "leaky_relu",
+    lambda x, slope: np.where(x > 0, x, slope * x),
+    lambda y, x, slope: np.where(x > 0, x.dtype.type(1), slope),
+    lambda y, x, slope: np.minimum(x, 0),
+    oracle=lambda x, slope: x if x > 0 else slope * x,
+)
+_elu = define(
+    "elu",
+    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
+    lambda y, x, alpha: np.where(x > 0, 1, y + alpha),
+    lambda y, x, alpha: np.expm1(np.minimum(x, 0)),
+    oracle=lambda x, alpha: x if x > 0 else alpha * (math.exp(x) - 1),
+)
 
 
-def elu(x: Any, alpha: float = 1.0) -> Any:
-    """x where x > 0, else α (eˣ − 1). (S) → (S). J = diag(1, or y + α). Clevert et al. 2016."""
-    return _with_alpha(alpha)(x)
+def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
+    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J_x = diag(1 or negative_slope); a slope may be learned."""
+    return _leaky_relu(x, negative_slope)
 
 
-class _Sloped(Elementwise):
-    """An elementwise activation with one number of its own."""
-
-    name = "sloped"
-    parameter = ""
-    number = 0.0
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        return {self.parameter: self.number}
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((3, 4))
-        yield Case(_with_slope(0.1), (x,), [[v if v > 0 else 0.1 * v for v in row] for row in x])
-        yield Case(_with_alpha(0.7), (x,), [[v if v > 0 else 0.7 * (math.exp(v) - 1) for v in row] for row in x])
-
-
-def _with_slope(slope: float) -> _Sloped:
-    op = _Sloped(
-        "leaky_relu",
-        lambda x: np.where(x > 0, x, slope * x),
-        lambda y, x: np.where(x > 0, x.dtype.type(1), x.dtype.type(slope)),
-    )
-    op.parameter, op.number = "negative_slope", slope
-    return op
-
-
-def _with_alpha(alpha: float) -> _Sloped:
-    op = _Sloped(
-        "elu",
-        lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-        lambda y, x: np.where(x > 0, 1, y + alpha),
-    )
-    op.parameter, op.number = "alpha", alpha
-    return op
+def elu(x: Any, alpha: Any = 1.0) -> Any:
+    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or y + α). Clevert et al. 2016."""
+    return _elu(x, alpha)
 
 
 class Softmax(Op):

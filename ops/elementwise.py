@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from scipy import special
 
 from minigraph.array import IMPLEMENTATIONS
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
-from minigraph.node import Node, Spec, plain
-from minigraph.op import Case, Op, expect
+from minigraph.node import Node, Spec, plain, value_of
+from minigraph.op import Case, Op, expect, implements
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt",
@@ -64,7 +65,14 @@ class Elementwise(Op):
         self.function = function
         self.derivatives = tuple(map(_function, derivatives))
         self.oracle, self.domain = oracle, (*domain, *[domain[-1]] * (len(derivatives) - len(domain)))
-        self.__doc__ = f"{name}, entry by entry, broadcast as in NumPy."
+        names = ["x"] if len(derivatives) == 1 else list("abc")[: len(derivatives)]
+        self.__signature__ = Signature([Parameter(n, Parameter.POSITIONAL_ONLY) for n in names])
+        known = [n for n, d in zip(names, derivatives, strict=True) if d is not None]
+        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "no derivative: it is zero wherever there is one"
+        self.__doc__ = (
+            f"y = {name}({', '.join(names)}), entry by entry. Shapes broadcast as in NumPy: (S), … → (S, …). {rule}.\n\n"
+            "Raises ShapeError for shapes that do not broadcast. The derivative is a line of the table in this op's module."
+        )
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -154,6 +162,14 @@ POSITIVE, UNIT, NONZERO, ABOVE_ONE = (0.2, 3.0), (-0.9, 0.9), (0.3, 2.0), (1.1, 
 LN2, LN10 = math.log(2), math.log(10)
 E = define
 
+
+def _sinc_slope(y: Any, x: Any) -> Any:
+    """(cos πx − sinc x) / x, and near 0, where that cancels, its series −π²x/3 + π⁴x³/30 − π⁶x⁵/840."""
+    near, t = np.absolute(x) < 1e-2, x * math.pi
+    far = (np.cos(t) - y) / np.where(near, 1, x)
+    return np.where(near, math.pi * t * (-1 / 3 + t * t * (1 / 30 - t * t / 840)), far)
+
+
 # arithmetic
 add = E("add", operator.add, 1.0, 1.0, numpy=[np.add], oracle=lambda a, b: math.fsum((a, b)))
 subtract = E("subtract", operator.sub, 1.0, -1.0, numpy=[np.subtract], oracle=lambda a, b: math.fsum((a, -b)))
@@ -172,7 +188,7 @@ divide = E(
 power = E(
     "power",
     operator.pow,
-    lambda y, a, b: b * a ** np.where(b == 0, 1, b - 1),
+    lambda y, a, b: b * np.where(np.logical_and(a == 0, b == 0), 1, a) ** (b - 1),
     lambda y, a, b: y * np.log(np.where(a > 0, a, 1)),
     numpy=[np.power, np.float_power],
     domain=(POSITIVE, (-2, 2)),
@@ -193,10 +209,16 @@ positive = E("positive", np.positive, 1.0, oracle=float)
 reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, domain=(NONZERO,), oracle=lambda x: x**-1)
 square = E("square", np.square, lambda y, x: 2 * x, oracle=lambda x: math.pow(x, 2))
 absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), numpy=[np.fabs], oracle=math.fabs)
-hypot = E("hypot", np.hypot, lambda y, a, b: a / y, lambda y, a, b: b / y, domain=(NONZERO,))
-maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, numpy=[np.fmax], oracle=max)
-minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, numpy=[np.fmin], oracle=min)
-where = E(
+hypot = E(
+    "hypot",
+    np.hypot,
+    lambda y, a, b: a / np.where(y == 0, 1, y),
+    lambda y, a, b: b / np.where(y == 0, 1, y),
+    domain=(NONZERO,),
+)
+maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, oracle=max)
+minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, oracle=min)
+_where = E(
     "where",
     np.where,
     None,
@@ -266,8 +288,7 @@ rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], oracle=mat
 sinc = E(
     "sinc",
     np.sinc,
-    lambda y, x: (np.cos(math.pi * x) - y) / x,
-    domain=(NONZERO,),
+    _sinc_slope,
     oracle=lambda x: math.sin(math.pi * x) / (math.pi * x),
 )
 erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * np.exp(-x * x))
@@ -292,9 +313,17 @@ isinf = E("isinf", np.isinf, None)
 isfinite = E("isfinite", np.isfinite, None)
 
 
-def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
-    """x limited to [a_min, a_max]; (S) → (S). J = diag(Ind(a_min ≤ x ≤ a_max)). A bound of None does not bind."""
+@implements(np.where)
+def where(condition: Any, *ab: Any) -> Any:
+    """a where the condition holds, else b, broadcast together; of the condition alone, the indices where it holds.
+
+    J_a = diag(Ind(condition)), J_b = diag(Ind(not condition)).
+    """
+    return _where(condition, *ab) if ab else np.nonzero(value_of(condition))
+
+
+@implements(np.clip)
+def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    """x limited to [a_min, a_max] (or min, max); (S) → (S). J = diag(Ind(a_min ≤ x ≤ a_max)). None does not bind."""
+    a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
     return _clip(x, -np.inf if a_min is None else a_min, np.inf if a_max is None else a_max)
-
-
-IMPLEMENTATIONS[np.clip] = clip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from minigraph.array import Array
-from minigraph.linear import Diagonal, LinearMap
+from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, softmax
@@ -79,7 +80,7 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, seen, total = labels, np.array(True), max(labels.size // classes, 1)
+            hot, seen, total = labels.astype(s.dtype), np.array(True), max(labels.size // classes, 1)
         else:
             labels = value_of(labels)
             seen = labels != self.ignore_index
@@ -105,9 +106,9 @@ class CrossEntropy(Op):
             return (sums / s.dtype.type(total)).astype(s.dtype)[()]
 
     def jacobians(self, y: Any, s: Any, labels: Any) -> tuple[LinearMap, LinearMap | None]:
-        target, total = self.target(s, labels)
+        target, count = self.target(s, labels)
         axis = self.axis(s)
-        scale = 1 / total if total else np.nan
+        scale = 1 / count if count else np.nan
         kept = tuple(1 if i == axis or self.reduction != "none" else n for i, n in enumerate(s.shape))
 
         def probability_slope() -> Any:
@@ -117,10 +118,9 @@ class CrossEntropy(Op):
             return logs
 
         slope = Diagonal(s, lambda: (softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target) * scale)
-        probabilities = labels.dtype.kind == "f"
-        return summation(s, kept, y.shape) @ slope, summation(s, kept, y.shape) @ Diagonal(
-            s, probability_slope
-        ) if probabilities else None
+        total = summation(s, kept, y.shape)
+        to_labels = promoted(total @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
+        return total @ slope, to_labels
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -182,7 +182,15 @@ class L2Penalty(Op):
         return dtype.type(self.weight) * np.sum([np.vdot(x.conj(), x) for x in xs], dtype=dtype)
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap]:
-        return [summation(x, (1,) * len(x.shape), ()) @ Diagonal(x, lambda x=x: x * (2 * self.weight)) for x in xs]
+        return [
+            promoted(
+                summation(Spec(x.shape, y.dtype), (1,) * len(x.shape), ()) @ Diagonal(x, partial(self.slope, x)), x
+            )
+            for x in xs
+        ]
+
+    def slope(self, x: Any) -> Any:
+        return x * (2 * self.weight)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:

@@ -6,7 +6,7 @@ g ↦ einsum("ij,kj->ik", g, b): products again, so the family is closed under d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,8 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, size_of
-from minigraph.node import Node, Spec, value_of
+from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted, size_of
+from minigraph.node import Node, Spec, plain, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
 
@@ -45,6 +45,11 @@ class Contraction(Op):
     def hyperparameters(self) -> dict[str, Any]:
         return {"subscripts": self.subscripts} if self.name == "einsum" else {}
 
+    def operand(self, x: Any, xs: Sequence[Any]) -> Any:
+        array = plain(x, self.name)
+        floats = [other.dtype for other in xs if getattr(other, "dtype", np.dtype(bool)).kind == "f"]
+        return array.astype(np.result_type(*floats)) if floats and array.dtype.kind in "iub" else array
+
     def sides(self, *xs: Any) -> dict[str, int]:
         """The length that each letter stands for."""
         return {
@@ -70,7 +75,7 @@ class Contraction(Op):
         return contract(self.subscripts, *xs)
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
-        return [self._slot(s, y, *xs) if x.dtype.kind in "fc" else None for s, x in enumerate(xs)]
+        return [promoted(self._slot(s, y, *xs), x) if x.dtype.kind in "fc" else None for s, x in enumerate(xs)]
 
     def _slot(self, s: int, y: Any, *xs: Any) -> LinearMap:
         x, sides, out, term = xs[s], self.sides(*xs), self.out, self.terms[s]
@@ -186,7 +191,7 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
     """A Contraction of factors in which an axis of side 1 stretches, and a letter may stand twice in a factor."""
-    factors = [x if isinstance(x, (Node, Spec)) else np.asarray(x) for x in xs]
+    factors = [x if isinstance(x, (Node, Spec)) else plain(x, name) for x in xs]
     sides: dict[str, int] = {}
     for term, x in zip(terms, factors, strict=True):
         for letter, n in zip(term, x.shape, strict=True):

@@ -159,7 +159,7 @@ def _var_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
 
 WEIGHTS.update({
     "sum": (np.sum, None),
-    "mean": (np.mean, lambda y, x, axes: 1 / _count(x, axes)),
+    "mean": (np.mean, lambda y, x, axes: 1 / (_count(x, axes) or 1)),
     "prod": (np.prod, _prod_weights),
     "max": (np.max, _first),
     "min": (np.min, _first),
@@ -179,7 +179,7 @@ _ORACLES: dict[str, Callable[[Array], float]] = {
 }
 
 
-@implements(np.sum, (np.add, "reduce"))
+@implements(np.sum)
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Sum over ``axis`` (default: all). (S) → (S without axis). J = 1 wherever xᵢ goes into y."""
     return Reduction("sum", axis, keepdims)(x)
@@ -191,19 +191,19 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return Reduction("mean", axis, keepdims)(x)
 
 
-@implements(np.prod, (np.multiply, "reduce"))
+@implements(np.prod)
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Product over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = ∏ of the other entries, zeros included."""
     return Reduction("prod", axis, keepdims)(x)
 
 
-@implements(np.max, np.amax, (np.maximum, "reduce"))
+@implements(np.max, np.amax)
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Largest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
     return Reduction("max", axis, keepdims)(x)
 
 
-@implements(np.min, np.amin, (np.minimum, "reduce"))
+@implements(np.min, np.amin)
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Smallest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
     return Reduction("min", axis, keepdims)(x)
@@ -296,8 +296,16 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
 
 @implements(np.average)
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
-    """Mean over ``axis`` weighted by ``weights`` (x's shape)."""
-    return mean(x, axis) if weights is None else sum(x * weights, axis) / sum(np.broadcast_to(weights, x.shape), axis)
+    """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
+    if weights is None:
+        return mean(x, axis)
+    if np.ndim(weights) == 1 and isinstance(axis, (int, np.integer)):
+        weights = np.reshape(
+            weights, [-1 if i == normalize_axis_index(int(axis), len(x.shape)) else 1 for i in range(len(x.shape))]
+        )
+    expect(np.ndim(weights) == 1 or np.shape(weights) == x.shape, "average", "weights of x's shape, or a vector along axis",
+           weights=np.shape(weights), x=x.shape)  # fmt: skip
+    return sum(x * weights, axis) / sum(np.broadcast_to(weights, x.shape), axis)
 
 
 @implements(np.ptp)
@@ -306,33 +314,5 @@ def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return max(x, axis, keepdims) - min(x, axis, keepdims)
 
 
-def _plain(function: Callable[..., Any]) -> None:
-    implements(function)(lambda x, *args, **kwargs: function(value_of(x), *args, **kwargs))
-
-
-for _function in (
-    np.argmax,
-    np.argmin,
-    np.argsort,
-    np.any,
-    np.all,
-    np.nonzero,
-    np.count_nonzero,
-    np.array_equal,
-    np.allclose,
-    np.zeros_like,
-    np.ones_like,
-    np.full_like,
-    np.empty_like,
-    np.array2string,
-    np.array_repr,
-    np.array_str,
-    np.may_share_memory,
-    np.shares_memory,
-    np.iscomplexobj,
-    np.isrealobj,
-):
-    _plain(_function)  # answers, not values to differentiate: plain arrays
-implements(np.shape)(lambda x: x.shape)
-implements(np.ndim)(lambda x: len(x.shape))
-implements(np.size)(lambda x, axis=None: x.size if axis is None else x.shape[axis])
+for _ufunc, _reduction in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
+    implements((_ufunc, "reduce"))(lambda x, axis=0, keepdims=False, f=_reduction: f(x, axis, keepdims))

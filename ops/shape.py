@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.array import IMPLEMENTATIONS, Array
-from minigraph.linear import Broadcast, LinearMap, Selection
+from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 
@@ -260,8 +260,8 @@ class Concatenate(Op):
                 out[place] = v
                 return out
 
-            J = Selection(move, x.shape, y.shape, x.dtype, itemgetter(place))
-            maps.append(J if x.dtype.kind in "fc" else None)
+            J = Selection(move, x.shape, y.shape, y.dtype, itemgetter(place))
+            maps.append(promoted(J, x) if x.dtype.kind in "fc" else None)
         return maps
 
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 10.0
 
 def draw(
     y: Node | Tape,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     *,
     edges: bool = True,
     values: bool = True,
@@ -33,8 +34,8 @@ def draw(
     dpi: float = DPI,
     engine: Engine | None = None,
     max_nodes: int = 5000,
-) -> None:
-    """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file.
+) -> Picture | None:
+    """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file, or without ``path`` for a notebook.
 
     Boxes: inputs are blue and square, parameters yellow with a folded corner, values white and round, and
     the loss (a ``y`` of one entry) red and thick; other ``y`` are thick. Numbers like the 2 of x**2 are
@@ -51,11 +52,11 @@ def draw(
     ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails; GraphError when
     the graph was freed. Warns (UserWarning) of a PNG too small to read.
     """
-    target = Path(path)
+    target = Path("notebook.svg" if path is None else path)
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         wanted = ", ".join("." + name for name in FORMATS)
-        raise ValueError(f"draw: got {os.fspath(path)!r}, wanted a name that ends in one of {wanted}")
+        raise ValueError(f"draw: got {os.fspath(target)!r}, wanted a name that ends in one of {wanted}")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
@@ -71,7 +72,7 @@ def draw(
     text = to_dot(tape, edges=edges, values=values, gradients=gradients, scopes=scopes, direction=direction)
     if form == "dot":
         write(target, text.encode())
-        return
+        return None
     try:
         drawn = picture(text, form, dpi=dpi, engine=engine)
     except RenderError as error:
@@ -81,7 +82,20 @@ def draw(
         text = to_dot(tape, edges=False, values=values, gradients=gradients, scopes=scopes, direction=direction)
         drawn = picture(text, form, dpi=dpi, engine=engine)
         warnings.warn(f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}", stacklevel=2)
+    if path is None:
+        return Picture(drawn.decode())
     write(target, drawn)
+    return None
+
+
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A drawn graph that a notebook shows; ``svg`` is its text."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 def mimebundle(node: Node) -> dict[str, Any]:

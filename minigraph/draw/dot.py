@@ -182,7 +182,7 @@ def describe(node: Node, values: bool, gradients: bool, scopes: bool, dtype: boo
     if details:
         rows.append(font(lines(details, DETAIL_WIDTH, 2), 9, SOFT))
     kind = [op] if node.op is None and name.strip() else []
-    shape = "×".join(map(str, node.shape)) or "scalar"
+    shape = "×".join(map(str, node.shape)) if len(node.shape) > 1 else f"({node.shape[0]},)" if node.shape else "scalar"
     rows.append(font(" ".join([*kind, shape, *([str(node.dtype)] if dtype else [])]), 9, SOFT))
     if values and not node.abstract and node.size <= TINY:
         value = font(plain(f"= {written(node.value)}"), 9, VALUE)
