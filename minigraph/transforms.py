@@ -35,7 +35,7 @@ class Trace:
 
     def __init__(self, what: str, f: Function, xs: Sequence[Any], argnums: Sequence[int] | None = None,
                  closed: Sequence[Node] | None = None) -> None:  # fmt: skip
-        args = list(xs)
+        args, start = list(xs), Node(0.0).serial
         numbers = range(len(xs)) if argnums is None else argnums
         for i in numbers:
             if not -len(args) <= i < len(args):
@@ -50,8 +50,8 @@ class Trace:
         self.variables: list[Node] = [args[i] for i in numbers]
         self.y = y if isinstance(y, Node) else constant(y)
         self.tape = Tape.of(self.y, until=[*self.variables, *(closed or ())])
-        fresh = set(self.variables)
-        self.open = MODE.get().grad and (any(x.op for x in fresh) or any(p not in fresh for p in self.tape.parameters))
+        outer = any(x.op for x in self.variables) or any(p.serial < start for p in self.tape.parameters)
+        self.open = outer and MODE.get().grad
 
     @property
     def value(self) -> Any:
@@ -240,7 +240,7 @@ def checkpoint(f: Function) -> Function:
 
     def recorded(*xs: Any) -> Any:
         arguments = [Node(x._value) if isinstance(x, Node) else x for x in xs]
-        start = constant(0.0).serial
+        start = Node(0.0).serial
         y = f(*arguments)
         if not isinstance(y, Node) or not MODE.get().grad:
             return y

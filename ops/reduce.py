@@ -299,12 +299,18 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
     if weights is None:
         return mean(x, axis)
-    if np.ndim(weights) == 1 and isinstance(axis, (int, np.integer)):
-        weights = np.reshape(
-            weights, [-1 if i == normalize_axis_index(int(axis), len(x.shape)) else 1 for i in range(len(x.shape))]
-        )
-    expect(np.ndim(weights) == 1 or np.shape(weights) == x.shape, "average", "weights of x's shape, or a vector along axis",
-           weights=np.shape(weights), x=x.shape)  # fmt: skip
+    along = np.ndim(weights) == 1 and isinstance(axis, (int, np.integer))
+    expect(
+        along or np.shape(weights) == x.shape,
+        "average",
+        "weights of x's shape, or a vector along axis",
+        weights=np.shape(weights),
+        x=x.shape,
+    )
+    if along:
+        line = [1] * len(x.shape)
+        line[axis] = -1  # type: ignore[index]
+        weights = np.reshape(weights, line)
     return sum(x * weights, axis) / sum(np.broadcast_to(weights, x.shape), axis)
 
 

@@ -102,7 +102,7 @@ def test_dtypes_appear_when_they_differ():
     assert "float32" not in to_dot(x * x)
     text = to_dot(mg.where(mg.constant([True, False, True], "mask"), x, x))
     assert "(3,) float32" in text
-    assert "3 bool" in text
+    assert "(3,) bool" in text
     assert "style=dashed" in text  # no derivative in a boolean
 
 
