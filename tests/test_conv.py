@@ -14,6 +14,7 @@ from scipy import signal
 import minigraph as mg
 import minigraph.ops.conv as conv
 from minigraph.node import ShapeError, Spec
+from minigraph.ops.conv import winograd
 from minigraph.ops.conv.slots import Form, Held
 
 EXAMPLES = json.loads((Path(__file__).parent / "data" / "worked_examples.json").read_text())["examples"]
@@ -87,18 +88,20 @@ def test_one_dimension_is_the_lectures_bands():
 
 
 @st.composite
-def geometries(draw, d):
-    """Shapes and arguments of a convolution over d axes that fits."""
+def geometries(draw, d, three=False):
+    """Shapes and arguments of a convolution over d axes that fits; ``three``: kernels of 3, stride and dilation 1."""
 
     def numbers(lo, hi):
         return tuple(draw(st.integers(lo, hi)) for _ in range(d))
 
     f, stride, dilation = numbers(1, 3), numbers(1, 3), numbers(1, 2)
+    if three:
+        f, stride, dilation = (3,) * d, (1,) * d, (1,) * d
     padding = tuple(draw(st.integers(0, 2)) for _ in range(2 * d))
     least = [
         max(1, a * (k - 1) + 1 - b - e) for a, k, b, e in zip(dilation, f, padding[::2], padding[1::2], strict=True)
     ]
-    size = tuple(draw(st.integers(n, n + (4 if d < 3 else 2))) for n in least)
+    size = tuple(draw(st.integers(n, n + (8 if three else 4 if d < 3 else 2))) for n in least)
     groups, C, K, N = (draw(st.integers(least, 2)) for least in (1, 1, 1, 0))
     if draw(st.booleans()) and set(stride) == {1}:
         padding = "same"
@@ -107,27 +110,79 @@ def geometries(draw, d):
     return (N, C * groups, *size), (K * groups, C, *f), hyper, np.random.default_rng(seed)
 
 
-def algorithms_agree(geometry):
+DOUBLE, SINGLE, SINGLES = 1e-12, 1e-5, {"winograd": 1e-4}  # the differences allowed, in float64 and in float32
+
+
+def algorithms_agree(geometry, dtype=np.float64):
     x_shape, w_shape, hyper, rng = geometry
-    x, w, b = rng.standard_normal(x_shape), rng.standard_normal(w_shape), rng.standard_normal(w_shape[0])
+    arrays = [rng.standard_normal(shape) for shape in (x_shape, w_shape, w_shape[:1])]
     f = FUNCTIONS[len(w_shape) - 2]
-    g = rng.standard_normal(f(x, w, **hyper).shape)
+    y = f(*map(mg.constant, arrays), **hyper)
+    window, g = y.op.window(*arrays[:2]), rng.standard_normal(y.shape)
+    arrays, g = [a.astype(dtype) for a in arrays], g.astype(dtype)
     values = {}
-    for algorithm in conv.ALGORITHMS:
-        nodes = [mg.constant(a) for a in (x, w, b)]
-        y = f(*nodes, **hyper, algorithm=algorithm)
-        assert y.shape == f(Spec(x.shape, x.dtype), w, b, **hyper).shape
-        values[algorithm] = [y.value, *mg.Tape.of(y).pull(g, nodes)]
+    for algorithm, (*_, supports, _) in conv.ALGORITHMS.items():
+        for of in (map(mg.constant, arrays), [Spec(a.shape, dtype) for a in arrays]):
+            if not supports(window):
+                with pytest.raises(ValueError, match=f"got kernel .*; wanted .* for algorithm '{algorithm}'"):
+                    f(*of, **hyper, algorithm=algorithm)
+            else:
+                assert f(*of, **hyper, algorithm=algorithm).shape == y.shape
+        if supports(window):
+            nodes = [mg.constant(a.astype(np.float64) if algorithm == "direct" else a) for a in arrays]
+            found = f(*nodes, **hyper, algorithm=algorithm)
+            values[algorithm] = [found.value, *mg.Tape.of(found).pull(g, nodes)]
+    plain = set(window.kernel) == {3} and set(window.stride) == set(window.dilation) == {1} and len(window.out) == 2
+    assert ("winograd" in values) == ("winograd2" in values) == plain
     for algorithm, found in values.items():
+        tolerance = DOUBLE if dtype == np.float64 else SINGLES.get(algorithm, SINGLE)
         for value, reference in zip(found, values["direct"], strict=True):
+            assert value.dtype == dtype or algorithm == "direct"
             scale = max(1.0, np.abs(reference).max(initial=0))
-            np.testing.assert_allclose(value, reference, rtol=0, atol=1e-12 * scale, err_msg=algorithm)
+            np.testing.assert_allclose(value, reference, rtol=0, atol=tolerance * scale, err_msg=algorithm)
 
 
 @settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 @given(geometries(2))
 def test_algorithms_agree(geometry):
     algorithms_agree(geometry)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(geometries(2, three=True), st.sampled_from([np.float32, np.float64]))
+def test_algorithms_agree_on_three_by_three(geometry, dtype):
+    algorithms_agree(geometry, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_algorithms_agree_on_many_channels(dtype):
+    """In several blocks of the batch, and where sums are long."""
+    rng = np.random.default_rng(6)
+    algorithms_agree(((9, 64, 15, 14), (32, 64, 3, 3), {"padding": 1}, rng), dtype)
+    algorithms_agree(((3, 8, 20, 17), (4, 4, 7, 5), {"stride": 2, "padding": 3, "groups": 2}, rng), dtype)
+
+
+@pytest.mark.parametrize("F, m", [(winograd.F2, 2), (winograd.F4, 4)])
+def test_winograds_matrices_are_exact(F, m):
+    """Σ_t Bᵀ[t, q] G[t, i] A[t, p] is 1 where q = p + i, else 0, in integers."""
+    G = np.rint(24 * F.G).astype(int)
+    np.testing.assert_allclose(G / 24, F.G, rtol=1e-15)
+    q, i, p = np.ogrid[: m + 2, :3, :m]
+    np.testing.assert_array_equal(np.einsum("tq,ti,tp->qip", F.BT, G, F.A), 24 * (q == p + i))
+
+
+@pytest.mark.parametrize("algorithm", conv.ALGORITHMS)
+def test_derivatives_stay_with_the_algorithm(algorithm):
+    """And are right to the third order, also where padding is wider than the kernel."""
+    rng = np.random.default_rng(7)
+    x, w = rng.standard_normal((1, 2, 3, 2)), rng.standard_normal((2, 1, 3, 3))
+    hyper = {"padding": (3, 0, 1, 4), "groups": 2, "algorithm": algorithm}
+    X, W = mg.constant(x), mg.constant(w)
+    y = conv.conv2d(X, W, **hyper)
+    second = [c for g in mg.Tape.of(y).pull(y, [X, W]) for c in mg.Tape.of(g).pull(g, [X, W])]
+    found = [node for c in second for node in mg.Tape.of(c).nodes if "conv" in str(node.op)]
+    assert len({str(node.op) for node in found}) == 3 and {node.op.algorithm for node in found} == {algorithm}
+    mg.check_grads(lambda x, w: conv.conv2d(x, w, **hyper) ** 2, x, w, order=3, max_entries=30)
 
 
 def test_algorithms_agree_on_every_small_geometry_of_one_axis():
@@ -219,7 +274,8 @@ def test_flip_is_true_convolution():
 def test_any_memory_any_float(algorithm):
     rng = np.random.default_rng(4)
     x, w, b = rng.standard_normal((2, 4, 5, 5)), rng.standard_normal((4, 2, 3, 3)), rng.standard_normal(4)
-    hyper = {"stride": 2, "padding": 1, "groups": 2, "algorithm": algorithm}
+    stride = 1 if "winograd" in algorithm else 2
+    hyper = {"stride": stride, "padding": 1, "groups": 2, "algorithm": algorithm}
     y = conv.conv2d(x, w, b, **hyper)
     strided = np.repeat(x, 2, axis=3)[..., ::2]
     frozen = np.asfortranarray(x)
@@ -228,15 +284,17 @@ def test_any_memory_any_float(algorithm):
         np.testing.assert_allclose(conv.conv2d(like, np.asfortranarray(w), b, **hyper), y, atol=1e-13)
     single = [a.astype(np.float32) for a in (x, w, b)]
     assert conv.conv2d(*single, **hyper).dtype == np.float32
-    np.testing.assert_allclose(conv.conv2d(*single, **hyper), y, atol=1e-5)
+    np.testing.assert_allclose(conv.conv2d(*single, **hyper), y, atol=10 * SINGLES.get(algorithm, 1e-6))
     assert conv.conv2d(single[0], w, b, **hyper).dtype == np.float64
     for i in range(3):  # a cotangent has its input's dtype, also under promotion
         mixed = [single[j] if j == i else a for j, a in enumerate((x, w, b))]
         assert grad(lambda *a: conv.conv2d(*a, **hyper), *mixed, g=y, wrt=i).dtype == np.float32
     step = conv.conv2d(x + 1e-30j * x, w, b, **hyper)  # complex step
     np.testing.assert_allclose(step.imag / 1e-30, conv.conv2d(x, w, **hyper), atol=1e-12)
-    assert conv.conv2d(x[:0], w, b, **hyper).shape == (0, 4, 3, 3)
-    empty = grad(lambda x, w: conv.conv2d(x, w, **hyper), x[:0], w, g=np.ones((0, 4, 3, 3)), wrt=1)
+    step = conv.conv2d(x, w + 1e-30j * w, b, **hyper)
+    np.testing.assert_allclose(step.imag / 1e-30, conv.conv2d(x, w, **hyper), atol=1e-12)
+    assert conv.conv2d(x[:0], w, b, **hyper).shape == (0, *y.shape[1:])
+    empty = grad(lambda x, w: conv.conv2d(x, w, **hyper), x[:0], w, g=y[:0], wrt=1)
     np.testing.assert_array_equal(empty, np.zeros(w.shape))
 
 
@@ -262,6 +320,33 @@ MISTAKES = [
     (TypeError, "got padding None", lambda: conv.conv2d(X, W, padding=None)),
     (TypeError, "wanted dtype float32 or float64", lambda: conv.conv2d(X.astype(int), W)),
     (ValueError, "algorithm 'fast'; wanted one of auto, direct", lambda: conv.conv2d(X, W, algorithm="fast")),
+    (
+        ValueError,
+        r"conv2d: got kernel \(3, 3\), stride \(2, 2\), dilation \(1, 1\); wanted a kernel 3×3 .* algorithm 'winograd'",
+        lambda: conv.conv2d(X, W, stride=2, algorithm="winograd"),
+    ),
+    (
+        ValueError,
+        "conv_transpose2d: got kernel .* for algorithm 'winograd2'",
+        lambda: conv.conv_transpose2d(X, W[:4], dilation=2, algorithm="winograd2"),
+    ),
+    (
+        ValueError,
+        r"conv3d: got kernel \(3, 3, 3\), .* wanted a kernel 3×3",
+        lambda: conv.conv3d(X[..., None], W[..., None].repeat(3, -1), padding=1, algorithm="winograd"),
+    ),
+    (
+        ValueError,
+        "padding_mode 'mirror'; wanted one of zeros, reflect, replicate, circular",
+        lambda: conv.conv2d(X, W, padding=1, padding_mode="mirror"),
+    ),
+    (
+        ShapeError,
+        "at most, for 'reflect' less, not .*5, 5",
+        lambda: conv.conv2d(X, W, padding=5, padding_mode="reflect"),
+    ),
+    (ShapeError, "at most, for 'reflect' less", lambda: conv.conv2d(X, W, padding=6, padding_mode="circular")),
+    (ShapeError, "conv2d: .* of 4 axes", lambda: conv.conv2d(X[0], W, padding=1, padding_mode="replicate")),
     (ShapeError, r"x 'image' \(2, 4, 5, 5\)", lambda: conv.conv2d(mg.constant(X, "image"), W[:, :3])),
     (ShapeError, "conv_transpose2d: got x .* wanted x of 6 channels", lambda: conv.conv_transpose2d(X, W)),
     (ShapeError, "smaller than stride or dilation", lambda: conv.conv_transpose2d(X, W[:4], output_padding=1)),

@@ -45,7 +45,8 @@ def test_every_layer_of_a_network(dtype, small):
     assert report.ok and [row.node.split(" ")[0] for row in report.rows] == LAYERS
     for row in report.rows:
         assert row.tolerance == (1e-4 if dtype == np.float32 else 1e-12) and 0 <= row.difference <= row.tolerance
-        assert set(row.differences) == {"node", *(ALGORITHMS if "conv" in row.node else ())}
+        names = {name for name in ALGORITHMS if "winograd" not in name or "(4, 2, 3, 3)" in row.geometry}
+        assert set(row.differences) == {"node", *(names if "conv" in row.node else ())}
     on = [row.checked for row in report.rows]
     if small:
         fast = ", ".join(["node", *(name for name in ALGORITHMS if name not in ("direct", "toeplitz"))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,16 @@ from minigraph.linear import Apply, Selection
 from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.algorithm import known
-from minigraph.ops.conv.geometry import integers, paddings, pairs
+from minigraph.ops.conv.geometry import expect_axes, integers, paddings, pairs, shape_of
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
+from minigraph.ops.shape import pad
+
+# padding_mode: (NumPy's word, by how much the padding must be shorter than the image)
+MODES: dict[str, tuple[str, int | None]] = {
+    "reflect": ("reflect", 1),
+    "replicate": ("edge", None),
+    "circular": ("wrap", 0),
+}
 
 
 def conv1d(
@@ -23,11 +32,12 @@ def conv1d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     flip: bool = False,
 ) -> Any:
     """Convolution over one axis: x (N, C, W), w (K, C/groups, f)[, b (K,)] → (N, K, W′); see conv2d."""
-    return _conv(1, x, w, b, stride, padding, dilation, groups, algorithm, flip)
+    return _conv(1, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
 
 
 def conv2d(
@@ -39,6 +49,7 @@ def conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     flip: bool = False,
 ) -> Any:
@@ -51,11 +62,15 @@ def conv2d(
 
     stride, dilation: one integer or one for each axis. padding: an integer; one for each axis; before and
     after for each axis (top, bottom, left, right); "valid"; or "same" (stride 1; an odd rest goes after).
-    groups: channels and filters in so many groups that do not mix. algorithm: "auto", "direct", "im2col",
-    "toeplitz": one value, computed in different ways.
-    Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64.
+    groups: channels and filters in so many groups that do not mix.
+    padding_mode: what is in the padding. "zeros", or, put there by ``pad`` first: "reflect" (without the edge),
+    "replicate" (the edge), "circular".
+    algorithm: one value, computed in different ways. "auto", "direct", "im2col", "fft", "toeplitz"; for 3×3 kernels
+    with stride and dilation 1 "winograd", which in float32 loses a digit or two, and "winograd2", which does not.
+    Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64, ValueError for
+    an algorithm that there is not, or not for this geometry.
     """
-    return _conv(2, x, w, b, stride, padding, dilation, groups, algorithm, flip)
+    return _conv(2, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
 
 
 def conv3d(
@@ -67,6 +82,7 @@ def conv3d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     flip: bool = False,
 ) -> Any:
@@ -74,7 +90,7 @@ def conv3d(
 
     See conv2d.
     """
-    return _conv(3, x, w, b, stride, padding, dilation, groups, algorithm, flip)
+    return _conv(3, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
 
 
 def conv_transpose1d(
@@ -143,6 +159,7 @@ def _conv(
     padding: Any,
     dilation: Any,
     groups: int,
+    padding_mode: str,
     algorithm: str,
     flip: bool,
 ) -> Any:
@@ -154,8 +171,25 @@ def _conv(
         integers(op, "groups", groups, 1)[0],
         known(op, algorithm),
     )
+    if padding_mode != "zeros":
+        x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
     w = rotated(w) if flip else w
     return conv(x, w) if b is None else conv(x, w, b)
+
+
+def _padded(op: Conv, x: Any, w: Any, mode: str) -> Any:
+    """The image with padding made of itself. Raises ShapeError where it is too small for that."""
+    if mode not in MODES:
+        raise ValueError(f"{op}: got padding_mode {mode!r}; wanted one of zeros, {', '.join(MODES)}")
+    x = x if isinstance(x, Node | Spec) else np.asarray(x)
+    spec, d = Spec(x.shape, x.dtype, getattr(x, "name", None)), len(op.stride)
+    expect_axes(op, d, "N, C", x=spec)
+    expect_axes(op, d, "K, C/groups", w=Spec(shape_of(w)))
+    padding = op.window(spec, Spec(shape_of(w))).padding
+    numpy_mode, spare = MODES[mode]
+    fits = all(spare is None or max(pad) + spare <= n for n, pad in zip(x.shape[2:], padding, strict=True))
+    expect(fits, op, f"padding of the image's side at most, for 'reflect' less, not {padding}", x=spec)
+    return pad(x, ((0, 0), (0, 0), *padding), numpy_mode)
 
 
 def _conv_transpose(

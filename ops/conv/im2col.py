@@ -39,9 +39,9 @@ def is_identity(window: Window) -> bool:
     )
 
 
-def blocks(n: int, bytes_each: int) -> Iterator[slice]:
-    """The batch in blocks of about BLOCK_BYTES of columns."""
-    step = max(1, BLOCK_BYTES // max(bytes_each, 1))
+def blocks(n: int, bytes_each: int, most: int = BLOCK_BYTES) -> Iterator[slice]:
+    """The batch in blocks of about ``most`` bytes, one sample at least."""
+    step = max(1, most // max(bytes_each, 1))
     return (slice(i, min(i + step, n)) for i in range(0, n, step))
 
 

@@ -146,7 +146,7 @@ class Slot(Op, abstract=True):
         raise NotImplementedError
 
     def _kernels(self, window: Window) -> Algorithm:
-        return choose(self.algorithm, window, self.groups)
+        return choose(self, self.algorithm, window)
 
     def _form(self, window: Window, x: Shape, y: Shape) -> Form:
         return Form(window, self.groups, self.algorithm, x[0], x[1], y[1])
@@ -181,7 +181,9 @@ class Conv(Slot):
         expect_groups(self, self.groups, channels, w.shape[0], x=x, w=w)
         expect_bias(self, b, w.shape[0])
         dtype = expect_floats(self, x=x, w=w, **({"b": b} if b else {}))
-        return Spec((x.shape[0], w.shape[0], *self.window(x, w).out), dtype)
+        window = self.window(x, w)
+        self._kernels(window)
+        return Spec((x.shape[0], w.shape[0], *window.out), dtype)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(x, w)
@@ -225,7 +227,9 @@ class ConvInputGradient(Slot):
         expect_groups(self, self.groups, w.shape[0], w.shape[1] * self.groups, x=g, w=w)
         expect_bias(self, b, w.shape[1] * self.groups)
         dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))
-        return Spec((g.shape[0], w.shape[1] * self.groups, *self.window(g, w).size), dtype)
+        window = self.window(g, w)
+        self._kernels(window)
+        return Spec((g.shape[0], w.shape[1] * self.groups, *window.size), dtype)
 
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(g, w)
