@@ -93,31 +93,31 @@ def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dila
 def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> sp.csr_array:
     """From x to y, holding w: row (n, k, p) has w[k, c, i] in column (n, c, q). M_F for a batch of one."""
     K, C, T, S = len(w), w.shape[1], prod(window.kernel), prod(window.size)
-    taps, sites, counts = _entries(window.pixels, window.size, C, T, S)
+    taps, sites, counts = entries(window.pixels, window.size, C, T, S)
     starts = np.arange(batch * groups).reshape(batch, groups, 1, 1) * (C * S)
     data = np.take(w.reshape(1, groups, K // groups, C * T), taps, axis=-1)
-    return _csr(data, sites, starts, counts, (batch, groups, K // groups), batch * groups * C * S)
+    return stacked(data, sites, starts, counts, (batch, groups, K // groups), batch * groups * C * S)
 
 
 def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> sp.csr_array:
     """From w to y, holding x: row (n, k, p) has x[n, c, q] in column (k, c, i). M_X for one filter."""
     N, C, K, T, S = len(x), x.shape[1] // groups, filters // groups, prod(window.kernel), prod(window.size)
-    taps, sites, counts = _entries(window.pixels, window.size, C, T, S)
+    taps, sites, counts = entries(window.pixels, window.size, C, T, S)
     starts = np.arange(filters).reshape(1, groups, K, 1) * (C * T)
     data = np.take(x.reshape(N, groups, 1, C * S), sites, axis=-1)
-    return _csr(data, taps, starts, counts, (N, groups, K), filters * C * T)
+    return stacked(data, taps, starts, counts, (N, groups, K), filters * C * T)
 
 
 def output_matrix(y: Array, window: Window, groups: int, channels: int) -> sp.csr_array:
     """From w to x, holding y: row (n, c, q) has y[n, k, p] in column (k, c, i)."""
     N, K, C, T, P = len(y), y.shape[1] // groups, channels // groups, prod(window.kernel), prod(window.out)
-    taps, sites, counts = _entries(window.positions, window.out, K, C * T, P)
+    taps, sites, counts = entries(window.positions, window.out, K, C * T, P)
     starts = np.arange(groups).reshape(1, groups, 1, 1) * (K * C * T) + np.arange(C).reshape(C, 1) * T
     data = np.take(y.reshape(N, groups, 1, K * P), sites, axis=-1)
-    return _csr(data, taps, starts, counts, (N, groups, C), groups * K * C * T)
+    return stacked(data, taps, starts, counts, (N, groups, C), groups * K * C * T)
 
 
-def _entries(
+def entries(
     tables: Sequence[Array], size: Ints, channels: int, tap_step: int, site_step: int
 ) -> tuple[Array, Array, Array]:
     """Entry by entry, row after row: tap number, site number (a pixel's or an output's); entries in each row.
@@ -141,7 +141,7 @@ def _entries(
     return (taps, sites, counts) if len(kept) == len(sites) else (taps[kept], sites[kept], counts)
 
 
-def _csr(data: Array, columns: Array, starts: Array, counts: Array, blocks: Ints, width: int) -> sp.csr_array:
+def stacked(data: Array, columns: Array, starts: Array, counts: Array, blocks: Ints, width: int) -> sp.csr_array:
     """Blocks of rows below each other, all of one pattern: ``columns`` shifted by the block's start."""
     full = (*blocks, len(columns))
     height, nnz = prod(blocks) * len(counts), prod(full)

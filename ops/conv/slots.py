@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Broadcast, LinearMap, Selection, Shape, size_of
+from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted, size_of
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.algorithm import Algorithm, choose
@@ -122,11 +122,6 @@ class Bias(Selection):
     def bounds(self) -> Bounds:
         n = self.shape[0]
         return Bounds(n, min(n, 1), n // max(self.shape[1], 1))
-
-
-def promoted(J: LinearMap, x: Any) -> LinearMap:
-    """J, after a cast of x where J's dtype is the wider: cotangents then come back in x's dtype."""
-    return J if x.dtype == J.dtype else J @ Broadcast(x, x.shape, J.dtype)
 
 
 @dataclass(eq=False)

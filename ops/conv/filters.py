@@ -1,0 +1,90 @@
+"""Filter banks made of other parameters: partial connections between channels, and fully connected layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigraph.array import Array
+from minigraph.linear import LinearMap, Selection
+from minigraph.node import Node, Spec
+from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops.conv.geometry import integers
+from minigraph.ops.shape import reshape
+
+
+def connected_filters(w: Any, table: Any) -> Any:
+    """A filter bank with zeros where a filter does not see a channel: w (connections, *f) → (K, C, *f).
+
+    table (K, C) of 0 and 1: ``table[k, c]`` says whether filter k sees channel c; w holds the connected planes in
+    its C order. conv2d(x, connected_filters(w, table), b) is the partially connected layer; J places the planes
+    among zeros. LeCun et al. 1998, table I (LeNet-5's C3: 60 of 6 · 16 connections, 60 · 25 + 16 parameters).
+    Raises ShapeError, ValueError for a table that is not of 0 and 1 with a connection in each row.
+    """
+    array = np.asarray(table)
+    if array.ndim != 2 or not np.isin(array, (0, 1)).all() or not array.any(axis=1).all():
+        raise ValueError(
+            f"connected_filters: got a table of shape {array.shape}; wanted (K, C) of 0 and 1, in each row a 1 at least"
+        )
+    return ConnectedFilters(array.astype(bool))(w)
+
+
+def linear_to_conv(w: Any, in_shape: Sequence[int]) -> Any:
+    """A fully connected layer's weights as filters of the feature map's size: w (O, C·n…) → (O, C, *n).
+
+    in_shape (C, *n): then linear(flatten(x), w, b) is conv(x, linear_to_conv(w, in_shape), b) at its one position;
+    a larger image gives a map of the layer's answers. J = I. Raises ShapeError.
+    """
+    op, w = "linear_to_conv", w if isinstance(w, Node | Spec) else np.asarray(w)
+    expect(2 <= len(in_shape) <= 4, op, "in_shape (C, *n) with 1 to 3 spatial axes", in_shape=tuple(in_shape))
+    sides = integers(op, "in_shape", tuple(in_shape), len(in_shape))
+    expect(len(w.shape) == 2 and w.shape[1] == prod(sides), op, f"w (out, {prod(sides)})", w=w.shape, in_shape=sides)
+    return reshape(w, (w.shape[0], *sides))
+
+
+def conv_to_linear(w: Any) -> Any:
+    """Filters of the feature map's size as a fully connected layer's weights: w (O, C, *n) → (O, C·n…).
+
+    The inverse of linear_to_conv; J = I. Raises ShapeError.
+    """
+    w = w if isinstance(w, Node | Spec) else np.asarray(w)
+    expect(3 <= len(w.shape) <= 5, "conv_to_linear", "w of 3, 4 or 5 axes (O, C, *n)", w=w.shape)
+    return reshape(w, (w.shape[0], prod(w.shape[1:])))
+
+
+@dataclass(eq=False)
+class ConnectedFilters(Op):
+    """Filters of the connections that ``table`` (K, C) has.   w (connections, *f) → (K, C, *f).
+
+    J = the 0/1 matrix that places the planes, zero rows where there is no connection. Raises ShapeError, TypeError.
+    """
+
+    table: Array
+    name = "connected_filters"
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"connections": f"{self.table.sum()} of {self.table.size}"}
+
+    def infer(self, w: Spec) -> Spec:
+        n = int(self.table.sum())
+        expect(w.ndim >= 1 and w.shape[0] == n, self, f"w ({n}, *f), one plane for each connection", w=w)
+        return Spec((*self.table.shape, *w.shape[1:]), expect_floats(self, w=w))
+
+    def forward(self, w: Array) -> Array:
+        bank = np.zeros((*self.table.shape, *w.shape[1:]), w.dtype)
+        bank[self.table] = w
+        return bank
+
+    def jacobians(self, y: Any, w: Any) -> list[LinearMap]:
+        return [Selection(self.forward, w.shape, y.shape, w.dtype, lambda g: g[self.table])]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        table, w = np.array([[1, 0, 1], [0, 1, 1]], bool), rng.standard_normal((4, 2, 3))
+        zero = np.zeros((2, 3))
+        yield Case(cls(table), (w,), [[w[0], zero, w[1]], [zero, w[2], w[3]]], (w[:3],), "one plane for each")
