@@ -33,6 +33,7 @@ from minigraph.ops.activation import *
 from minigraph.ops.conv import *
 from minigraph.ops.dropout import *
 from minigraph.ops.elementwise import *
+from minigraph.ops.interpolate import *
 from minigraph.ops.loss import *
 from minigraph.ops.matmul import *
 from minigraph.ops.pool import *

@@ -1,0 +1,167 @@
+"""Resampling of images: constant linear maps, one small sparse matrix for each axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from math import floor, isfinite, prod
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from minigraph.array import Array
+from minigraph.linear import Apply, Bounds, LinearMap, Shape
+from minigraph.node import Node, Spec
+from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
+
+__all__ = ["interpolate"]
+
+MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def interpolate(
+    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = False
+) -> Any:
+    """Resample to another size: x (N, C, *n) → (N, C, *n′), one to three spatial axes.
+
+    Give ``size`` n′ or ``scale_factor`` (n′ = ⌊n · scale⌋), one number or one for each axis. mode: "nearest", or
+    "linear", "bilinear", "trilinear" by the number of axes. Pixels are squares: output p lies at (p + ½) n/n′ − ½,
+    and beyond the middle of the first or last pixel has that one's value; with ``align_corners`` they are points, and
+    the first and last ones stay: p (n − 1)/(n′ − 1). "nearest" takes pixel ⌊p n/n′⌋. (n/n′ is 1/scale where given.)
+    J is constant and separable, R₁ ⊗ R₂ ⊗ … for each plane, with at most 2 entries in a row of each.
+    Raises ShapeError; ValueError for modes and arguments that do not go together; TypeError for what is not float.
+    """
+    op, d = "interpolate", len(shape_of(x)) - 2
+    expect(1 <= d <= 3, op, "x (N, C, *n) with 1 to 3 spatial axes", x=shape_of(x))
+    if mode not in ("nearest", MODES[d]):
+        raise ValueError(f"{op}: got mode {mode!r}; wanted 'nearest' or {MODES[d]!r} for {d} spatial axes")
+    if align_corners and mode == "nearest":
+        raise ValueError(f"{op}: got align_corners with mode 'nearest'; wanted it with {MODES[d]!r} only")
+    if (size is None) == (scale_factor is None):
+        raise ValueError(f"{op}: got size {size} and scale_factor {scale_factor}; wanted one of them")
+    if size is not None:
+        return Interpolate(integers(op, "size", size, d), None, mode, bool(align_corners))(x)
+    scale = tuple(float(s) for s in np.ravel(scale_factor)) * (d if np.ndim(scale_factor) == 0 else 1)
+    if len(scale) != d or not all(isfinite(s) and s > 0 for s in scale):
+        raise ValueError(f"{op}: got scale_factor {scale_factor}; wanted a positive number or {d} of them")
+    sides = tuple(floor(n * s) for n, s in zip(shape_of(x)[2:], scale, strict=True))
+    expect(min(sides) > 0, op, "a scale_factor that leaves a pixel", x=shape_of(x), scale_factor=scale_factor)
+    return Interpolate(sides, scale, mode, bool(align_corners))(x)
+
+
+@lru_cache(1024)
+def weights(n: int, out: int, scale: float | None, mode: str, align_corners: bool) -> sp.csr_array:
+    """R (out, n): the weights of the pixels in each output, along one axis."""
+    p = np.arange(out)
+    if mode == "nearest":
+        first = np.minimum(p * n // out if scale is None else np.floor(p / scale).astype(int), n - 1)
+        return sp.csr_array((np.ones(out), first, np.arange(out + 1)), shape=(out, n))
+    if align_corners:
+        at = p * ((n - 1) / max(out - 1, 1))
+    else:
+        at = np.maximum((p + 0.5) * (n / out if scale is None else 1 / scale) - 0.5, 0)
+    at = np.minimum(at, n - 1)
+    first = at.astype(int)
+    second, part = np.minimum(first + 1, n - 1), at - first
+    R = sp.csr_array((np.r_[1 - part, part], (np.r_[p, p], np.r_[first, second])), shape=(out, n))
+    R.eliminate_zeros()
+    return R
+
+
+class Separable(LinearMap):
+    """R₁ ⊗ R₂ ⊗ … over the last axes: each matrix along its own, for every plane."""
+
+    def __init__(self, matrices: list[sp.csr_array], in_shape: Shape, dtype: Any) -> None:
+        planes = in_shape[: len(in_shape) - len(matrices)]
+        super().__init__(in_shape, (*planes, *(R.shape[0] for R in matrices)), dtype)
+        self.planes = prod(planes)
+        self.matrices = [R.astype(self.dtype) if self.dtype.kind == "f" else R for R in matrices]
+
+    def push(self, v: Any) -> Any:
+        return Apply(self)(v) if isinstance(v, Node) else along(self.matrices, v)
+
+    def pull(self, g: Any) -> Any:
+        return Apply(self.T)(g) if isinstance(g, Node) else along([R.T for R in self.matrices], g)
+
+    def _matrix(self) -> sp.csr_array:
+        planes = sp.eye_array(self.planes, dtype=self.dtype)
+        return sp.csr_array(reduce(lambda a, b: sp.kron(a, b, "csr"), [planes, *self.matrices]))
+
+    @property
+    def bounds(self) -> Bounds:
+        rows = prod(int(np.diff(R.indptr).max()) for R in self.matrices)
+        columns = prod(int(np.bincount(R.indices).max()) for R in self.matrices)
+        nnz = self.planes * prod(R.nnz for R in self.matrices)
+        return Bounds(nnz, rows, columns) if nnz else Bounds(0, 0, 0)
+
+
+def along(matrices: list[Any], v: Array) -> Array:
+    """Each matrix applied along its axis, the last ones of ``v``."""
+    for axis, R in enumerate(matrices, v.ndim - len(matrices)):
+        lines = np.moveaxis(v, axis, 0)
+        v = np.moveaxis((R @ lines.reshape(len(lines), -1)).reshape(-1, *lines.shape[1:]), 0, axis)
+    return np.ascontiguousarray(v)
+
+
+@dataclass(eq=False)
+class Interpolate(Op):
+    """Every plane resampled to ``size``.   x (N, C, *n) → (N, C, *size).   J = I ⊗ R₁ ⊗ R₂ ⊗ …
+
+    ``scale``: n/size, where it is not that exactly. Raises ShapeError, TypeError.
+    """
+
+    size: Ints
+    scale: tuple[float, ...] | None = None
+    mode: str = "nearest"
+    align_corners: bool = False
+    name = "interpolate"
+
+    def infer(self, x: Spec) -> Spec:
+        expect_axes(self, len(self.size), "N, C", x=x)
+        expect(min(x.shape[2:]) > 0, self, "an image of at least one pixel", x=x)
+        return Spec((*x.shape[:2], *self.size), expect_floats(self, x=x))
+
+    def _map(self, x: Any) -> Separable:
+        scale = self.scale or (None,) * len(self.size)
+        axes = zip(x.shape[2:], self.size, scale, strict=True)
+        return Separable([weights(n, out, s, self.mode, self.align_corners) for n, out, s in axes], x.shape, x.dtype)
+
+    def forward(self, x: Array) -> Any:
+        return self._map(x).push(x)
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        return [self._map(x)]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op, size in (
+            (cls((6,)), (3,)),
+            (cls((2, 5)), (3, 2)),
+            (cls((3, 4, 2)), (1, 2, 3)),
+            (cls((5,), None, "linear"), (3,)),
+            (cls((7, 2), None, "bilinear"), (3, 4)),
+            (cls((4, 1), (1.5, 0.4), "bilinear"), (3, 4)),
+            (cls((4, 1), None, "bilinear", True), (3, 4)),
+            (cls((3, 2, 4), None, "trilinear", True), (2, 3, 2)),
+        ):
+            x = rng.standard_normal((2, 2, *size))
+            yield Case(op, (x,), sampled(op, x), (x[0],), "axes")
+
+
+def sampled(op: Interpolate, x: Array) -> Array:
+    """The values at the outputs' places, one after another, by scipy.ndimage (order 0 or 1)."""
+    from scipy import ndimage
+
+    places: list[Any] = []
+    for n, out, s in zip(x.shape[2:], op.size, op.scale or (None,) * len(op.size), strict=True):
+        ratio = n / out if s is None else 1 / s
+        p = np.arange(out)
+        if op.mode == "nearest":
+            places.append(np.floor(p * ratio + 1e-9))
+        else:
+            places.append(np.linspace(0, n - 1, out) if op.align_corners else (p + 0.5) * ratio - 0.5)
+    grid, order = np.meshgrid(*places, indexing="ij"), 0 if op.mode == "nearest" else 1
+    return np.array([[ndimage.map_coordinates(plane, grid, order=order, mode="nearest") for plane in s] for s in x])
