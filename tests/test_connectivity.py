@@ -75,7 +75,12 @@ def test_between_sharing_all_and_nothing(d):
                 atol=1e-12,
             )
         cycled = rng.standard_normal((*tile, *w.shape))
-        z = tiled(x, cycled, **hyper)
+        z = tiled(mg.parameter(x), mg.parameter(cycled), **hyper)
+        for J in z.op.jacobians(z, *z.inputs):  # predicted exactly
+            M = J.tosparse()
+            assert J.bounds == (M.nnz, np.diff(M.indptr).max(), np.bincount(M.indices).max())
+            assert M.has_sorted_indices and M.has_canonical_format
+        z = z.value
         for t in np.ndindex(*tile):  # every t-th position by the convolution with bank t
             every = (..., *(slice(r, None, side) for r, side in zip(t, tile, strict=True)))
             np.testing.assert_allclose(z[every], conv(x, cycled[t], **hyper)[every], rtol=1e-12, atol=1e-12)
