@@ -146,13 +146,18 @@ class ArrayLike:
         return self._call(np.greater_equal, other)
 
     def __invert__(self) -> Any:
-        return self._call(np.logical_not)
+        return self._call(np.invert)
 
     def __and__(self, other: Any) -> Any:
-        return self._call(np.logical_and, other)
+        return self._call(np.bitwise_and, other)
 
     def __or__(self, other: Any) -> Any:
-        return self._call(np.logical_or, other)
+        return self._call(np.bitwise_or, other)
+
+    def __xor__(self, other: Any) -> Any:
+        return self._call(np.bitwise_xor, other)
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     __hash__ = object.__hash__
 

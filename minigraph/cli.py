@@ -59,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 status: int = arguments.run(arguments)
         except SystemExit as stop:  # --help and --version
             status = int(stop.code or 0)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.node import MemoryBudgetError, Node, Spec, value_of
+from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Case, Op
 
 Shape = tuple[int, ...]
@@ -125,9 +125,9 @@ class LinearMap:
         """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
         if rows < 1:
             raise ValueError(f"row_blocks: got rows {rows}, wanted at least 1")
-        for start in range(0, self.shape[0], rows):
-            block = np.arange(start, min(start + rows, self.shape[0]))
-            yield (pick(block, self.out_shape, self.dtype) @ self)._matrix()
+        starts = range(0, self.shape[0], rows)
+        blocks = (np.arange(start, min(start + rows, self.shape[0])) for start in starts)
+        return ((pick(block, self.out_shape, self.dtype) @ self)._matrix() for block in blocks)
 
     def aslinearoperator(self) -> Any:
         """A scipy.sparse.linalg.LinearOperator of the same matrix, for svds, eigsh, lsmr, least_squares."""
@@ -151,6 +151,8 @@ class LinearMap:
             return Product(self, other)
         if np.shape(other) == (self.shape[1],):
             return np.reshape(self.push(np.reshape(other, self.in_shape)), -1)
+        if np.shape(other) != self.in_shape:
+            raise ShapeError(f"{self} @ v: got v {np.shape(other)}, wanted {self.in_shape} or ({self.shape[1]},)")
         return self.push(other)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -370,34 +372,46 @@ class Transpose(LinearMap):
 
 
 class Product(LinearMap):
-    """J K: K first, then J."""
+    """J K …: the last map first."""
 
     def __init__(self, left: LinearMap, right: LinearMap) -> None:
         if left.in_shape != right.out_shape:
             raise ValueError(
                 f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle"
             )
-        self.left, self.right = left, right
+        self.factors: list[LinearMap] = [f for J in (left, right) for f in (J.factors if isinstance(J, Product) else [J])]
         super().__init__(right.in_shape, left.out_shape, np.result_type(left.dtype, right.dtype))
 
     def push(self, v: Any) -> Any:
-        return self.left.push(self.right.push(v))
+        for J in reversed(self.factors):
+            v = J.push(v)
+        return v
 
     def pull(self, g: Any) -> Any:
-        return self.right.pull(self.left.pull(g))
+        for J in self.factors:
+            g = J.pull(g)
+        return g
 
     @property
     def bounds(self) -> Bounds:
-        return self.left.bounds.after(self.right.bounds, *self.shape)
+        bounds = self.factors[-1].bounds
+        for J in self.factors[-2::-1]:
+            bounds = J.bounds.after(bounds, J.shape[0], self.shape[1])
+        return bounds
 
     def _matrix(self) -> sp.csr_array:
-        return self.right._after(self.left._matrix())
+        matrix = self.factors[0]._matrix()
+        for J in self.factors[1:]:
+            matrix = J._after(matrix)
+        return matrix
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        return self.right._after(self.left._after(matrix))
+        for J in self.factors:
+            matrix = J._after(matrix)
+        return matrix
 
     def __str__(self) -> str:
-        return f"{self.left} {self.right}"
+        return " ".join(map(str, self.factors))
 
 
 class Apply(Op):

@@ -36,13 +36,14 @@ def lower(y: Node, to: str) -> Node:
     and scope, transposed convolutions and checkpoints as they are; only the leaves are the same nodes, so
     ``backward`` of either graph fills the same ``.grad``. What grad, jvp and so on differentiate by counts as a leaf,
     whatever is behind it.
-    Values are computed from the leaves as they are now; an abstract graph stays abstract.
+    An abstract graph stays abstract.
     Raises ValueError for another ``to``, TypeError for anything but a Node, GraphError when the graph was freed.
     Chellapilla, Puri and Simard 2006 (im2col).
     """
     if to not in LOWERINGS:
         raise ValueError(f"lower: got to={to!r}; wanted one of {', '.join(map(repr, LOWERINGS))}")
     tape = Tape.of(y)
+    tape.check_unchanged()
     tape = Tape.of(y, until=[node for node in tape.nodes if isinstance(node.op, Argument)])
     return copy_context().run(_lowered, tape, LOWERINGS[to])  # a context of its own: modes set there end there
 

@@ -229,7 +229,7 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
 
 def frozen(value: Any, what: str) -> Any:
-    """``value`` as an array that nobody can write: shared when that is so already, copied otherwise."""
+    """``value`` as an array that nobody can write: shared when its owner made it read-only, copied otherwise."""
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value
     if isinstance(value, Node):
@@ -254,6 +254,8 @@ def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
         raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
     return np.asarray(value)
 
 

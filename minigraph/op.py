@@ -172,6 +172,13 @@ def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
     return np.result_type(*dtypes)
 
 
+def expect_number(op: Op | str, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are numbers: settings through which no derivative passes."""
+    for name, value in given.items():
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{op}: got {name} {value!r}; wanted a number")
+
+
 def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register what NumPy's ``functions`` do when a Node is among their arguments."""
 

@@ -69,11 +69,16 @@ class SGD:
 
     def step(self) -> None:
         """Replace the value of every parameter that has a gradient. Raises ShapeError where the two do not fit."""
-        for p in self.params:
-            if p.grad is None:
-                continue
-            d = np.asarray(p.grad)
-            expect(d.shape == p.shape, "SGD", f"a gradient of shape {p.shape} for {p.label}", shape=d.shape)
+        learned = [p for p in self.params if p.grad is not None]
+        for p in learned:  # all of them before the first changes
+            expect(
+                np.shape(p.grad) == p.shape,
+                "SGD",
+                f"a gradient of shape {p.shape} for {p.label}",
+                shape=np.shape(p.grad),
+            )
+        for p in learned:
+            d = np.asarray(p.grad).astype(p.dtype, copy=False)
             if self.weight_decay:
                 d = d + self.weight_decay * p.value
             if self.momentum:

@@ -85,6 +85,9 @@ class Tape:
         the cotangents are Nodes, differentiable in turn. Without ``retain_graph`` values are freed as the walk passes.
         """
         wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+        for x in wrt:
+            if not isinstance(x, Node):
+                raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
         found = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
         return [found.get(x) for x in wrt]
 
@@ -143,7 +146,7 @@ class Tape:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
                     else:
                         maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
-                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs more than the step
+                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
                         if J is not None and x in active:
                             c = J.pull(g)
                             if anomaly and not np.isfinite(value_of(c)).all():
@@ -152,6 +155,8 @@ class Tape:
                                     f"{node.label}: its cotangent for {x.label} has a NaN or an infinity{built}"
                                 )
                             cotangents[x] = cotangents[x] + c if x in cotangents else c
+                elif inputs is _FREED:  # by a walk in another thread
+                    raise _freed(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
                 active.discard(node)
                 if node.op:

@@ -28,9 +28,9 @@ Function = Callable[..., Any]
 class Trace:
     """f at xs on a tape, with a node of its own for each argument to differentiate by.
 
-    Fresh nodes keep levels apart: an argument that is on an outer tape is copied, so that an inner
-    derivative does not see its other uses. Where f depends on parameters besides its arguments
-    (``open``), results are Nodes, differentiable by those in turn; else they are plain arrays.
+    Fresh nodes keep levels apart: an inner derivative does not see an argument's other uses. Where an
+    argument is a Node, or f depends on parameters besides (``open``), results are Nodes, differentiable by
+    those in turn; else they are plain arrays.
     """
 
     def __init__(self, what: str, f: Function, xs: Sequence[Any], argnums: Sequence[int] | None = None,
@@ -42,11 +42,10 @@ class Trace:
                 raise TypeError(
                     f"{what}: got argnums {i} for {len(args)} arguments; wanted the position of an argument"
                 )
-            args[i] = _variable(args[i], what, rerun=closed is not None)
+            args[i] = _variable(args[i], what)
         with tracing():
             y = f(*args)
-        if isinstance(y, (tuple, list, dict)) or y is None:
-            raise TypeError(f"{what}: the function gave {type(y).__name__}; wanted one array or node")
+        _expect_one(y, what)
         self.variables: list[Node] = [args[i] for i in numbers]
         self.y = y if isinstance(y, Node) else constant(y)
         self.tape = Tape.of(self.y, until=[*self.variables, *(closed or ())])
@@ -62,13 +61,17 @@ class Trace:
         return [np.zeros(x.shape, x.dtype)[()] if c is None else c for x, c in zip(self.variables, found, strict=True)]
 
 
-def _variable(x: Any, what: str, rerun: bool) -> Node:
+def _expect_one(y: Any, what: str) -> None:
+    if isinstance(y, (tuple, list, dict)) or y is None:
+        raise TypeError(f"{what}: the function gave {type(y).__name__}; wanted one array or node")
+
+
+def _variable(x: Any, what: str) -> Node:
     array = x if isinstance(x, Node) else np.asarray(x)
     if array.dtype not in FLOATS:
         raise TypeError(f"{what}: got an argument of dtype {array.dtype}; wanted float32 or float64 (1.0, not 1)")
     with enable_grad():
-        known = isinstance(x, Node) and (rerun or x.op or isinstance(x, Parameter))
-        return Argument()(x) if known else parameter(array)
+        return Argument()(x) if isinstance(x, Node) else parameter(array)
 
 
 class Argument(Op):
@@ -232,6 +235,13 @@ class _Shared(Total):
         return np.zeros(self.in_shape, self.x.dtype) if c is None else c
 
 
+def _detached(x: Any) -> Any:
+    """x as a leaf, so that nothing behind it is on the tape."""
+    if not isinstance(x, Node):
+        return x
+    return Parameter(x._value) if x.dtype in FLOATS else Node(x._value)
+
+
 def checkpoint(f: Function) -> Function:
     """f as a single node whose inner values are computed again in the backward walk: less memory, more time.
 
@@ -239,9 +249,10 @@ def checkpoint(f: Function) -> Function:
     """
 
     def recorded(*xs: Any) -> Any:
-        arguments = [Node(x._value) if isinstance(x, Node) else x for x in xs]
+        arguments = [_detached(x) for x in xs]
         start = Node(0.0).serial
         y = f(*arguments)
+        _expect_one(y, "checkpoint")
         if not isinstance(y, Node) or not MODE.get().grad:
             return y
         inner = [node for node in Tape.of(y).nodes if node.serial > start]

@@ -14,7 +14,7 @@ from scipy import special
 from minigraph.array import Array
 from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, implements
+from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.elementwise import define
 
 __all__ = [
@@ -29,7 +29,7 @@ softplus = define(
 silu = define(
     "silu",
     lambda x: x * special.expit(x),
-    lambda y, x: special.expit(x) * (1 + x - y),
+    lambda y, x: special.expit(x) * (1 + x * special.expit(-x)),
     oracle=lambda x: x / (1 + math.exp(-x)),
 )
 _gelu = define("gelu", lambda x: 0.5 * x * (1 + special.erf(x / math.sqrt(2))),
@@ -170,13 +170,11 @@ def lines(x: Any, axis: int, push: Any, pull: Any, blocks: Any) -> LinearMap:
     return Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(size * n, n, n))
 
 
-@implements(special.softmax)
 def softmax(x: Any, axis: int = -1) -> Any:
     """eˣ / Σ eˣ along ``axis``: probabilities. (S) → (S). J = diag(p) − p pᵀ for each line. Raises ShapeError for a wrong axis."""
     return Softmax(axis)(x)
 
 
-@implements(special.log_softmax)
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """x − log Σ eˣ along ``axis``. (S) → (S). J = I − 1 pᵀ for each line. Raises ShapeError for a wrong axis."""
     return LogSoftmax(axis)(x)

@@ -11,7 +11,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
-from minigraph.op import Case, Op, expect_floats
+from minigraph.op import Case, Op, expect_floats, expect_number
 from minigraph.random import generator
 
 __all__ = [
@@ -58,6 +58,7 @@ def dropout(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None
     J = diag(mask). ``rng``: a numpy.random.Generator or a seed, needed in training. Srivastava et al. 2014.
     Raises ValueError for p outside [0, 1], TypeError for another rng.
     """
+    expect_number("dropout", p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: got p {p}; wanted a probability from 0 to 1")
     if not training or p == 0:

@@ -22,9 +22,9 @@ from minigraph.node import Node, Spec, plain, value_of
 from minigraph.op import Case, Op, expect, implements
 
 __all__ = [
-    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "cbrt",
+    "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt",
     "ceil", "clip", "cos", "cosh", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor",
-    "floor_divide", "fmod", "greater", "greater_equal", "hypot", "isfinite", "isinf", "isnan", "less",
+    "floor_divide", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
     "reciprocal", "remainder", "rint", "sign", "sin", "sinc", "sinh", "sqrt", "square", "subtract", "tan",
@@ -227,16 +227,6 @@ _where = E(
     domain=((False, True), (-2, 2)),
     oracle=lambda c, a, b: a if c else b,
 )
-_clip = E(
-    "clip",
-    lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
-    lambda y, x, lo, hi: np.logical_and(x >= lo, x <= hi),
-    lambda y, x, lo, hi: x < lo,
-    lambda y, x, lo, hi: x > hi,
-    domain=((-2, 2), (-1, -0.5), (0.5, 1)),
-    oracle=lambda x, lo, hi: sorted((lo, x, hi))[1],
-)
-
 # exponentials and logarithms
 exp = E("exp", np.exp, lambda y, x: y)
 exp2 = E("exp2", np.exp2, lambda y, x: y * LN2)
@@ -250,15 +240,15 @@ cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y), domain=(POSITIVE,))
 logaddexp = E(
     "logaddexp",
     np.logaddexp,
-    lambda y, a, b: np.exp(a - y),
-    lambda y, a, b: np.exp(b - y),
+    lambda y, a, b: special.expit(a - b),
+    lambda y, a, b: special.expit(b - a),
     oracle=lambda a, b: math.log(math.exp(a) + math.exp(b)),
 )
 logaddexp2 = E(
     "logaddexp2",
     np.logaddexp2,
-    lambda y, a, b: np.exp2(a - y),
-    lambda y, a, b: np.exp2(b - y),
+    lambda y, a, b: special.expit((a - b) * LN2),
+    lambda y, a, b: special.expit((b - a) * LN2),
     oracle=lambda a, b: math.log2(2**a + 2**b),
 )
 
@@ -282,7 +272,13 @@ cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x))
 tanh = E("tanh", np.tanh, lambda y, x: 1 - y * y)
 arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.sqrt(x * x + 1), oracle=math.asinh)
 arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x * x - 1), domain=(ABOVE_ONE,), oracle=math.acosh)
-arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / (1 - x * x), domain=(UNIT,), oracle=math.atanh)
+arctanh = E(
+    "arctanh",
+    np.arctanh,
+    lambda y, x: 1 / (1 - x * x),
+    domain=(UNIT,),
+    oracle=math.atanh,
+)
 deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians], oracle=math.radians)
 rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], oracle=math.degrees)
 sinc = E(
@@ -308,6 +304,16 @@ greater_equal = E("greater_equal", np.greater_equal, None, None, oracle=lambda a
 logical_and = E("logical_and", np.logical_and, None, None, oracle=lambda a, b: bool(a and b))
 logical_or = E("logical_or", np.logical_or, None, None, oracle=lambda a, b: bool(a or b))
 logical_not = E("logical_not", np.logical_not, None, oracle=lambda x: not x)
+bitwise_and = E(
+    "bitwise_and", operator.and_, None, None, numpy=[np.bitwise_and], domain=((False, True),), oracle=operator.and_
+)
+bitwise_or = E(
+    "bitwise_or", operator.or_, None, None, numpy=[np.bitwise_or], domain=((False, True),), oracle=operator.or_
+)
+bitwise_xor = E(
+    "bitwise_xor", operator.xor, None, None, numpy=[np.bitwise_xor], domain=((False, True),), oracle=operator.xor
+)
+invert = E("invert", operator.invert, None, numpy=[np.invert], domain=((False, True),), oracle=lambda x: not x)
 isnan = E("isnan", np.isnan, None)
 isinf = E("isinf", np.isinf, None)
 isfinite = E("isfinite", np.isfinite, None)
@@ -324,6 +330,12 @@ def where(condition: Any, *ab: Any) -> Any:
 
 @implements(np.clip)
 def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    """x limited to [a_min, a_max] (or min, max); (S) → (S). J = diag(Ind(a_min ≤ x ≤ a_max)). None does not bind."""
+    """x limited to [a_min, a_max] (or min, max); (S) → (S). J = diag(Ind(a_min ≤ x ≤ a_max)). None does not bind.
+
+    The minimum with a_max of the maximum with a_min, so that a_max wins where the two cross, as in NumPy.
+    """
     a_min, a_max = min if a_min is None else a_min, max if a_max is None else a_max
-    return _clip(x, -np.inf if a_min is None else a_min, np.inf if a_max is None else a_max)
+    if a_min is None and a_max is None:
+        return positive(x)
+    x = x if a_min is None else maximum(x, a_min)
+    return x if a_max is None else minimum(x, a_max)

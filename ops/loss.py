@@ -11,8 +11,8 @@ from scipy import special
 
 from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap, promoted
-from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.node import Spec, plain, value_of
+from minigraph.op import Case, Op, expect, expect_floats, expect_number
 from minigraph.ops.activation import log_softmax, softmax
 from minigraph.ops.reduce import summation
 
@@ -36,7 +36,8 @@ class CrossEntropy(Op):
             raise ValueError(f"cross_entropy: got reduction {reduction!r}; wanted 'mean', 'sum' or 'none'")
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"cross_entropy: got label_smoothing {label_smoothing}; wanted a number from 0 to 1")
-        self.weight = None if weight is None else np.asarray(weight)
+        expect_number(self.name, ignore_index=ignore_index, label_smoothing=label_smoothing)
+        self.weight = None if weight is None else np.array(plain(weight, self.name))
         self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
 
     @property
@@ -80,7 +81,7 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, seen, total = labels.astype(s.dtype), np.array(True), max(labels.size // classes, 1)
+            hot, seen, total = labels.astype(s.dtype), np.array(True), labels.size // classes
         else:
             labels = value_of(labels)
             seen = labels != self.ignore_index
@@ -108,7 +109,7 @@ class CrossEntropy(Op):
     def jacobians(self, y: Any, s: Any, labels: Any) -> tuple[LinearMap, LinearMap | None]:
         target, count = self.target(s, labels)
         axis = self.axis(s)
-        scale = 1 / count if count else np.nan
+        scale = 1 / count if count else 0.0  # the mean over nothing is NaN, and flat
         kept = tuple(1 if i == axis or self.reduction != "none" else n for i, n in enumerate(s.shape))
 
         def probability_slope() -> Any:
@@ -200,4 +201,5 @@ class L2Penalty(Op):
 
 def l2_penalty(parameters: Any, weight: float) -> Any:
     """λ Σ ‖p‖² over a parameter or a list of them, λ = ``weight``. any shapes → (). ∂y/∂p = 2λ p."""
+    expect_number("l2_penalty", weight=weight)
     return L2Penalty(weight)(*(parameters if isinstance(parameters, (list, tuple)) else [parameters]))

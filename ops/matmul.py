@@ -360,7 +360,7 @@ class SparseProduct(Op):
             raise TypeError(
                 f"sparse @ node: got a sparse array of {matrix.ndim} axes and dtype {matrix.dtype}; wanted a real matrix"
             )
-        self.matrix = sp.csr_array(matrix)
+        self.matrix = sp.csr_array(matrix, copy=True)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

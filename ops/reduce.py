@@ -17,7 +17,7 @@ from scipy import special
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, implements
+from minigraph.op import Case, Op, expect, expect_number, implements
 from minigraph.ops.elementwise import sqrt
 
 __all__ = [
@@ -122,7 +122,7 @@ def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """1 at the first entry equal to y along ``axes``, 0 elsewhere."""
     x, y, last = value_of(x), value_of(y), tuple(range(-len(axes), 0))
     hit = np.moveaxis((x == y) | np.isnan(x), axes, last)
-    rows = hit.reshape(*hit.shape[: hit.ndim - len(axes)], -1)
+    rows = hit.reshape(*hit.shape[: hit.ndim - len(axes)], _count(x, axes))
     first = np.zeros(rows.shape, x.dtype)
     np.put_along_axis(first, rows.argmax(-1, keepdims=True), 1, -1)
     return np.moveaxis(first.reshape(hit.shape), last, axes)
@@ -154,7 +154,7 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 
 
 def _var_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
-    return (x - np.mean(x, axis=axes, keepdims=True)) * (2 / (_count(x, axes) - ddof))
+    return (x - np.mean(x, axis=axes, keepdims=True)) * (2 / (_count(x, axes) - ddof or np.nan))
 
 
 WEIGHTS.update({
@@ -212,6 +212,7 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 @implements(np.var)
 def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
     """Variance over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = 2 (xᵢ − mean) / (n − ddof)."""
+    expect_number("var", ddof=ddof)
     return Reduction("var", axis, keepdims, ddof=ddof)(x)
 
 
@@ -221,7 +222,6 @@ def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> A
     return sqrt(var(x, axis, ddof, keepdims))
 
 
-@implements(special.logsumexp)
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log Σ exp(x) over ``axis``, without overflow. (S) → (S without axis). ∂y/∂x = softmax(x)."""
     return Reduction("logsumexp", axis, keepdims)(x)
@@ -235,7 +235,8 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     Raises ValueError for an order that is no number of at least 1, or for matrix norms.
     """
     order = 2 if ord is None else ord
-    if not isinstance(order, (int, float)) or order < 1 or (ord is not None and axis is None and np.ndim(x) > 1):
+    several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
+    if not isinstance(order, (int, float)) or order < 1 or (ord is not None and several):
         raise ValueError(
             f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis"
         )

@@ -7,6 +7,7 @@ J is a 0/1 selection matrix, found by sending the entries' numbers through the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import partial
 from itertools import pairwise
 from operator import itemgetter
@@ -103,9 +104,15 @@ def _rearrangement(
     name: str, function: Callable[..., Any], back: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
-        args = tuple(value_of(a) if isinstance(a, Node) else a for a in args)
+        args = tuple(value_of(a) if isinstance(a, Node) else deepcopy(a) for a in args)  # theirs may change later
+        kwargs = {k: value_of(a) if isinstance(a, Node) else deepcopy(a) for k, a in kwargs.items()}
+        orders = {a for a in (*args, *kwargs.values()) if isinstance(a, str)}
+        if not orders <= {"C", "F", "raise", "wrap", "clip"}:
+            raise ValueError(
+                f"{name}: got {', '.join(sorted(orders))}; wanted order 'C' or 'F', or a mode of numpy.take"
+            )
         shown = {str(i): a for i, a in enumerate(args)} | kwargs
-        pull = back and (lambda g, x: back(g, x, *args, **kwargs))
+        pull = None if back is None or "F" in orders else (lambda g, x: back(g, x, *args, **kwargs))
         return Rearrange(name, lambda v: function(v, *args, **kwargs), pull, **shown)(x)
 
     apply.__name__ = apply.__qualname__ = name
@@ -126,6 +133,10 @@ def _untranspose(g: Any, x: Any, axes: Any = None) -> Any:
 
 def _unbroadcast(g: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     return Broadcast(x, g.shape).pull(g)
+
+
+def _rows(g: Any, x: Any) -> Any:
+    return g if len(x.shape) > 1 else np.sum(g, axis=0)  # a vector stands in every row
 
 
 R = _rearrangement
@@ -149,8 +160,8 @@ take = R("take", np.take)
 take_along_axis = R("take_along_axis", np.take_along_axis)
 diagonal = R("diagonal", np.diagonal)
 diag = R("diag", np.diag)
-tril = R("tril", np.tril, lambda g, x, k=0: np.tril(g, k))
-triu = R("triu", np.triu, lambda g, x, k=0: np.triu(g, k))
+tril = R("tril", np.tril, lambda g, x, k=0: _rows(np.tril(g, k), x))
+triu = R("triu", np.triu, lambda g, x, k=0: _rows(np.triu(g, k), x))
 delete = R("delete", np.delete)
 atleast_1d = R("atleast_1d", np.atleast_1d, _like)
 atleast_2d = R("atleast_2d", np.atleast_2d, _like)
@@ -168,10 +179,19 @@ def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return np.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
+def _index(key: Any) -> Any:
+    """One index of several; arrays are copied, since theirs may change later."""
+    if isinstance(key, Node):
+        return value_of(key)
+    if isinstance(key, (list, np.ndarray)):
+        return np.array(key) if np.size(key) else np.array(key, dtype=bool if np.asarray(key).dtype == bool else int)
+    return key
+
+
 @implements("getitem")
 def getitem(x: Any, key: Any) -> Any:
     """x[key] by NumPy's basic and advanced indexing. J selects. Raises IndexError naming x."""
-    keys = tuple(value_of(k) if isinstance(k, (Node, list)) else k for k in (key if isinstance(key, tuple) else (key,)))
+    keys = tuple(_index(k) for k in (key if isinstance(key, tuple) else (key,)))
     basic = all(k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) for k in keys)
 
     def back(g: Any, x: Any) -> Any:
@@ -198,7 +218,8 @@ def median(x: Any, axis: int | None = None) -> Any:
     ordered = sort(x, axis)
     axis = 0 if axis is None else axis
     n = ordered.shape[axis]
-    return np.mean(take(ordered, [(n - 1) // 2, n // 2], axis), axis=axis)
+    middle, last = np.mean(take(ordered, [(n - 1) // 2, n // 2], axis), axis=axis), take(ordered, n - 1, axis)
+    return np.where(np.isnan(last), last, middle)  # NaN is sorted to the end
 
 
 @implements(np.pad)
@@ -324,6 +345,8 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 @implements(np.diff)
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """Differences of neighbours along ``axis``, n times, as numpy.diff."""
+    if n < 0:
+        raise ValueError(f"diff: got n {n}; wanted at least 0")
     for _ in range(n):
         side = x.shape[axis]
         x = take(x, range(1, side), axis) - take(x, range(side - 1), axis)
@@ -337,6 +360,8 @@ class Cast(Op):
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
+        if self.dtype not in FLOATS and self.dtype.kind not in "iub":
+            raise TypeError(f"astype: got dtype {self.dtype}; wanted float32, float64, an integer type or bool")
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -365,4 +390,7 @@ def astype(x: Any, dtype: Any) -> Any:
 
 def flatten(x: Any, start_dim: int = 1) -> Any:
     """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W)."""
+    expect(
+        0 <= start_dim <= len(x.shape), "flatten", f"start_dim from 0 to {len(x.shape)}", start_dim=start_dim, x=x.shape
+    )
     return reshape(x, (*x.shape[:start_dim], int(np.prod(x.shape[start_dim:]))))

@@ -440,6 +440,63 @@ def test_rules_at_and_across_their_corners():
     assert mg.grad(lambda x: np.mean(x[:0]) if x.size > 3 else x.sum())(np.ones(2)).tolist() == [1, 1]
 
 
+def test_rules_hold_for_the_arguments_that_numpy_takes():
+    x, S = rng.standard_normal(6), rng.standard_normal((3, 3))
+    for f, at in (
+        (lambda x: np.reshape(x, (3, 2), order="F") * np.arange(6.0).reshape(3, 2), x),
+        (lambda x: np.ravel(x, order="F") * np.arange(9.0), S),
+        (lambda x: np.tril(x[:3]) * S + np.triu(x[:3], 1), x),
+        (lambda x: np.average(x, axis=0, weights=np.array([1.0, 2.0, 5.0])), S),
+        (lambda x: np.median(x, axis=0) + np.median(x), S),
+        (lambda x: np.clip(x, 2.0, 1.0) + np.clip(x, None, 0.5), x),
+        (lambda x: mg.silu(x * 50) + np.logaddexp(x, 0.5), x),
+        (lambda x: x[[]].sum() + x[np.array([True] * 6)] + (x * ((x > 0) & (x < 1) | ~(x > -1))).sum(), x),
+    ):
+        mg.check_grads(f, at)
+        np.testing.assert_allclose(np.asarray(f(mg.parameter(at))), f(at))
+    assert mg.grad(mg.silu)(np.float32(2e7)) == 1
+    assert mg.grad(np.logaddexp, (0, 1))(1e200, 1e200) == (0.5, 0.5)
+    assert np.isnan(np.median(mg.parameter([1.0, 2.0, np.nan, 4.0])).value)
+    assert (mg.constant([2, 3]) & 1).tolist() == [0, 1] and (np.array([True]) & (mg.parameter([1.0]) > 0)).all()
+    assert mg.grad(lambda x: mg.cross_entropy(x, [-100, -100]))(np.ones((2, 3))).tolist() == np.zeros((2, 3)).tolist()
+    assert mg.grad(lambda x: np.max(x, axis=1).sum())(np.ones((0, 3))).shape == (0, 3)
+
+
+def test_arguments_that_change_later_are_kept_as_they_were():
+    p, i, S = mg.parameter(np.ones(3)), np.array([0, 1]), sp.csr_array(np.eye(3))
+    y = np.sum(p[i]) + np.sum(np.take(p, i)) + np.sum(S @ p)
+    i[:] = 2
+    S.data[:] = 0
+    y.backward()
+    assert p.grad.tolist() == [3, 3, 1]
+
+
+def test_checkpoints_of_derivatives():
+    f = lambda x: (np.sin(x) * x).sum()  # noqa: E731
+    x = np.array([1.0, 2.0])
+    wanted = mg.grad(lambda x: mg.grad(f)(x).sum())(x)
+    np.testing.assert_allclose(mg.grad(lambda x: mg.checkpoint(mg.grad(f))(x).sum())(x), wanted)
+    with pytest.raises(TypeError, match="checkpoint: the function gave tuple"):
+        mg.checkpoint(lambda x: (x, x))(mg.parameter(x))
+
+
+def test_nodes_in_give_nodes_out():
+    X = mg.constant(np.ones(3))
+    y = np.sum(mg.grad(lambda x: np.sum(x**3))(X)) + np.sum(X * mg.parameter(1.0))
+    assert mg.Tape.of(y).jacobian(X).toarray().tolist() == [[7, 7, 7]]
+
+
+def test_long_products_of_maps_need_no_recursion():
+    J = mg.Tape.of(mg.parameter(np.ones(2)) * 1.0).jacobian
+    x = mg.parameter(np.ones(2))
+    J = product = mg.Tape.of(x * 0.999).jacobian(x)
+    for _ in range(3000):
+        product = product @ J
+    assert product.nnz == 2 and np.allclose(product.toarray(), 0.999**3001 * np.eye(2))
+    with pytest.raises(mg.ShapeError, match=r"got v \(3,\), wanted \(2,\)"):
+        J @ np.ones(3)
+
+
 def test_nested_derivatives_do_not_mix():
     assert mg.grad(lambda x: x * mg.grad(lambda y: x + y)(1.0))(1.0) == 1
     assert mg.grad(lambda x: x * mg.grad(lambda y: x * y * y)(x))(2.0) == 24
@@ -492,6 +549,12 @@ def test_checkpoints_change_memory_not_values():
         (lambda: mg.constant(np.array([1j])), "constant: got ndarray of dtype complex128"),
         (lambda: mg.dropout(np.ones(3), 0.5), "dropout: got rng None; wanted a numpy.random.Generator"),
         (lambda: mg.dropout(np.ones(3), 0.5, "seed"), "dropout: got rng str"),
+        (lambda: mg.dropout(np.ones(3), mg.parameter(0.5), 0), "dropout: got p .*wanted a number"),
+        (lambda: mg.l2_penalty(mg.parameter(1.0), mg.parameter(0.5)), "l2_penalty: got weight .*wanted a number"),
+        (lambda: mg.var(mg.parameter([1.0]), ddof=mg.parameter(0.5)), "var: got ddof .*wanted a number"),
+        (lambda: mg.parameter([1.0]).astype(np.float16), "astype: got dtype float16; wanted float32, float64"),
+        (lambda: mg.constant(np.ma.masked_array([1.0], [True])), "constant: got a masked array"),
+        (lambda: mg.Tape.of(mg.parameter(1.0) * 2).pull(wrt=["x"]), "pull: got str in wrt; wanted nodes"),
     ],
 )
 def test_wrong_types_are_named(call, message):
@@ -518,6 +581,10 @@ def test_wrong_types_are_named(call, message):
         (lambda: mg.softmax(np.ones((2, 0))), "axis -1 to be one of at least one entry"),
         (lambda: mg.concatenate([]), "at least one array"),
         (lambda: mg.split(np.ones(5), 2), "a side that 2 divides"),
+        (lambda: mg.ravel(np.ones(5), "K"), "ravel: got K; wanted order 'C' or 'F'"),
+        (lambda: mg.diff(np.ones(5), -1), "diff: got n -1"),
+        (lambda: mg.flatten(np.ones(5), 9), "wanted start_dim from 0 to 1"),
+        (lambda: mg.norm(np.ones((2, 2)), 1, (0, 1)), "wanted a vector norm"),
     ],
 )
 def test_wrong_values_are_named(call, message):
