@@ -17,14 +17,15 @@ from minigraph.lower import ToeplitzMatmul
 from minigraph.node import GraphError, Node, Parameter, Spec
 from minigraph.op import Op
 from minigraph.ops.conv.algorithm import ALGORITHMS
-from minigraph.ops.conv.slots import Conv, ConvInputGradient, with_bias
-from minigraph.ops.matmul import Contraction, Linear
+from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient, with_bias
+from minigraph.ops.conv.tiled import TiledConv
+from minigraph.ops.matmul import Contraction, Linear, SparseProduct
 from minigraph.ops.pool import GlobalAvgPool, MaxPool, Pool
 from minigraph.ops.shape import Rearrange
 from minigraph.table import table
 from minigraph.tape import Tape
 
-__all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "verify"]
+__all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "multiply_adds", "verify"]
 
 TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-12}
 SLOW = ("direct", "toeplitz")  # Python loops, and an explicit matrix: not for a whole large layer
@@ -102,10 +103,9 @@ def _cost(node: Node) -> Cost:
         taps = columns // rows if isinstance(op, GlobalAvgPool) else prod(op.kernel_size)
         stored, operations = 0, rows * (taps - isinstance(op, MaxPool))
     elif isinstance(op, Contraction):
-        stored, operations = xs[weights].size, _sums(prod(op.sides(*xs).values()), rows)
+        stored, operations = xs[weights].size, _sums(multiply_adds(op, y, *xs), rows)
     else:
-        products = {Conv: rows, ConvInputGradient: columns, Linear: rows}[type(op)] * prod(xs[1].shape[1:])
-        stored, operations = xs[1].size, _sums(products, rows)
+        stored, operations = xs[1].size, _sums(multiply_adds(op, y, *xs), rows)
     nnz = rows if isinstance(op, MaxPool) else op.jacobians(y, *xs)[data].nnz
     return Cost(
         node.label,
@@ -113,6 +113,28 @@ def _cost(node: Node) -> Cost:
         Ways(stored, rows * columns, nnz),
         Ways(operations, _sums(rows * columns, rows), _sums(nnz, rows)),
     )
+
+
+def multiply_adds(op: Any, y: Any, *xs: Any) -> int:
+    """Products that a convolution or matrix product sums, from the shapes of its output and inputs; 0 for other ops.
+
+    A convolution multiplies by its zero padding too.
+    """
+    if isinstance(op, Conv | Linear):
+        return int(y.size * prod(xs[1].shape[1:]))
+    if isinstance(op, ConvInputGradient):
+        return int(xs[0].size * prod(xs[1].shape[1:]))
+    if isinstance(op, ConvFilterGradient):
+        return int(xs[1].size * prod(y.shape[1:]))
+    if isinstance(op, TiledConv):
+        return int(y.size * prod(xs[1].shape[len(op.stride) + 1 :]))
+    if isinstance(op, ToeplitzMatmul):
+        return int(y.size * prod(op.filters[1:]))
+    if isinstance(op, Contraction):
+        return (len(xs) - 1) * prod(op.sides(*xs).values())
+    if isinstance(op, SparseProduct):
+        return int(op.matrix.nnz * prod(xs[0].shape[1:]))
+    return 0
 
 
 def _sums(products: int, results: int) -> int:
@@ -274,7 +296,8 @@ def verify(
     rows = []
     for node in layers:
         differences, checked = _compared(node, tape.local(node), max_bytes, max_loops, draw)
-        tolerance = TOLERANCES[node.dtype] if rtol is None else rtol
+        widest = max(TOLERANCES[x.dtype] for x in (node, *node.inputs) if x.dtype in TOLERANCES)
+        tolerance = widest if rtol is None else rtol
         rows.append(Row(node.label, _geometry(node), checked, differences, tolerance, _cost(node)))
     return Verification(tuple(rows))
 
