@@ -155,9 +155,6 @@ class LinearMap:
             raise ShapeError(f"{self} @ v: got v {np.shape(other)}, wanted {self.in_shape} or ({self.shape[1]},)")
         return self.push(other)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/plain": repr(self)}
-
     def __repr__(self) -> str:
         return f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>"
 
@@ -379,7 +376,9 @@ class Product(LinearMap):
             raise ValueError(
                 f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle"
             )
-        self.factors: list[LinearMap] = [f for J in (left, right) for f in (J.factors if isinstance(J, Product) else [J])]
+        self.factors: list[LinearMap] = [
+            f for J in (left, right) for f in (J.factors if isinstance(J, Product) else [J])
+        ]
         super().__init__(right.in_shape, left.out_shape, np.result_type(left.dtype, right.dtype))
 
     def push(self, v: Any) -> Any:

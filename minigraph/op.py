@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from minigraph.anomaly import caller, finite
 from minigraph.array import IMPLEMENTATIONS
 from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen, plain
@@ -48,7 +47,6 @@ class Op:
 
     name: str = ""
     registry: ClassVar[list[type[Op]]] = []
-    stateful: ClassVar[bool] = False  # forward saves something in self: every call works on a copy
     checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -88,19 +86,18 @@ class Op:
                 break
         else:
             value = self.evaluate(xs)
-            return self._checked(value, xs) if mode.anomaly else value
-        op = copy.copy(self) if self.stateful else self
+            return finite(self, value, xs) if mode.anomaly else value
         inputs = tuple([x if isinstance(x, Node) else self.leaf(x, xs) for x in xs])
-        value = op.evaluate(inputs)
+        value = self.evaluate(inputs)
         if mode.anomaly:
-            self._checked(value, inputs)
+            finite(self, value, inputs)
         if not mode.grad and type(value) is not Spec:
             return value
         if type(value) is np.ndarray:
             value.flags.writeable = False
-        node = Node(value, op, inputs, None, mode.scope)
+        node = Node(value, self, inputs, None, mode.scope)
         if mode.anomaly:
-            node.built = _caller()
+            node.built = caller()
         return node
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
@@ -125,19 +122,6 @@ class Op:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
         return Node(x, name=x.name) if type(x) is Spec else Node(frozen(self.operand(x, xs), self.name))
 
-    def _checked(self, value: Any, inputs: Sequence[Any]) -> Any:
-        if isinstance(value, Spec):
-            return value
-        array = np.asarray(value)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-            names = ", ".join(x.label if isinstance(x, Node) else str(np.shape(x)) for x in inputs)
-            raise FloatingPointError(
-                f"{self}: value {array[at]} at {list(at)} of shape {array.shape}, from inputs {names}, "
-                f"built at {_caller()}"
-            )
-        return value
-
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments, for tables and diagrams."""
@@ -146,14 +130,6 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
-
-
-def _caller() -> str:
-    """file:line of the code outside this package that is being run."""
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:

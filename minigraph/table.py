@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigraph.node import Node
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -14,3 +19,23 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
         for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def trace(nodes: Iterable[Node]) -> str:
+    """The evaluation trace: one node a row, with where its inputs stand and what its value is."""
+    index: dict[Node, str] = {}
+    rows = []
+    for node in nodes:
+        index[node] = f"v{len(index)}"
+        name = f"{node.scope}/{node.name or ''}" if node.scope else node.name or ""
+        value = "" if node.abstract else _brief(node.value)
+        inputs = ", ".join(index.get(x, "") for x in node.inputs)
+        rows.append((index[node], name, node.kind, inputs, str(node.shape), value))
+    return table(("node", "name", "op", "inputs", "shape", "value"), rows)
+
+
+def _brief(value: Any) -> str:
+    """A value in a table's cell: itself when short, else its range."""
+    if value.size <= 4:
+        return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
+    return f"{value.min():.4g} … {value.max():.4g}"

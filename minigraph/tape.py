@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph.anomaly import finite_cotangent
 from minigraph.linear import Bounds, LinearMap, size_of
 from minigraph.mode import MODE
-from minigraph.node import FLOATS, GraphError, Node, Parameter, constant, value_of
+from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
-from minigraph.table import table
+from minigraph.table import trace
 
 _FREED: Any = None
 _grad_lock = threading.Lock()
@@ -149,11 +150,8 @@ class Tape:
                     for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
                         if J is not None and x in active:
                             c = J.pull(g)
-                            if anomaly and not np.isfinite(value_of(c)).all():
-                                built = f", built at {node.built}" if hasattr(node, "built") else ""
-                                raise FloatingPointError(
-                                    f"{node.label}: its cotangent for {x.label} has a NaN or an infinity{built}"
-                                )
+                            if anomaly:
+                                finite_cotangent(node, x, c)
                             cotangents[x] = cotangents[x] + c if x in cotangents else c
                 elif inputs is _FREED:  # by a walk in another thread
                     raise _freed(node)
@@ -239,15 +237,7 @@ class Tape:
 
     def __str__(self) -> str:
         """The evaluation trace, one node a row."""
-        index = {node: f"v{i}" for i, node in enumerate(self.nodes)}
-        rows = []
-        for node in self.nodes:
-            name = f"{node.scope}/{node.name or ''}" if node.scope else node.name or ""
-            value = "" if node.abstract else _brief(node.value)
-            rows.append(
-                (index[node], name, node.kind, ", ".join(index[x] for x in node.inputs), str(node.shape), value)
-            )
-        return table(("node", "name", "op", "inputs", "shape", "value"), rows)
+        return trace(self)
 
 
 class Total(LinearMap):
@@ -336,10 +326,3 @@ def _like(v: Any, x: Node, what: str) -> Any:
         raise TypeError(f"{x.label}: got a {what} of dtype {v.dtype}; wanted {x.dtype}")
     expect(v.shape == x.shape, x.label, f"a {what} of shape {x.shape}", shape=v.shape)
     return v
-
-
-def _brief(value: Any) -> str:
-    """A value in a table's cell: itself when short, else its range."""
-    if value.size <= 4:
-        return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
-    return f"{value.min():.4g} … {value.max():.4g}"
