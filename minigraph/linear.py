@@ -262,9 +262,8 @@ def scatter(g: Any, index: Array, shape: Shape) -> Any:
     g, index = np.asarray(g).ravel(), index.ravel()
     if index.size and index.min() < 0:
         g, index = g[index >= 0], index[index >= 0]
-    if g.dtype.kind == "c":
-        return scatter(g.real, index, shape) + 1j * scatter(g.imag, index, shape)
-    return np.bincount(index, g, size_of(shape)).reshape(shape).astype(g.dtype, copy=False)
+    places = sp.csc_array((np.ones(g.size, g.dtype), index, np.arange(g.size + 1)), shape=(size_of(shape), g.size))
+    return (places @ g).reshape(shape)
 
 
 def pick(index: Array, in_shape: Shape, dtype: Any) -> Selection:

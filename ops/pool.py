@@ -6,7 +6,7 @@ Both are constant matrices once the winners are known: vec(y) = A vec(x).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from math import prod
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Apply, Bounds, LinearMap, Selection, Shape
+from minigraph.linear import Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import (
@@ -28,17 +28,13 @@ from minigraph.ops.conv.geometry import (
     window_over,
 )
 from minigraph.ops.conv.matrices import image_matrix
+from minigraph.ops.matmul import einsum
 
 __all__ = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "global_avg_pool",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "pool_matrix",
-]
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
+    "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool", "max_pool1d",
+    "max_pool2d", "max_pool3d", "maxout", "pool_matrix",
+]  # fmt: skip
 
 
 def max_pool1d(
@@ -120,6 +116,60 @@ def global_avg_pool(x: Any) -> Any:
     return GlobalAvgPool()(x)
 
 
+def global_max_pool(x: Any) -> Any:
+    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins."""
+    return GlobalMaxPool()(x)
+
+
+def adaptive_avg_pool1d(x: Any, output_size: Any) -> Any:
+    """Averages of ``output_size`` windows: x (N, C, W) → (N, C, W′); see adaptive_avg_pool2d."""
+    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool1d", 1, output_size))(x)
+
+
+def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
+    """Averages of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+
+    ``output_size``: H′ and W′, or one integer for both; None keeps a side. Window i of H′ is the rows from
+    ⌊i H / H′⌋ up to, but not with, ⌈(i + 1) H / H′⌉; neighbours overlap where H′ does not divide H.
+    J = I ⊗ A_H ⊗ A_W, with the averages over one axis in the rows of A. Raises ShapeError, TypeError.
+    """
+    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool2d", 2, output_size))(x)
+
+
+def adaptive_avg_pool3d(x: Any, output_size: Any) -> Any:
+    """Averages of as many windows as are wanted: x (N, C, D, H, W) → (N, C, D′, H′, W′); see adaptive_avg_pool2d."""
+    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool3d", 3, output_size))(x)
+
+
+def adaptive_max_pool1d(x: Any, output_size: Any) -> Any:
+    """Largest entries of ``output_size`` windows: x (N, C, W) → (N, C, W′); see adaptive_max_pool2d."""
+    return AdaptiveMaxPool(*_sizes("adaptive_max_pool1d", 1, output_size))(x)
+
+
+def adaptive_max_pool2d(x: Any, output_size: Any) -> Any:
+    """Largest entries of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+
+    Windows as in adaptive_avg_pool2d. The first of equal entries wins, NaN always. J = A, 0/1, one 1 in each row.
+    Raises ShapeError, TypeError.
+    """
+    return AdaptiveMaxPool(*_sizes("adaptive_max_pool2d", 2, output_size))(x)
+
+
+def adaptive_max_pool3d(x: Any, output_size: Any) -> Any:
+    """Largest entries of as many windows as are wanted: x (N, C, D, H, W) → (N, C, D′, H′, W′)."""
+    return AdaptiveMaxPool(*_sizes("adaptive_max_pool3d", 3, output_size))(x)
+
+
+def maxout(x: Any, pieces: int, axis: int = 1) -> Any:
+    """Largest of each ``pieces`` neighbours along ``axis``, the channels: x (N, C, …) → (N, C / pieces, …).
+
+    J = A, 0/1, one 1 in each row; the first of equal entries wins. Goodfellow et al. 2013.
+    Raises ShapeError for sides that ``pieces`` does not divide, TypeError for what is no integer.
+    """
+    (pieces,) = integers("maxout", "pieces", pieces, 1)
+    return Maxout(pieces, axis)(x)
+
+
 def pool_matrix(
     x: Any,
     kernel_size: Any,
@@ -152,6 +202,13 @@ def _arguments(
     half = all(max(pad) <= f // 2 for pad, f in zip(pads, r, strict=True))
     expect(half, op, "padding of at most half the kernel", padding=padding, kernel_size=kernel)
     return r, r if stride is None else integers(op, "stride", stride, d), pads, dil, bool(ceil_mode)
+
+
+def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ...]]:
+    """The number of axes, and the side that each shall have, None for its own."""
+    sizes = tuple(output_size) if np.iterable(output_size) else (output_size,) * d
+    expect(len(sizes) == d, op, f"one integer or None, or {d} of them", output_size=output_size)
+    return d, tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
 
 
 @dataclass(eq=False)
@@ -217,31 +274,31 @@ class MaxPool(Pool):
 def winners(window: Window, x: Array, y: Array) -> Selection:
     """The Selection of the entries of x that are the maxima y. ``rank`` is T for the first tap, 1 for the last."""
     T = len(window.taps)
-    rank = np.zeros(y.shape, np.int16 if T < 2**15 else np.int64)
+    rank = np.zeros(y.shape, np.min_scalar_type(T))
     nan = bool(np.isnan(y).any())
     for t, (outputs, pixels) in enumerate(window.taps):
         wins = x[pixels] == y[outputs]
         if nan:
             wins |= np.isnan(x[pixels])
         np.maximum(rank[outputs], wins * rank.dtype.type(T - t), out=rank[outputs])
+    starts, steps = place_numbers(window, x.shape)
+    index = np.concatenate(([0], steps[::-1])).astype(starts.dtype)[rank]
+    index += starts
+    if not rank.all():  # windows without a pixel
+        index[rank == 0] = -1
+    return pick(index, x.shape, x.dtype)
 
-    def move(v: Any) -> Any:
-        out = np.zeros(y.shape, v.dtype)
-        for t, (outputs, pixels) in enumerate(window.taps):
-            np.copyto(out[outputs], v[pixels], where=rank[outputs] == T - t)
-        return out
 
-    def back(g: Any) -> Any:
-        out = np.zeros(x.shape, g.dtype)
-        for t, (outputs, pixels) in enumerate(window.taps):
-            won = rank[outputs] == T - t
-            if window.meetings.per_pixel <= 1:  # no overlap, nothing to add to
-                np.multiply(g[outputs], won, out=out[pixels])
-            else:
-                out[pixels] += g[outputs] * won
-        return out
-
-    return Selection(move, x.shape, y.shape, x.dtype, back)
+def place_numbers(window: Window, shape: Shape) -> tuple[Array, Array]:
+    """Flat pixel numbers: of the first tap at each output (N, C, n′…), and from there to each tap (taps,)."""
+    dtype = np.int32 if prod(shape) < 2**31 else np.int64
+    starts: Array = np.arange(prod(shape[:2]), dtype=dtype).reshape(shape[:2])
+    steps: Array = np.zeros((), dtype)
+    axes = zip(window.size, window.kernel, window.stride, window.padding, window.dilation, window.out, strict=True)
+    for n, f, s, (before, _), d, o in axes:
+        starts = starts[..., None] * n + (np.arange(o, dtype=dtype) * s - before)
+        steps = steps[..., None] * n + np.arange(f, dtype=dtype) * d
+    return starts, steps.ravel()
 
 
 @dataclass(eq=False)
@@ -358,6 +415,174 @@ class Averages(LinearMap):
         return Bounds(planes * meet.total, meet.per_output, meet.per_pixel) if planes else Bounds(0, 0, 0)
 
 
+# --- as many windows as are wanted ----------------------------------------------------------------------
+
+
+def parts(n: int, o: int) -> list[tuple[int, int]]:
+    """Start and stop of ``o`` windows over ``n`` pixels: ⌊i n / o⌋ and ⌈(i + 1) n / o⌉."""
+    return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]
+
+
+@dataclass(eq=False)
+class AdaptivePool(Op, abstract=True):
+    """What both kinds share: ``axes`` spatial axes, and the side that each shall have, None for its own."""
+
+    axes: int = field(repr=False)
+    output_size: tuple[int | None, ...]
+
+    def __post_init__(self) -> None:
+        self.name = f"{type(self).name}{self.axes}d"
+
+    def out(self, x: Any) -> Ints:
+        return tuple(n if o is None else o for n, o in zip(x.shape[2:], self.output_size, strict=True))
+
+    def infer(self, x: Spec) -> Spec:
+        expect_axes(self, self.axes, "N, C", x=x)
+        expect(min(x.shape[2:]) > 0, self, "an image of at least one pixel", x=x)
+        return Spec((*x.shape[:2], *self.out(x)), expect_floats(self, x=x))
+
+
+class AdaptiveAvgPool(AdaptivePool):
+    """Average of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = I ⊗ A₁ ⊗ …, one A (n′, n) for each axis."""
+
+    name = "adaptive_avg_pool"
+
+    def averages(self, x: Any) -> list[Array]:
+        """A for each axis: row i has 1/r at the r pixels of window i."""
+        found = []
+        for n, o in zip(x.shape[2:], self.out(x), strict=True):
+            A = np.zeros((o, n), x.dtype)
+            for i, (start, stop) in enumerate(parts(n, o)):
+                A[i, start:stop] = 1 / (stop - start)
+            found.append(A)
+        return found
+
+    def forward(self, x: Array) -> Array:
+        return self._map(x).push(x)  # type: ignore[no-any-return]
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        return [self._map(x)]
+
+    def _map(self, x: Any) -> LinearMap:
+        matrices, d = self.averages(x), self.axes
+        pixels, outputs = "dhw"[:d], "pqr"[:d]
+        tables = ",".join(p + n for p, n in zip(outputs, pixels, strict=True))
+
+        def matrix() -> sp.csr_array:
+            planes = sp.eye_array(prod(x.shape[:2]), dtype=x.dtype, format="csr")
+            return sp.csr_array(reduce(lambda a, b: sp.kron(a, b, "csr"), map(sp.csr_array, matrices), planes))
+
+        hits = [A != 0 for A in matrices]
+        planes = prod(x.shape[:2])
+        most = [prod(int(hit.sum(i).max()) for hit in hits) for i in (1, 0)]
+        return Formula(
+            x.shape, (*x.shape[:2], *self.out(x)), x.dtype,
+            push=lambda v: einsum(f"nc{pixels},{tables}->nc{outputs}", v, *matrices),
+            pull=lambda g: einsum(f"nc{outputs},{tables}->nc{pixels}", g, *matrices),
+            matrix=matrix, bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
+        )  # fmt: skip
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op, shape in adaptive_samples(cls):
+            x = rng.standard_normal(shape)
+            yield Case(op, (x,), in_parts(op, x, lambda entries: sum(entries) / len(entries)), (x[0, 0],), "axes")
+
+
+class Choice(Op, abstract=True):
+    """Each output entry is the largest of some inputs.   J = A, 0/1: A[p, q] = 1 iff q wins p, the first of equals."""
+
+    def winners(self, x: Array) -> Array:
+        """The flat number in x of each output entry."""
+        raise NotImplementedError
+
+    def forward(self, x: Array) -> Any:
+        return x.reshape(-1)[self.winners(x)]
+
+    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+        return [pick(self.winners(value_of(x)), x.shape, x.dtype)]
+
+
+class AdaptiveMaxPool(Choice, AdaptivePool):
+    """Largest entry of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = A, the 0/1 selection matrix."""
+
+    name = "adaptive_max_pool"
+
+    def winners(self, x: Array) -> Array:
+        return best_of(x, [parts(n, o) for n, o in zip(x.shape[2:], self.out(x), strict=True)])
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for op, shape in adaptive_samples(cls):
+            x = rng.permutation(prod(shape)).reshape(shape) / 8
+            yield Case(op, (x,), in_parts(op, x, max), (x[0, 0],), "axes")
+
+
+class GlobalMaxPool(Choice):
+    """Largest entry over all positions.   x (N, C, *n) → (N, C).   J = A, the 0/1 selection matrix."""
+
+    name = "global_max_pool"
+
+    def infer(self, x: Spec) -> Spec:
+        expect(x.ndim > 2 and min(x.shape[2:]) > 0, self, "x (N, C, *n) with at least one position", x=x)
+        return Spec(x.shape[:2], expect_floats(self, x=x))
+
+    def winners(self, x: Array) -> Array:
+        return best_of(x, [[(0, n)] for n in x.shape[2:]]).reshape(x.shape[:2])
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for shape in ((2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 3)):
+            x = rng.permutation(prod(shape)).reshape(shape) / 8
+            largest = [[max(plane.ravel()) for plane in sample] for sample in x]
+            yield Case(cls(), (x,), np.array(largest), (x[0, 0, 0],), "position")
+
+
+@dataclass(eq=False)
+class Maxout(Choice):
+    """Largest of each ``pieces`` neighbours along ``axis``.   (…, C, …) → (…, C / pieces, …).   J = A, 0/1."""
+
+    pieces: int
+    axis: int = 1
+    name = "maxout"
+
+    def infer(self, x: Spec) -> Spec:
+        expect(-x.ndim <= self.axis < x.ndim, self, f"axis {self.axis} to be one of x", x=x)
+        expect(x.shape[self.axis] % self.pieces == 0, self, f"axis {self.axis} a multiple of {self.pieces}", x=x)
+        shape = list(x.shape)
+        shape[self.axis] //= self.pieces
+        return Spec(tuple(shape), expect_floats(self, x=x))
+
+    def winners(self, x: Array) -> Array:
+        axis = self.axis % x.ndim
+        shape = (*x.shape[:axis], x.shape[axis] // self.pieces, self.pieces, *x.shape[axis + 1 :])
+        best = x.reshape(shape).argmax(axis + 1, keepdims=True)
+        return np.take_along_axis(np.arange(x.size).reshape(shape), best, axis + 1).squeeze(axis + 1)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        x = rng.permutation(36).reshape(2, 6, 3) / 8
+        yield Case(
+            cls(2), (x,), [[[*map(max, *s[i : i + 2])] for i in (0, 2, 4)] for s in x], (x[:, 1:],), "multiple of 2"
+        )
+        yield Case(cls(3, -1), (x,), [[[max(row)] for row in s] for s in x], (x[0, 0, 0],), "axis")
+
+
+def best_of(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
+    """Flat numbers of the largest entries of all windows, axis after axis from the last; the first of equals wins."""
+    N, C, *n = x.shape
+    numbers = np.broadcast_to((np.arange(N * C) * prod(n)).reshape(N, C, *(1 for _ in n)), x.shape)
+    for i in reversed(range(len(n))):
+        values, places, step = [], [], prod(n[i + 1 :])
+        for start, stop in windows[i]:
+            part = (slice(None),) * (i + 2) + (slice(start, stop),)
+            best = x[part].argmax(i + 2, keepdims=True)
+            values.append(np.take_along_axis(x[part], best, i + 2))
+            places.append(np.take_along_axis(numbers[part], best, i + 2) + (best + start) * step)
+        x, numbers = np.concatenate(values, i + 2), np.concatenate(places, i + 2)
+    return numbers
+
+
 # --- sample calls, with loops as the other implementation ---------------------------------------------
 
 
@@ -381,6 +606,28 @@ def by_loops(op: Pool, x: Array, function: Callable[[list[Any]], Any]) -> Array:
             axes = zip(p, i, window.stride, window.dilation, window.padding, strict=True)
             q = [at * s + tap * d - before for at, tap, s, d, (before, _) in axes]
             if all(0 <= at < size for at, size in zip(q, window.size, strict=True)):
+                entries.append(x[n, c, *q])
+        y[n, c, *p] = function(entries)
+    return y
+
+
+def adaptive_samples(cls: type[AdaptivePool]) -> Iterator[tuple[Any, Shape]]:
+    """Ops and image shapes: sides that divide, that do not, that grow, and that stay."""
+    yield cls(1, (3,)), (2, 2, 5)
+    yield cls(2, (2, 2)), (1, 2, 4, 6)
+    yield cls(2, (3, None)), (2, 1, 5, 2)
+    yield cls(2, (4, 1)), (1, 2, 3, 4)
+    yield cls(3, (2, 1, 2)), (1, 2, 3, 2, 4)
+
+
+def in_parts(op: AdaptivePool, x: Array, function: Callable[[list[Any]], Any]) -> Array:
+    """``function`` of the entries of every window, one window at a time."""
+    y = np.empty((*x.shape[:2], *op.out(x)))
+    for n, c, *p in np.ndindex(y.shape):
+        entries = []
+        for q in np.ndindex(x.shape[2:]):
+            axes = zip(p, q, x.shape[2:], y.shape[2:], strict=True)
+            if all(i * size < (at + 1) * out and at * out < (i + 1) * size for i, at, size, out in axes):
                 entries.append(x[n, c, *q])
         y[n, c, *p] = function(entries)
     return y

@@ -109,12 +109,31 @@ def test_nan_wins():
     np.testing.assert_array_equal(mg.Tape.of(y).pull(np.ones((1, 1, 2)), [node])[0], [[[0, 1, 0, 1]]])
 
 
+@pytest.mark.parametrize(("r", "s"), [(2, 2), (3, 1)])
+def test_an_infinite_cotangent_reaches_the_winner_only(r, s):
+    node = mg.constant(np.arange(16.0).reshape(1, 1, 4, 4))
+    y = pool.max_pool2d(node, r, s)
+    (won,) = mg.Tape.of(y).pull(np.full(y.shape, np.inf), [node])
+    assert np.isinf(won).sum() == 4 and (won == 0).sum() == 12
+
+
+def test_a_window_without_a_pixel_takes_nothing():
+    node = mg.constant(np.ones((1, 1, 2)))
+    y = pool.max_pool1d(node, 2, 1, 1, dilation=3)  # taps at −1 and 2
+    assert y.value == -np.inf
+    J = mg.Tape.of(y).jacobian(node)
+    assert J.tosparse().nnz == 0 and J.pull(np.ones((1, 1, 1))).tolist() == [[[0, 0]]]
+
+
 @pytest.mark.parametrize(
     "f",
     [
         lambda x: pool.max_pool2d(x, 2, 1, 1, ceil_mode=True),
         lambda x: pool.avg_pool2d(x, 3, 2, 1, ceil_mode=True, count_include_pad=False),
         pool.global_avg_pool,
+        pool.global_max_pool,
+        lambda x: pool.adaptive_avg_pool2d(x, (3, 2)),
+        lambda x: pool.adaptive_max_pool2d(x, (3, None)),
     ],
 )
 def test_second_order_dtype_memory_and_empty_batch(f):
