@@ -36,6 +36,7 @@ from minigraph.ops.elementwise import *
 from minigraph.ops.interpolate import *
 from minigraph.ops.loss import *
 from minigraph.ops.matmul import *
+from minigraph.ops.norm import *
 from minigraph.ops.pool import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
