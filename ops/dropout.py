@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
 from minigraph.op import Case, Op, expect_floats, expect_number
+from minigraph.ops.conv.geometry import expect_axes
 from minigraph.random import generator
 
 __all__ = [
-    "dropout",
+    "dropout", "dropout1d", "dropout2d", "dropout3d",
 ]  # fmt: skip
 
 
@@ -33,8 +34,12 @@ class Dropout(Op):
     def infer(self, x: Spec) -> Spec:
         return Spec(x.shape, expect_floats(self, x=x))
 
+    def drawn(self, x: Any) -> tuple[int, ...]:
+        """Sides of the mask: one draw for each entry."""
+        return x.shape  # type: ignore[no-any-return]
+
     def mask(self, x: Any) -> Array:
-        keep = np.random.default_rng(self.seed).random(x.shape, np.float32) >= self.p
+        keep = np.random.default_rng(self.seed).random(self.drawn(x), np.float32) >= self.p
         scaled: Array = keep * x.dtype.type(1 / (1 - self.p) if self.p < 1 else 0)
         return scaled
 
@@ -52,15 +57,63 @@ class Dropout(Op):
         yield Case(cls(1.0, 7), (x,), np.zeros((3, 4)))
 
 
+@dataclass(eq=False)
+class ChannelDropout(Dropout):
+    """y = x · m, m drawn for each channel of each sample, as in Dropout.   (N, C, *n) → (N, C, *n);   J = diag(m)."""
+
+    axes: int = field(default=2, repr=False)
+
+    def __post_init__(self) -> None:
+        self.name = f"dropout{self.axes}d"
+
+    def infer(self, x: Spec) -> Spec:
+        expect_axes(self, self.axes, "N, C", x=x)
+        return super().infer(x)
+
+    def drawn(self, x: Any) -> tuple[int, ...]:
+        return *x.shape[:2], *(1 for _ in x.shape[2:])
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        for axes in (1, 2, 3):
+            x = rng.standard_normal((2, 3, 4, 2, 1)[: axes + 2])
+            kept = np.random.default_rng(7).random((2, 3), np.float32) >= 0.5
+            y = [[2 * x[n, c] if kept[n, c] else 0 * x[n, c] for c in range(3)] for n in range(2)]
+            yield Case(cls(0.5, 7, axes), (x,), y, (x[0],), "axes")
+
+
 def dropout(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
     """Zero each entry with probability ``p`` and scale the rest by 1/(1 − p); x itself unless ``training``. (S) → (S).
 
     J = diag(mask). ``rng``: a numpy.random.Generator or a seed, needed in training. Srivastava et al. 2014.
     Raises ValueError for p outside [0, 1], TypeError for another rng.
     """
-    expect_number("dropout", p=p)
+    return _dropped(Dropout, "dropout", x, p, rng, training)
+
+
+def dropout1d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
+    """Zero whole channels of each sample: x (N, C, W) → the same; see dropout2d."""
+    return _dropped(ChannelDropout, "dropout1d", x, p, rng, training, 1)
+
+
+def dropout2d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
+    """Zero whole channels of each sample with probability ``p``, scale the rest by 1/(1 − p): x (N, C, H, W) → the same.
+
+    Neighbouring pixels are alike, so zeroing single ones takes little away. J = diag(mask). ``rng`` as in dropout.
+    Tompson et al. 2015. Raises ShapeError, ValueError for p outside [0, 1], TypeError for another rng.
+    """
+    return _dropped(ChannelDropout, "dropout2d", x, p, rng, training, 2)
+
+
+def dropout3d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
+    """Zero whole channels of each sample: x (N, C, D, H, W) → the same; see dropout2d."""
+    return _dropped(ChannelDropout, "dropout3d", x, p, rng, training, 3)
+
+
+def _dropped(op: type[Dropout], name: str, x: Any, p: float, rng: Any, training: bool, *axes: int) -> Any:
+    expect_number(name, p=p)
     if not 0 <= p <= 1:
-        raise ValueError(f"dropout: got p {p}; wanted a probability from 0 to 1")
+        raise ValueError(f"{name}: got p {p}; wanted a probability from 0 to 1")
     if not training or p == 0:
         return x
-    return Dropout(float(p), int(generator(rng, "dropout").integers(2**63)))(x)
+    return op(float(p), int(generator(rng, name).integers(2**63)), *axes)(x)
