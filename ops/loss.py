@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,11 +15,200 @@ from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, plain, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number
 from minigraph.ops.activation import log_softmax, softmax
+from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import summation
 
 __all__ = [
-    "cross_entropy", "l2_penalty",
+    "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "l2_penalty", "mse_loss",
+    "multi_margin_loss", "nll_loss", "smooth_l1_loss",
 ]  # fmt: skip
+
+
+def expect_reduction(op: str, reduction: str) -> None:
+    """Raise ValueError for another reduction than the three."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: got reduction {reduction!r}; wanted 'mean', 'sum' or 'none'")
+
+
+# --- of numbers --------------------------------------------------------------------------------------
+
+
+def of_difference(function: Any, slope: Any) -> tuple[Any, Any, Any]:
+    """f(input − target), its derivative in the input, and in the target."""
+    return (
+        lambda a, t, **options: function(a - t, **options),
+        lambda y, a, t, **options: slope(a - t, **options),
+        lambda y, a, t, **options: -slope(a - t, **options),
+    )
+
+
+def huber(d: Any, delta: float) -> Any:
+    """½ d² where |d| ≤ δ, else δ (|d| − ½ δ)."""
+    c = np.clip(d, -delta, delta)
+    return c * (d - 0.5 * c)
+
+
+ONE = np.float64(1)
+
+
+def logistic(x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
+    """−w (p t log σ(x) + (1 − t) log σ(−x)) = w ((1 − t) x + (1 + (p − 1) t) log(1 + e⁻ˣ))."""
+    w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
+    return w * ((1 - t) * x + (1 + (p - 1) * t) * np.logaddexp(-x, 0))
+
+
+def logistic_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
+    w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
+    return w * ((1 - t) - (1 + (p - 1) * t) * special.expit(-x))
+
+
+def logistic_target_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
+    w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
+    return w * ((p - 1) * np.logaddexp(-x, 0) - x)
+
+
+# The loss of one entry, its derivative in the input, and in the target.
+LOSSES = {
+    "mse_loss": of_difference(lambda d: d * d, lambda d: 2 * d),
+    "l1_loss": of_difference(np.absolute, np.sign),
+    "huber_loss": of_difference(huber, lambda d, delta: np.clip(d, -delta, delta)),
+    "smooth_l1_loss": of_difference(
+        lambda d, beta: huber(d, beta) / beta, lambda d, beta: np.clip(d, -beta, beta) / beta
+    ),
+    "binary_cross_entropy_with_logits": (logistic, logistic_slope, logistic_target_slope),
+}
+
+
+class ElementwiseLoss(Op):
+    """l = f(input, target), entry by entry, then summed or averaged.   (S), (S) → () or (S);   J = Sum · diag(∂f)."""
+
+    name = "elementwise_loss"
+
+    def __init__(self, name: str, reduction: str = "mean", **options: Any) -> None:
+        expect_reduction(name, reduction)
+        self.name, self.reduction, self.options = name, reduction, options
+        self.each = Elementwise(name, *(partial(f, **options) for f in LOSSES[name]))
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"reduction": self.reduction, **self.options}
+
+    def infer(self, input: Spec, target: Spec) -> Spec:
+        got = {"input": input, "target": target}
+        expect(input.shape == target.shape, self, "target of input's shape", **got)
+        for name, w in self.options.items():
+            if isinstance(w, np.ndarray):
+                fits = w.ndim <= input.ndim and all(
+                    n in (1, m) for n, m in zip(w.shape[::-1], input.shape[::-1], strict=False)
+                )
+                expect(fits, self, f"{name} that broadcasts to the input", input=input, **{name: w.shape})
+        return Spec(input.shape if self.reduction == "none" else (), self.dtype(input, target))
+
+    def dtype(self, input: Any, target: Any) -> Any:
+        """The common dtype of what is float; integers and booleans take it."""
+        return expect_floats(self, input=input, **({} if target.dtype.kind in "iub" else {"target": target}))
+
+    def forward(self, input: Array, target: Array) -> Any:
+        losses = self.each.forward(input, target)
+        if self.reduction == "none":
+            return losses
+        with np.errstate(invalid="ignore"):  # the mean over nothing is NaN, as in PyTorch
+            return losses.sum() / losses.dtype.type(losses.size if self.reduction == "mean" else 1)
+
+    def jacobians(self, y: Any, input: Any, target: Any) -> list[LinearMap | None]:
+        losses = Spec(input.shape, y.dtype)
+        maps = self.each.jacobians(losses, input, target)
+        if self.reduction == "none":
+            return maps
+        total = summation(losses, (1,) * losses.ndim, ())
+        if self.reduction == "mean":
+            total = Diagonal(Spec((), y.dtype), lambda: 1 / max(losses.size, 1)) @ total
+        return [J and total @ J for J in maps]
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        a, t = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+        w, p = rng.random((3, 1)), 2 * rng.random(4)
+        q = rng.random((3, 4))
+        pairs = [(*pair,) for pair in zip(a.ravel(), t.ravel(), strict=True)]
+        oracles = {
+            cls("mse_loss"): math.dist(a.ravel(), t.ravel()) ** 2,
+            cls("l1_loss"): math.fsum(abs(x - z) for x, z in pairs),
+            cls("huber_loss", delta=0.7): math.fsum(
+                (x - z) ** 2 / 2 if abs(x - z) < 0.7 else 0.7 * abs(x - z) - 0.245 for x, z in pairs
+            ),
+            cls("smooth_l1_loss", beta=0.7): math.fsum(
+                (x - z) ** 2 / 1.4 if abs(x - z) < 0.7 else abs(x - z) - 0.35 for x, z in pairs
+            ),
+        }
+        for op, expected in oracles.items():
+            yield Case(op, (a, t), expected / 12, (a, t[:1]), "target of input's shape")
+        s = special.expit(a)
+        name, weights = "binary_cross_entropy_with_logits", {"weight": w, "pos_weight": p}
+        y = -w * (p * q * np.log(s) + (1 - q) * np.log(1 - s))
+        yield Case(cls(name, "none", **weights), (a, q), y, (a.T, q.T), "weight that broadcasts")
+        yield Case(cls(name, "sum", **weights), (a, q), y.sum(), (a, q[0]), "target of input's shape")
+        labels = rng.integers(2, size=(3, 4))
+        yield Case(cls("mse_loss", "none"), (a, labels), np.where(labels, a - 1, a) ** 2, (a, t[0]), "target of")
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """(input − target)², averaged, summed or each. (S), (S) → (), or (S) with reduction "none".
+
+    ∂l/∂input = 2 (input − target) / n = −∂l/∂target. Raises ShapeError for different shapes, ValueError, TypeError.
+    """
+    return ElementwiseLoss("mse_loss", reduction)(input, target)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """|input − target|, averaged, summed or each. (S), (S) → (), or (S) with reduction "none".
+
+    ∂l/∂input = sign(input − target) / n, 0 where they are equal. Raises as mse_loss.
+    """
+    return ElementwiseLoss("l1_loss", reduction)(input, target)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """½ d² where |d| ≤ δ, else δ (|d| − ½ δ), d = input − target. (S), (S) → (), or (S) with reduction "none".
+
+    ∂l/∂input = d, clipped to [−δ, δ], over n. Huber 1964. Raises as mse_loss, and ValueError unless δ > 0.
+    """
+    expect_number("huber_loss", delta=delta)
+    if not delta > 0:
+        raise ValueError(f"huber_loss: got delta {delta}; wanted a number above 0")
+    return ElementwiseLoss("huber_loss", reduction, delta=float(delta))(input, target)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """Huber's loss with δ = β, over β: |d| − ½ β beyond β; the l1_loss for β = 0. (S), (S) → (), or (S).
+
+    ∂l/∂input = d/β, clipped to [−1, 1], over n. Girshick 2015. Raises as mse_loss, and ValueError unless β ≥ 0.
+    """
+    expect_number("smooth_l1_loss", beta=beta)
+    if not beta >= 0:
+        raise ValueError(f"smooth_l1_loss: got beta {beta}; wanted a number of at least 0")
+    return (
+        ElementwiseLoss("smooth_l1_loss", reduction, beta=float(beta))(input, target)
+        if beta
+        else l1_loss(input, target, reduction)
+    )
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """−t log σ(s) − (1 − t) log(1 − σ(s)) for logits s = ``input``, t = ``target``. (S), (S) → (), or (S).
+
+    ``weight`` multiplies each loss, ``pos_weight`` its first term; both broadcast to (S). ∂l/∂s = (σ(s) − t) / n
+    without them. Without overflow for any s. Raises as mse_loss.
+    """
+    given = {"weight": weight, "pos_weight": pos_weight}
+    name = "binary_cross_entropy_with_logits"
+    weights = {key: np.array(plain(w, name)) for key, w in given.items() if w is not None}
+    return ElementwiseLoss(name, reduction, **weights)(input, target)
+
+
+# --- of classes --------------------------------------------------------------------------------------
 
 
 class CrossEntropy(Op):
@@ -30,10 +220,13 @@ class CrossEntropy(Op):
     name = "cross_entropy"
 
     def __init__(
-        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+        self,
+        weight: Any = None,
+        ignore_index: float = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
     ) -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"cross_entropy: got reduction {reduction!r}; wanted 'mean', 'sum' or 'none'")
+        expect_reduction(self.name, reduction)
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"cross_entropy: got label_smoothing {label_smoothing}; wanted a number from 0 to 1")
         expect_number(self.name, ignore_index=ignore_index, label_smoothing=label_smoothing)
@@ -91,7 +284,7 @@ class CrossEntropy(Op):
             hot = np.zeros(s.shape, s.dtype)
             labels, seen = np.expand_dims(np.where(seen, labels, 0), axis), np.expand_dims(seen, axis)
             np.put_along_axis(hot, labels, seen, axis)
-            total = float((hot * column).sum())
+            total = float((hot * column).sum().real)
         smooth = self.label_smoothing
         return (
             (1 - smooth) * hot + s.dtype.type(smooth / classes) * seen
@@ -100,11 +293,20 @@ class CrossEntropy(Op):
     def forward(self, s: Array, labels: Array) -> Any:
         target, total = self.target(s, labels)
         axis = self.axis(s) if self.reduction == "none" else None
-        shifted = s - s.max(axis=self.axis(s), keepdims=True, initial=-np.inf)
-        logs = shifted - np.log(np.exp(shifted).sum(axis=self.axis(s), keepdims=True))
-        sums = -np.sum(np.where(target != 0, target * logs, 0), axis=axis)
+        sums = -np.sum(np.where(target != 0, target * self.logs(s), 0), axis=axis)
         with np.errstate(invalid="ignore", divide="ignore"):  # the mean over nothing is NaN, as in NumPy and PyTorch
             return (sums / s.dtype.type(total)).astype(s.dtype)[()]
+
+    def logs(self, s: Array) -> Array:
+        """Logarithms of the probabilities."""
+        shifted: Array = s - s.max(axis=self.axis(s), keepdims=True, initial=-np.inf)
+        shifted -= np.log(np.exp(shifted).sum(axis=self.axis(s), keepdims=True))
+        return shifted
+
+    def slope(self, s: Any, target: Any) -> Any:
+        """∂l/∂s before it is divided."""
+        axis = self.axis(s)
+        return softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target
 
     def jacobians(self, y: Any, s: Any, labels: Any) -> tuple[LinearMap, LinearMap | None]:
         target, count = self.target(s, labels)
@@ -118,7 +320,7 @@ class CrossEntropy(Op):
                 logs = logs * self.weight.astype(s.dtype).reshape((-1,) + (1,) * (len(s.shape) - 1 - axis))
             return logs
 
-        slope = Diagonal(s, lambda: (softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target) * scale)
+        slope = Diagonal(s, lambda: self.slope(s, target) * scale)
         total = summation(s, kept, y.shape)
         to_labels = promoted(total @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
         return total @ slope, to_labels
@@ -160,6 +362,115 @@ def cross_entropy(
     labels out of range or NaN, TypeError for labels that are no integers.
     """
     return CrossEntropy(weight, ignore_index, reduction, label_smoothing)(logits, labels)
+
+
+class NLLLoss(CrossEntropy):
+    """l = −Σ t s, t the one-hot labels, s logarithms of probabilities.   s (N, C, …), labels (N, …) → () or (N, …).
+
+    ∂l/∂s = −t, scaled by 1/N for the mean.
+    """
+
+    name = "nll_loss"
+
+    def infer(self, s: Spec, labels: Spec) -> Spec:
+        if labels.dtype.kind == "f":
+            raise TypeError(f"{self}: got labels {labels}; wanted integer class numbers")
+        return super().infer(s, labels)
+
+    def logs(self, s: Array) -> Array:
+        return s
+
+    def slope(self, s: Any, target: Any) -> Any:
+        return -target
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        s, labels, weight = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1]), np.array([1.0, 2.0, 0.5])
+        each = np.array([-weight[i] * row[i] for row, i in zip(s, labels, strict=True)])
+        yield Case(cls(weight), (s, labels), each.sum() / weight[labels].sum(), (s, labels[:3]), "labels of shape")
+        yield Case(cls(weight, reduction="none"), (s, labels), each)
+        yield Case(cls(ignore_index=1), (s, labels), -(s[0, 2] + s[1, 0]) / 2)
+        image, places = rng.standard_normal((2, 3, 2)), rng.integers(3, size=(2, 2))
+        picked = [image[n, places[n, i], i] for n in range(2) for i in range(2)]
+        yield Case(cls(reduction="sum"), (image, places), -sum(picked))
+
+
+def nll_loss(log_probs: Any, labels: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
+    """−log_probs at the labels, such as log_softmax gives them. (N, C, …), (N, …) → (), or (N, …) with reduction "none".
+
+    Arguments as in PyTorch; the mean is weighted. ∂l/∂log_probs = −t / N, t the one-hot labels. Raises as cross_entropy.
+    """
+    return NLLLoss(weight, ignore_index, reduction)(log_probs, labels)
+
+
+class MultiMarginLoss(CrossEntropy):
+    """l = w_t/C Σ_{j≠t} max(0, margin − s_t + s_j)ᵖ, t the label.   s (N, C), labels (N) → () or (N).
+
+    ∂l/∂s_j = e_j for j ≠ t, −Σ e for j = t, with e = p w_t/C max(0, …)ᵖ⁻¹, scaled by 1/N for the mean.
+    """
+
+    name = "multi_margin_loss"
+
+    def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean") -> None:
+        super().__init__(weight, math.nan, reduction)  # no label equals NaN
+        expect_number(self, p=p, margin=margin)
+        if p not in (1, 2):
+            raise ValueError(f"{self}: got p {p!r}; wanted 1 or 2")
+        self.p, self.margin = p, margin
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"p": self.p, "margin": self.margin, "reduction": self.reduction, "weight": self.weight}
+
+    def infer(self, s: Spec, labels: Spec) -> Spec:
+        if labels.dtype.kind == "f":
+            raise TypeError(f"{self}: got labels {labels}; wanted integer class numbers")
+        expect(s.ndim in (1, 2), self, "logits (N, C) or (C,)", logits=s, labels=labels)
+        return super().infer(s, labels)
+
+    def excess(self, s: Any, target: Any) -> Any:
+        """max(0, margin − s_t + s_j), 0 for j = t."""
+        hot = target != 0
+        return np.where(hot, 0, np.maximum(s - np.sum(np.where(hot, s, 0), axis=-1, keepdims=True) + self.margin, 0))
+
+    def forward(self, s: Array, labels: Array) -> Any:
+        target, count = self.target(s, labels)
+        losses = (self.excess(s, target) ** self.p).mean(-1) * target.sum(-1)
+        with np.errstate(invalid="ignore"):  # the mean over nothing is NaN
+            return losses if self.reduction == "none" else losses.sum() / s.dtype.type(count)
+
+    def slope(self, s: Any, target: Any) -> Any:
+        h = self.excess(s, target)
+        e = (2 * h if self.p == 2 else (value_of(h) > 0).astype(s.dtype)) * (
+            target.sum(-1, keepdims=True) / s.shape[-1]
+        )
+        return e - np.where(target != 0, np.sum(e, axis=-1, keepdims=True), 0)
+
+    def target(self, s: Any, labels: Any) -> tuple[Any, float]:
+        return super().target(s, labels)[0], labels.size if self.reduction == "mean" else 1
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
+        s, labels, w = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1]), np.array([1.0, 2.0, 0.5])
+        for p in (1, 2):
+            each = [
+                sum(w[t] * max(0, 0.8 - row[t] + v) ** p for j, v in enumerate(row) if j != t) / 3
+                for row, t in zip(s, labels, strict=True)
+            ]
+            yield Case(cls(p, 0.8, w), (s, labels), sum(each) / 4, (s, labels[:3]), "labels of shape")
+            yield Case(cls(p, 0.8, w, "none"), (s, labels), each, (s[None], labels[None]), r"logits \(N, C\)")
+            yield Case(cls(p, 0.8, w, "sum"), (s[1], labels[1]), each[1])
+
+
+def multi_margin_loss(
+    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Any:
+    """Hinge loss of several classes: the mean over j of max(0, margin − s_t + s_j)ᵖ, j ≠ t. (N, C), (N) → () or (N).
+
+    ``target``: labels t; ``weight``: of each class; p 1 or 2. ∂l/∂s in MultiMarginLoss; 0 at the kink.
+    Weston & Watkins 1999. Raises ShapeError, ValueError for labels out of range, TypeError for labels that are no integers.
+    """
+    return MultiMarginLoss(p, margin, weight, reduction)(input, target)
 
 
 class L2Penalty(Op):

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Case, Op, expect, expect_floats, expect_number
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
 
@@ -343,6 +343,7 @@ def batch_norm(
     Raises ShapeError, also for one value per channel in training; ValueError for statistics that are missing or
     read-only, TypeError for those that cannot be updated.
     """
+    expect_number("batch_norm", momentum=momentum)
     running = {"running_mean": running_mean, "running_var": running_var}
     if training:
         for name, r in running.items():
@@ -407,8 +408,9 @@ def layer_norm(x: Any, normalized_shape: Any, weight: Any = None, bias: Any = No
     return _affine(LayerNorm(eps, shape), x, weight, bias)
 
 
-def _affine(op: Op, x: Any, weight: Any, bias: Any) -> Any:
+def _affine(op: Normalization, x: Any, weight: Any, bias: Any) -> Any:
     """The op with both of weight and bias, or without."""
+    expect_number(op, eps=op.eps)
     if weight is None and bias is None:
         return op(x)
     weight = _constant(1, bias) if weight is None else weight
@@ -509,4 +511,5 @@ def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.
     at each position: a band of ``size`` diagonals. Krizhevsky et al. 2012. Raises ShapeError, TypeError.
     """
     (size,) = integers("local_response_norm", "size", size, 1)
+    expect_number("local_response_norm", alpha=alpha, beta=beta, k=k)
     return LocalResponseNorm(size, float(alpha), float(beta), float(k))(x)

@@ -25,7 +25,7 @@ NOT_ANALYTIC = {
     "clip",
     "relu",
 }
-NOT_ANALYTIC |= {"cross_entropy", "astype"}
+NOT_ANALYTIC |= {"cross_entropy", "astype", "l1_loss", "huber_loss", "smooth_l1_loss", "multi_margin_loss"}
 
 
 def name_of(cls, case):
