@@ -215,7 +215,7 @@ def caption(node: Node) -> tuple[str, str]:
         text = setting(value)
         default = signature[name].default if name in signature else inspect.Parameter.empty
         unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
-        if text != unsaid and name != "kernel_size":
+        if text != unsaid and name not in ("kernel_size", "seed"):
             shown.append(text if name.isdigit() else f"{name} {text}")
     name = node.op.name
     if any(map(is_number, node.inputs)):
