@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import Any
 
-from numpy.random import Generator
-
-from minigraph.array import Array
-from minigraph.linear import Formula, LinearMap, Shape
+from minigraph.linear import Shape
 from minigraph.mode import MODE
-from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.node import Node
 from minigraph.ops.conv.columns import Im2col
-from minigraph.ops.conv.slots import Conv, correlation, samples
+from minigraph.ops.conv.product import ToeplitzMatmul
+from minigraph.ops.conv.slots import Conv
 from minigraph.ops.shape import pad, repeat, reshape, swapaxes
 from minigraph.tape import Tape
 from minigraph.transforms import Argument
-
-__all__ = ["ToeplitzMatmul", "lower"]
 
 
 def lower(y: Node, to: str) -> Node:
@@ -98,58 +93,3 @@ def _by_toeplitz(op: Conv, shape: Shape, x: Any, w: Any, b: Any = None) -> Any:
 
 
 LOWERINGS: dict[str, Callable[..., Node]] = {"im2col": _by_columns, "toeplitz": _by_toeplitz}
-
-
-@dataclass(eq=False)
-class ToeplitzMatmul(Op):
-    """vec(y) = M_F vec(x) for each sample: the convolution ``conv`` as its Toeplitz matrix M_F (K · n′…, C · n…).
-
-    w ``filters`` (K, C/groups, *f), vec(x) (N, C · n…) of images ``size`` (C, *n) → (N, K · n′…).
-    J_x = M_F for each sample; J_w = M_X for each filter.
-    """
-
-    conv: Conv
-    size: Shape
-    filters: Shape
-    name = "toeplitz_matmul"
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        return {"M_F": "×".join(map(str, (prod(self._out(1)), prod(self.size))))}
-
-    def _out(self, n: int) -> Shape:
-        return self.conv.infer(Spec((n, *self.size)), Spec(self.filters)).shape
-
-    def infer(self, w: Spec, vec: Spec) -> Spec:
-        fits = w.shape == self.filters and vec.ndim == 2 and vec.shape[1] == prod(self.size)
-        expect(fits, self, f"w of shape {self.filters} and vec(x) of shape (N, {prod(self.size)})", w=w, vec=vec)
-        return Spec((vec.shape[0], prod(self._out(1))), expect_floats(self, w=w, vec=vec))
-
-    def forward(self, w: Array, vec: Array) -> Array:
-        y = self.conv.forward(vec.reshape(len(vec), *self.size), w)
-        return y.reshape(len(vec), prod(y.shape[1:]))
-
-    def jacobians(self, y: Any, w: Any, vec: Any) -> list[LinearMap]:
-        shape = (vec.shape[0], *self.size)
-        x = Spec(shape, vec.dtype) if isinstance(vec, Spec) else reshape(vec, shape)
-        J_x, J_w = self.conv.jacobians(Spec(self._out(vec.shape[0]), y.dtype), x, w)
-        return [_flat(J_w, w.shape, y.shape), _flat(J_x, vec.shape, y.shape)]
-
-    @classmethod
-    def cases(cls, rng: Generator) -> Iterator[Case]:
-        for conv, x, w, _ in samples(rng):
-            op, vec = cls(conv, x.shape[1:], w.shape), x.reshape(len(x), -1)
-            yield Case(op, (w, vec), correlation(conv, x, w).reshape(len(x), -1), (w, vec[:, 1:]), "vec")
-
-
-def _flat(J: LinearMap, in_shape: Shape, out_shape: Shape) -> LinearMap:
-    """J between arrays of other shapes and the same entries: the same matrix."""
-    return Formula(
-        in_shape,
-        out_shape,
-        J.dtype,
-        push=lambda v: reshape(J.push(reshape(v, J.in_shape)), out_shape),
-        pull=lambda g: reshape(J.pull(reshape(g, J.out_shape)), in_shape),
-        matrix=J._matrix,
-        bounds=J.bounds,
-    )

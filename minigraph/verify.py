@@ -13,10 +13,10 @@ import numpy as np
 
 from minigraph.array import Array
 from minigraph.linear import LinearMap
-from minigraph.lower import ToeplitzMatmul
 from minigraph.node import GraphError, Node, Parameter, Spec
 from minigraph.op import Op
 from minigraph.ops.conv.algorithm import ALGORITHMS
+from minigraph.ops.conv.product import ToeplitzMatmul
 from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient, with_bias
 from minigraph.ops.conv.tiled import TiledConv
 from minigraph.ops.matmul import Contraction, Linear, SparseProduct

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.linear import Apply, Selection
 from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.algorithm import known
 from minigraph.ops.conv.geometry import expect_axes, integers, paddings, pairs, shape_of
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
+from minigraph.ops.shape import flip as turned
 from minigraph.ops.shape import pad
 
 # padding_mode: (NumPy's word, by how much the padding must be shorter than the image)
@@ -173,7 +173,7 @@ def _conv(
     )
     if padding_mode != "zeros":
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
-    w = rotated(w) if flip else w
+    w = turned(w, tuple(range(2, d + 2))) if flip else w
     return conv(x, w) if b is None else conv(x, w, b)
 
 
@@ -219,13 +219,3 @@ def _conv_transpose(
     pads = tuple((before, after - m) for (before, after), m in zip(pairs(op, padding, d), more, strict=True))
     transpose = ConvInputGradient(s, pads, dil, integers(op, "groups", groups, 1)[0], known(op, algorithm))
     return transpose(x, w) if b is None else transpose(x, w, b)
-
-
-def rotated(w: Any) -> Any:
-    """The filter w (K, C, *f) turned by 180°; its Jacobian is a permutation."""
-    w = w if isinstance(w, Node | Spec) else np.asarray(w)
-
-    def turn(v: Any) -> Any:
-        return np.flip(v, tuple(range(2, v.ndim)))
-
-    return Apply(Selection(turn, w.shape, w.shape, w.dtype, turn))(w)

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted, size_of
+from minigraph.linear import Bounds, LinearMap, Shape, promoted, size_of
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.algorithm import Algorithm, choose
@@ -34,6 +34,7 @@ from minigraph.ops.conv.geometry import (
     window_over,
 )
 from minigraph.ops.conv.matrices import filter_matrix, image_matrix, output_matrix
+from minigraph.ops.reduce import summation
 
 Letter = Literal["x", "w", "y"]
 
@@ -104,24 +105,10 @@ class Held(LinearMap):
         return {"w": "M_F", "x": "M_X", "y": "M_Y"}[self.slot]
 
 
-class Bias(Selection):
-    """v ↦ v[k] at every position of channel k; Jᵀ sums over samples and positions."""
-
-    def __init__(self, b: Any, out_shape: Shape, dtype: Any) -> None:
-        channel = (-1, *[1] * (len(out_shape) - 2))
-        others = (0, *range(2, len(out_shape)))
-        super().__init__(
-            lambda v: np.broadcast_to(np.reshape(v, channel), out_shape),
-            b.shape,
-            out_shape,
-            dtype,
-            lambda g: np.sum(g, axis=others),
-        )
-
-    @property
-    def bounds(self) -> Bounds:
-        n = self.shape[0]
-        return Bounds(n, min(n, 1), n // max(self.shape[1], 1))
+def bias_map(b: Any, y: Any) -> LinearMap:
+    """v ↦ v[k] at every position of channel k of y; Jᵀ sums over samples and positions."""
+    channel = (1, y.shape[1], *[1] * (len(y.shape) - 2))
+    return promoted(summation(Spec(y.shape, y.dtype), channel, b.shape).T, b)
 
 
 @dataclass(eq=False)
@@ -190,7 +177,7 @@ class Conv(Slot):
             promoted(Held(form, "x", "y", w, y.dtype), x),
             promoted(Held(form, "w", "y", x, y.dtype), w),
         ]
-        return maps if b is None else [*maps, promoted(Bias(b, y.shape, y.dtype), b)]
+        return maps if b is None else [*maps, bias_map(b, y)]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -236,7 +223,7 @@ class ConvInputGradient(Slot):
             promoted(Held(form, "x", "y", w, x.dtype).T, g),
             promoted(Held(form, "w", "x", g, x.dtype), w),
         ]
-        return maps if b is None else [*maps, promoted(Bias(b, x.shape, x.dtype), b)]
+        return maps if b is None else [*maps, bias_map(b, x)]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
