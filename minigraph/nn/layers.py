@@ -1,0 +1,265 @@
+"""Layers: parameters and the op they go to. Names and arguments are PyTorch's; ``rng`` draws the weights.
+
+Without an ``rng`` a layer is abstract: it has shapes but no numbers until ``initialize`` or ``load_state_dict``.
+Weights start as ``weight_init`` says (He et al. 2015 by default), biases at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minigraph.nn import init
+from minigraph.nn.module import Buffer, Initializer, Module
+from minigraph.node import Node, Parameter
+from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
+from minigraph.random import generator
+
+
+def _abstract(x: Any) -> bool:
+    return isinstance(x, Node) and x.abstract
+
+
+class _Weighted(Module):
+    """A layer of a weight and perhaps a bias."""
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def make(self, weight: tuple[int, ...], bias: int | None, inits: tuple[Initializer, Initializer], rng: Any, dtype: Any) -> None:  # fmt: skip
+        rng = None if rng is None else generator(rng, type(self).__name__)
+        self.new_parameter("weight", weight, inits[0], rng, dtype)
+        self.bias = None
+        if bias is not None:
+            self.new_parameter("bias", (bias,), inits[1], rng, dtype)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in self.settings.items())})"
+
+    settings: dict[str, Any] = {}
+
+
+class _Conv(_Weighted):
+    """A convolution over as many axes as its name says, or its transpose."""
+
+    axes = 2
+    op: Callable[..., Any]
+    transposed = False
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+        groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *, output_padding: Any = 0, algorithm: str = "auto",
+        weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        kernel = (kernel_size,) * self.axes if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+        whole = all(isinstance(n, (int, np.integer)) for n in (in_channels, out_channels, groups, *kernel))
+        if (
+            not whole
+            or min(in_channels, out_channels, groups, *kernel) < 1
+            or in_channels % groups
+            or out_channels % groups
+        ):
+            raise ValueError(
+                f"{type(self).__name__}: got in_channels {in_channels}, out_channels {out_channels}, kernel_size {kernel_size}, "
+                f"groups {groups}; wanted positive integers, groups dividing both numbers of channels"
+            )
+        self.settings = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}
+        self.options = {
+            "stride": stride,
+            "padding": padding,
+            "dilation": dilation,
+            "groups": groups,
+            "algorithm": algorithm,
+        }
+        if self.transposed:
+            self.options["output_padding"], defaults["output_padding"] = output_padding, 0
+        else:
+            self.options["padding_mode"], defaults["padding_mode"] = padding_mode, "zeros"
+        self.settings |= {k: v for k, v in self.options.items() if v != defaults[k]}
+        outer, inner = (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
+        self.make(
+            (outer, inner // groups, *kernel), out_channels if bias else None, (weight_init, bias_init), rng, dtype
+        )
+
+    def forward(self, x: Any) -> Any:
+        return type(self).op(x, self.weight, self.bias, **self.options)
+
+
+class Conv1d(_Conv):
+    """mg.conv1d with weight (K, C/groups, f), bias (K,).   (N, C, W) → (N, K, W′)."""
+
+    axes, op = 1, staticmethod(conv.conv1d)
+
+
+class Conv2d(_Conv):
+    """mg.conv2d with weight (K, C/groups, f, f), bias (K,).   (N, C, H, W) → (N, K, H′, W′)."""
+
+    axes, op = 2, staticmethod(conv.conv2d)
+
+
+class Conv3d(_Conv):
+    """mg.conv3d with weight (K, C/groups, f, f, f), bias (K,).   (N, C, D, H, W) → (N, K, D′, H′, W′)."""
+
+    axes, op = 3, staticmethod(conv.conv3d)
+
+
+class ConvTranspose1d(_Conv):
+    """mg.conv_transpose1d with weight (C, K/groups, f), bias (K,).   (N, C, W) → (N, K, W′)."""
+
+    axes, op, transposed = 1, staticmethod(conv.conv_transpose1d), True
+
+
+class ConvTranspose2d(_Conv):
+    """mg.conv_transpose2d with weight (C, K/groups, f, f), bias (K,).   (N, C, H, W) → (N, K, H′, W′)."""
+
+    axes, op, transposed = 2, staticmethod(conv.conv_transpose2d), True
+
+
+class ConvTranspose3d(_Conv):
+    """mg.conv_transpose3d with weight (C, K/groups, f, f, f), bias (K,).   (N, C, D, H, W) → (N, K, D′, H′, W′)."""
+
+    axes, op, transposed = 3, staticmethod(conv.conv_transpose3d), True
+
+
+class Linear(_Weighted):
+    """y = x Wᵀ + b with weight (out, in), bias (out,).   (…, in) → (…, out)."""
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, weight_init: Initializer = init.he_normal,
+        bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        if not all(isinstance(n, (int, np.integer)) and n >= 1 for n in (in_features, out_features)):
+            raise ValueError(
+                f"Linear: got in_features {in_features}, out_features {out_features}; wanted positive integers"
+            )
+        self.settings = {"in_features": in_features, "out_features": out_features}
+        self.make((out_features, in_features), out_features if bias else None, (weight_init, bias_init), rng, dtype)
+
+    def forward(self, x: Any) -> Any:
+        return matmul.linear(x, self.weight, self.bias)
+
+
+class _BatchNorm(Module):
+    """Batch normalisation (Ioffe & Szegedy 2015): by the batch in training, by running statistics after ``eval()``."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
+        if not isinstance(num_features, (int, np.integer)) or num_features < 1:
+            raise ValueError(f"{type(self).__name__}: got num_features {num_features}; wanted a positive integer")
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.weight = self.bias = None
+        if affine:  # nothing here is random, so that the parameters are there at once
+            self.new_parameter("weight", (num_features,), init.ones, 0, dtype)
+            self.new_parameter("bias", (num_features,), init.zeros, 0, dtype)
+        self.running_mean = Buffer(np.zeros(num_features, dtype))
+        self.running_var = Buffer(np.ones(num_features, dtype))
+        self.num_batches_tracked = Buffer(np.int64(0), optional=True)  # older files lack it
+
+    def initialize_self(self, rng: np.random.Generator) -> None:
+        super().initialize_self(rng)
+        self.running_mean.value = np.zeros_like(self.running_mean.value)
+        self.running_var.value = np.ones_like(self.running_var.value)
+        self.num_batches_tracked.value = np.array(0)
+
+    def forward(self, x: Any) -> Any:
+        if self.training and not _abstract(x):
+            self.num_batches_tracked.value = self.num_batches_tracked.value + 1
+        return norm.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+        )
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum})"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (N, C) or (N, C, W)."""
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of (N, C, H, W)."""
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of (N, C, D, H, W)."""
+
+
+class Dropout(Module):
+    """Zero each entry with probability ``p`` in training; ``rng``: where the masks come from."""
+
+    op: Callable[..., Any] = staticmethod(dropout.dropout)
+
+    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"{type(self).__name__}: got p {p}; wanted a probability from 0 to 1")
+        self.p = p
+        self.rng = None if rng is None else generator(rng, type(self).__name__)
+
+    def initialize_self(self, rng: np.random.Generator) -> None:
+        if self.rng is None:
+            self.rng = generator(int(rng.integers(2**63)), type(self).__name__)
+
+    def forward(self, x: Any) -> Any:
+        if self.rng is None and self.training and self.p and not _abstract(x):
+            raise TypeError(f"{self.describe()}: got no rng to drop by; give one, call initialize(rng), or eval()")
+        return type(self).op(x, self.p, 0 if _abstract(x) else self.rng, self.training)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}(p={self.p})"
+
+
+class Dropout2d(Dropout):
+    """Zero whole channels of (N, C, H, W) with probability ``p`` in training."""
+
+    op = staticmethod(dropout.dropout2d)
+
+
+class _Call(Module):
+    """A function with its settings as a module, so that it has a name in diagrams and tables."""
+
+    op: Callable[..., Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, kwargs
+
+    def forward(self, x: Any) -> Any:
+        return type(self).op(x, *self.args, **self.kwargs)
+
+    def describe(self) -> str:
+        shown = [*map(repr, self.args), *[f"{k}={v!r}" for k, v in self.kwargs.items()]]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _call(name: str, op: Callable[..., Any]) -> type[_Call]:
+    """A module class that calls ``op``; its arguments are those of ``op`` after x."""
+    text = f"mg.{getattr(op, '__name__', name)} as a module; its arguments are that function's after x."
+    return type(name, (_Call,), {"op": staticmethod(op), "__doc__": text, "__module__": __name__})
+
+
+ReLU = _call("ReLU", activation.relu)
+LeakyReLU = _call("LeakyReLU", activation.leaky_relu)
+ELU = _call("ELU", activation.elu)
+GELU = _call("GELU", activation.gelu)
+SiLU = _call("SiLU", activation.silu)
+Tanh = _call("Tanh", elementwise.tanh)
+Sigmoid = _call("Sigmoid", activation.sigmoid)
+Softplus = _call("Softplus", activation.softplus)
+Softmax = _call("Softmax", activation.softmax)
+LogSoftmax = _call("LogSoftmax", activation.log_softmax)
+Flatten = _call("Flatten", shape.flatten)
+Identity = _call("Identity", lambda x: x)
+MaxPool1d = _call("MaxPool1d", pool.max_pool1d)
+MaxPool2d = _call("MaxPool2d", pool.max_pool2d)
+MaxPool3d = _call("MaxPool3d", pool.max_pool3d)
+AvgPool1d = _call("AvgPool1d", pool.avg_pool1d)
+AvgPool2d = _call("AvgPool2d", pool.avg_pool2d)
+AvgPool3d = _call("AvgPool3d", pool.avg_pool3d)
+AdaptiveAvgPool2d = _call("AdaptiveAvgPool2d", pool.adaptive_avg_pool2d)
+AdaptiveMaxPool2d = _call("AdaptiveMaxPool2d", pool.adaptive_max_pool2d)
+GlobalAvgPool = _call("GlobalAvgPool", pool.global_avg_pool)
+LocalResponseNorm = _call("LocalResponseNorm", norm.local_response_norm)
