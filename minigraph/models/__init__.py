@@ -1,0 +1,66 @@
+"""Published networks for images, each a function that gives an nn.Module: ``models.vgg16(num_classes=10, rng=0)``.
+
+Without an ``rng`` a model is abstract: shapes only, to be drawn, summarised, loaded, or drawn at random later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from minigraph.models.alexnet import alexnet
+from minigraph.models.googlenet import GoogLeNetOutputs, googlenet
+from minigraph.models.inception import inception_resnet_v2, inception_v4
+from minigraph.models.lenet import lenet5
+from minigraph.models.model import Model
+from minigraph.models.resnet import (
+    plain18,
+    plain20,
+    plain32,
+    plain34,
+    plain44,
+    plain56,
+    plain110,
+    resnet18,
+    resnet20,
+    resnet32,
+    resnet34,
+    resnet44,
+    resnet50,
+    resnet56,
+    resnet101,
+    resnet110,
+    resnet152,
+)  # fmt: skip
+from minigraph.models.vgg import vgg11, vgg13, vgg16, vgg19, vgg_a_lrn, vgg_c
+
+__all__ = [
+    "GoogLeNetOutputs", "Model", "alexnet", "build", "googlenet", "inception_resnet_v2", "inception_v4", "lenet5",
+    "names", "plain18", "plain20", "plain32", "plain34", "plain44", "plain56", "plain110", "resnet18", "resnet20",
+    "resnet32", "resnet34", "resnet44", "resnet50", "resnet56", "resnet101", "resnet110", "resnet152", "vgg11",
+    "vgg13", "vgg16", "vgg19", "vgg_a_lrn", "vgg_c",
+]  # fmt: skip
+
+MODELS: dict[str, Callable[..., Model]] = {
+    f.__name__: f
+    for f in (
+        lenet5, alexnet, vgg11, vgg_a_lrn, vgg13, vgg_c, vgg16, vgg19, googlenet, resnet18, resnet34, resnet50, resnet101,
+        resnet152, plain18, plain34, resnet20, resnet32, resnet44, resnet56, resnet110, plain20, plain32, plain44, plain56,
+        plain110, inception_v4, inception_resnet_v2,
+    )
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """The names of all models, family by family."""
+    return list(MODELS)
+
+
+def build(name: str, **options: Any) -> Model:
+    """The model of that name, with the options of its function. Raises ValueError for a name that is none."""
+    if name not in MODELS:
+        close = get_close_matches(name, MODELS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"wanted one of {', '.join(MODELS)}"
+        raise ValueError(f"build: there is no model {name!r}; {hint}")
+    return MODELS[name](**options)
