@@ -1,6 +1,7 @@
 """minigraph: computational graphs whose every node has one local Jacobian that pushes, pulls and is a sparse matrix."""
 
 import pathlib as _pathlib
+import typing as _typing
 
 __version__ = "0.1.0"
 
@@ -8,6 +9,7 @@ __version__ = "0.1.0"
 if not (_pathlib.Path(__file__).parent / "ops").is_dir():
     __path__.append(str(_pathlib.Path(__file__).parent.parent))
 
+from minigraph import nn as nn
 from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
 from minigraph.draw import draw as draw
@@ -52,3 +54,14 @@ from minigraph.transforms import value_and_grad as value_and_grad
 from minigraph.transforms import vjp as vjp
 from minigraph.verify import costs as costs
 from minigraph.verify import verify as verify
+
+if _typing.TYPE_CHECKING:
+    from minigraph import models as models
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name == "models":  # imported when first asked for
+        import importlib
+
+        return importlib.import_module("minigraph.models")
+    raise AttributeError(f"module 'minigraph' has no attribute {name!r}")
