@@ -1,0 +1,458 @@
+"""summary: what each layer of a network gives, holds and costs, from shapes alone."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from functools import reduce
+from html import escape
+from math import ceil
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigraph.draw.dot import caption, roles
+from minigraph.linear import Shape
+from minigraph.nn.module import Module
+from minigraph.node import Node, Parameter, ShapeError, Spec
+from minigraph.ops.conv.slots import Conv, ConvInputGradient
+from minigraph.ops.conv.tiled import TiledConv
+from minigraph.ops.interpolate import Interpolate
+from minigraph.ops.matmul import Linear
+from minigraph.ops.pool import AdaptivePool, Pool, parts
+from minigraph.ops.shape import Rearrange
+from minigraph.table import table
+from minigraph.tape import Tape
+from minigraph.verify import multiply_adds
+
+__all__ = ["Row", "Summary", "Totals", "summary"]
+
+
+# --- what a summary says ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer.
+
+    ``layer``: its scope and name; ``op``: what it computes; ``output`` and ``dtype``: what it gives.
+    ``parameters``: entries of the parameters that it is the first to read; ``weights``: those without biases.
+    ``multiply_adds``: products of its convolutions and matrix products, for the whole batch.
+    ``forward``: bytes of the values that it computes; ``backward``: bytes of their cotangents.
+    ``receptive_field``: along each axis, the pixels of the input between the first and the last that one output
+    can depend on, where the input has axes (N, C, …). ``stride``: the pixels from one output to the next, None where
+    no such axes are left.
+    """
+
+    layer: str
+    op: str
+    output: Shape
+    dtype: str
+    parameters: int
+    weights: int
+    multiply_adds: int
+    forward: int
+    backward: int
+    receptive_field: Shape | None
+    stride: tuple[float, ...] | None
+
+    def cells(self, human: bool) -> tuple[str, ...]:
+        """The row as a table shows it."""
+        number = _human if human else "{:,}".format
+        counts = (number(n) for n in (self.parameters, self.weights, self.multiply_adds))
+        sizes = (_bytes(n) for n in (self.forward, self.backward))
+        return self.layer, self.op, _sides(self.output), *counts, *sizes, _sides(self.receptive_field, True), \
+            _sides(self.stride, True)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The whole network: the sums of the columns, and memory.
+
+    ``unused``: entries of the module's parameters that the output does not depend on; they are in no row.
+    ``parameter_bytes``: bytes of the parameters. ``inference``: the most bytes of values that are needed at once when
+    each is let go after its last reader. ``training``: the same with all values kept for the backward walk, which
+    lets them go as it passes, and with cotangents and the parameters' gradients. All three without the workspace
+    of the ops.
+    """
+
+    parameters: int
+    weights: int
+    multiply_adds: int
+    forward: int
+    backward: int
+    unused: int
+    parameter_bytes: int
+    inference: int
+    training: int
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """What ``summary`` found: ``rows`` and ``totals``; prints as a table."""
+
+    rows: tuple[Row, ...]
+    totals: Totals
+
+    def __getitem__(self, layer: str) -> Row:
+        """The row of a layer. Raises KeyError for a name that no row has."""
+        for row in self.rows:
+            if row.layer == layer:
+                return row
+        raise KeyError(layer)
+
+    def text(self, human: bool = False) -> str:
+        """The table; with ``human`` numbers like 2.7K and 34M."""
+        cells = [row.cells(human) for row in self.rows]
+        return f"{table(HEAD, [*cells, self._last(human)], NUMBERS)}\n\n{self._remarks()}"
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"<Summary of {len(self.rows)} layers, {self.totals.parameters:,} parameters>"
+
+    def _repr_html_(self) -> str:
+        def line(cells: Iterable[str], tag: str) -> str:
+            styles = ("right" if i in NUMBERS else "left" for i in range(len(HEAD)))
+            inner = (f'<{tag} style="text-align:{s}">{escape(c)}</{tag}>' for s, c in zip(styles, cells, strict=True))
+            return f"<tr>{''.join(inner)}</tr>"
+
+        body = "".join(line(row.cells(False), "td") for row in self.rows)
+        return (
+            f"<table><thead>{line(HEAD, 'th')}</thead><tbody>{body}</tbody>"
+            f"<tfoot>{line(self._last(False), 'th')}</tfoot></table><p>{escape(self._remarks())}</p>"
+        )
+
+    def to_json(self) -> str:
+        """{"rows": [{"layer", "op", …}], "totals": {…}} as JSON text; memory in bytes."""
+        data = {"rows": [asdict(row) for row in self.rows], "totals": asdict(self.totals)}
+        return json.dumps(data, indent=1, ensure_ascii=False)
+
+    def to_csv(self) -> str:
+        """The rows as comma-separated values under a line of names; shapes as 1×64×224×224, memory in bytes."""
+        text = io.StringIO()
+        names = [field.name for field in fields(Row)]
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(names)
+        for row in self.rows:
+            values = (getattr(row, name) for name in names)
+            writer.writerow([_sides(v) if isinstance(v, tuple) else v for v in values])
+        return text.getvalue()
+
+    def _last(self, human: bool) -> tuple[str, ...]:
+        t = self.totals
+        counts = Row("total", "", (), "", t.parameters, t.weights, t.multiply_adds, t.forward, t.backward, None, None)
+        return tuple("" if i == 2 else cell for i, cell in enumerate(counts.cells(human)))
+
+    def _remarks(self) -> str:
+        t = self.totals
+        unused = f"; {t.unused:,} more that the output does not depend on" if t.unused else ""
+        return (
+            f"parameters: {_bytes(t.parameter_bytes)}{unused}. Values: at least {_bytes(t.inference)} at once for "
+            f"inference, {_bytes(t.training)} for training, gradients included."
+        )
+
+
+HEAD = (
+    "layer", "op", "output", "parameters", "weights", "multiply-adds", "forward", "backward", "field", "stride",
+)  # fmt: skip
+NUMBERS = range(3, len(HEAD))
+
+
+def _human(n: float) -> str:
+    """2688 is 2.7K, 34 million is 34M."""
+    for unit in ("", "K", "M", "G", "T"):
+        if n < 999.5 or unit == "T":
+            break
+        n /= 1000
+    return f"{n:.1f}{unit}" if unit and n < 9.95 else f"{n:.0f}{unit}"
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if n < 999.5 or unit == "TB":
+            break
+        n /= 1000
+    return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+
+
+def _sides(sides: Sequence[float] | None, short: bool = False) -> str:
+    """(1, 3, 5) is 1×3×5; when ``short`` equal sides are told once."""
+    if sides is None:
+        return ""
+    if short and len(set(sides)) == 1:
+        sides = sides[:1]
+    return "×".join(f"{n:g}" if isinstance(n, float) else str(n) for n in sides) or "scalar"
+
+
+# --- making it -------------------------------------------------------------------------------------
+
+
+def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
+    """Every layer of a network: output, parameters, multiply-adds, memory and receptive field, from shapes alone.
+
+    ``model``: a Node, abstract or not, for the graph behind it; or a Module, with its input ``x``: a Spec, an array or a
+    shape, of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for
+    which ``image`` it is needs none). Nothing is computed, and no parameter needs a value. The module stays as it
+    is, in training or inference mode as it is.
+
+    A layer is a scope without scopes in it, in one piece; other nodes are layers of their own. ``depth`` folds scopes
+    deeper than so many names into one row. Inputs are rows too. A parameter counts once, in the row that reads it first.
+
+    Raises TypeError for anything but a Node or Module, a Module without input or a Node with one; ShapeError for an
+    input that does not go through the network; ValueError for a depth below 1; GraphError when the graph was freed.
+    """
+    if depth is not None and depth < 1:
+        raise ValueError(f"summary: got depth {depth}; wanted at least 1")
+    if isinstance(model, Module):
+        return _summarised(_outputs(model, x), depth, model.parameters())
+    if not isinstance(model, Node):
+        raise TypeError(f"summary: got {type(model).__name__}; wanted a Node, or a Module and its input")
+    if x is not None:
+        raise TypeError(f"summary: got {model.label} and an input; wanted the Node alone, or a Module and its input")
+    return _summarised([model], depth, ())
+
+
+def _outputs(model: Module, x: Any) -> Sequence[Node]:
+    """What the module makes of an abstract input like ``x``."""
+    name, parameters = type(model).__name__, model.parameters()
+    if x is None:
+        if not hasattr(model, "image"):
+            raise TypeError(
+                f"summary: got {name} without an input; wanted a Spec, an array or a shape like (1, 3, 32, 32)"
+            )
+        x = (1, *model.image)
+    if hasattr(x, "shape"):
+        spec = Spec(x.shape, x.dtype, getattr(x, "name", None))
+    else:
+        spec = Spec(x, parameters[0].dtype if parameters else np.dtype(np.float32))
+    # A copy with the same parameters: layers count batches and draw random numbers when they are called.
+    copied = copy.deepcopy(model, {id(p): p for p in parameters})
+    try:
+        y = copied(spec)
+    except ShapeError as error:
+        raise ShapeError(f"summary: an input of shape {spec.shape} does not go through {name}: {error}") from None
+    outputs = y if isinstance(y, (tuple, list)) else [y]
+    if not outputs or not all(isinstance(output, Node) for output in outputs):
+        raise TypeError(f"summary: {name} gave {type(y).__name__}; wanted a Node, or several")
+    return outputs
+
+
+def _summarised(outputs: Sequence[Node], depth: int | None, parameters: Iterable[Parameter]) -> Summary:
+    behind = {node for y in outputs for node in Tape.of(y).nodes}
+    tape = Tape(outputs[0], sorted(behind, key=attrgetter("serial")))
+    graph = _Graph(tape)
+    rows = []
+    names: Counter[str] = Counter()
+    for name, nodes in graph.layers(depth):
+        names[name] += 1
+        rows.append(graph.row(name if names[name] == 1 else f"{name}_{names[name]}", nodes))
+    on_tape = set(tape.parameters)
+    columns = ("parameters", "weights", "multiply_adds", "forward", "backward")
+    totals = Totals(
+        **{name: sum(getattr(row, name) for row in rows) for name in columns},
+        unused=sum(p.size for p in parameters if p not in on_tape),
+        parameter_bytes=sum(map(_nbytes, on_tape)),
+        inference=graph.inference(),
+        training=graph.training(),
+    )
+    return Summary(tuple(rows), totals)
+
+
+class _Graph:
+    """What the rows and totals of a tape need to know of each node."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.inputs = _inputs(tape)
+        self.fields = _fields(tape)
+        self.active = tape._depending_on(tape.parameters)
+        self.base: dict[Node, Node] = {}  # whose memory the value is in
+        self.read: dict[Node, list[Parameter]] = {}  # the parameters that a node is the first to read
+        self.biases: set[Parameter] = set()
+        self.held: dict[Node, Parameter] = {p: p for p in tape.parameters}  # parameters, and rearrangements of them
+        met: set[Parameter] = set()
+        for node in tape.nodes:
+            self.base[node] = self.base[node.inputs[0]] if _is_view(node) else node
+            if isinstance(node.op, Rearrange) and node.inputs[0] in self.held:
+                self.held[node] = self.held[node.inputs[0]]
+                continue
+            for x, role in zip(node.inputs, roles(node), strict=True):
+                p = self.held.get(x)
+                if p is not None and p not in met:
+                    met.add(p)
+                    self.read.setdefault(node, []).append(p)
+                    if role in ("b", "bias") or (node.op and node.op.name == "add"):
+                        self.biases.add(p)
+
+    def layers(self, depth: int | None) -> list[tuple[str, list[Node]]]:
+        """Names and nodes of the rows, in order."""
+        found = [(node.path or "input", [node]) for node in self.inputs]
+        ops = [node for node in self.tape.nodes if node.op]
+        outer = {node.scope[:i] for node in ops for i, c in enumerate(node.scope) if c == "/"}
+        read = {x for node in ops for x in node.inputs}
+        last, used = None, set[Parameter]()
+        waiting: list[Node] = []  # rearrangements of parameters, which go to the layer of their reader
+        for node in ops:
+            if node in self.held and node in read:
+                waiting.append(node)
+                continue
+            parts = node.scope.split("/") if node.scope else []
+            folded = depth is not None and len(parts) >= depth
+            scope = "/".join(parts[:depth]) if folded else node.scope if node.scope not in outer else None
+            reads = {self.held[x] for x in node.inputs if x in self.held}
+            if not scope or scope != last or (not folded and reads & used):
+                name = scope or node.path if scope or node.name else "/".join([*parts, node.kind])
+                found.append((name, []))
+                used = set()
+            found[-1][1].extend([*waiting, node])
+            waiting, last, used = [], scope, used | reads
+        return found
+
+    def row(self, layer: str, nodes: list[Node]) -> Row:
+        """The row of these nodes, whose last one is the layer's output."""
+        y = nodes[-1]
+        own = [p for node in nodes for p in self.read.get(node, ())]
+        ops = [node for node in nodes if node not in self.held]
+        if len(ops) == 1:
+            op = " ".join(filter(None, caption(ops[0])))
+        else:
+            op = ", ".join(f"{kind} ×{n}" if n > 1 else kind for kind, n in Counter(node.kind for node in ops).items())
+        size, stride = self.fields.get(y, (None, None))
+        return Row(
+            layer=layer,
+            op=op,
+            output=y.shape,
+            dtype=y.dtype.name,
+            parameters=sum(p.size for p in own),
+            weights=sum(p.size for p in own if p not in self.biases),
+            multiply_adds=sum(multiply_adds(node.op, node, *node.inputs) for node in nodes if node.op),
+            forward=sum(_nbytes(node) for node in nodes if self.base[node] is node),
+            backward=sum(_nbytes(node) for node in nodes if self.base[node] is node and node in self.active),
+            receptive_field=None if size is None else tuple(map(ceil, size)),
+            stride=None if stride is None else tuple(int(s) if s == int(s) else float(s) for s in stride),
+        )
+
+    def inference(self) -> int:
+        """The most bytes of values at once, each let go after its last reader."""
+        last = {self.base[x]: node for node in self.tape.nodes for x in node.inputs}
+        now = most = 0
+        for node in self.tape.nodes:
+            if self.base[node] is node and (node.op or node in self.inputs):
+                now += _nbytes(node)
+                most = max(most, now)
+            now -= sum(_nbytes(x) for x in {self.base[x] for x in node.inputs} if last[x] is node and x.op)
+        return most
+
+    def training(self) -> int:
+        """The most bytes at once of values, cotangents and the parameters' gradients, over the backward walk."""
+        values = [node for node in self.tape.nodes if self.base[node] is node and (node.op or node in self.inputs)]
+        read = {x for node in self.tape.nodes for x in node.inputs}
+        there = {self.base[node] for node in self.tape.nodes if node not in read}  # cotangents; parameters' stay
+        now = most = sum(map(_nbytes, [*values, *there]))
+        for node in reversed(self.tape.nodes):
+            for x in {self.base[x] for x in node.inputs if x in self.active} if node in self.active else ():
+                if x not in there:
+                    there.add(x)
+                    now += _nbytes(x)
+            most = max(most, now)
+            if node.op and node in self.active and self.base[node] is node:
+                now -= 2 * _nbytes(node)
+        return most
+
+
+def _nbytes(node: Node) -> int:
+    return node.size * node.dtype.itemsize
+
+
+def _inputs(tape: Tape) -> dict[Node, None]:
+    """Data and labels: the constants with a name; where there are none, those of several axes."""
+    constants = [node for node in tape.leaves if not isinstance(node, Parameter)]
+    return dict.fromkeys([x for x in constants if x.name] or [x for x in constants if x.ndim > 1])
+
+
+def _is_view(node: Node) -> bool:
+    """Another look at its input's memory, like a reshape."""
+    if not isinstance(node.op, Rearrange):
+        return False
+    x = np.broadcast_to(np.int8(0), node.inputs[0].shape)
+    return np.may_share_memory(node.op.move(x), x)
+
+
+# --- receptive fields ------------------------------------------------------------------------------
+
+
+class _Field(NamedTuple):
+    """Along each axis: the pixels of the input from the first to the last behind one entry, and from entry to entry."""
+
+    size: tuple[Fraction, ...]
+    stride: tuple[Fraction, ...] | None  # None: no such axes are left
+
+
+def _fields(tape: Tape) -> dict[Node, _Field]:
+    """The receptive field of each node on the inputs (N, C, …): the largest over all paths."""
+    fields: dict[Node, _Field] = {}
+    for node in tape.nodes:
+        if node.op:
+            inputs = node.inputs
+            if isinstance(node.op, Conv | ConvInputGradient | TiledConv | Linear):
+                inputs = inputs[:1]  # not the weights
+            found = [_behind(node, x, fields[x]) for x in inputs if x in fields]
+            if found:
+                fields[node] = reduce(_larger, found)
+        elif node.ndim > 2 and not isinstance(node, Parameter):
+            fields[node] = _Field(*[(Fraction(1),) * (node.ndim - 2)] * 2)
+    return fields
+
+
+def _larger(a: _Field, b: _Field) -> _Field:
+    strides = [field.stride for field in (a, b) if field.stride]
+    size = tuple(map(max, zip(a.size, b.size, strict=True)))
+    return _Field(size, tuple(map(max, zip(*strides, strict=True))) if strides else None)
+
+
+def _behind(node: Node, x: Node, field: _Field) -> _Field:
+    """The field of ``node`` for that of its input ``x``: size + (taps − 1) stride, and stride · step."""
+    if field.stride is None:
+        return field
+    op: Any = node.op
+    d = len(field.size)
+    taps: Sequence[int] = (1,) * d
+    steps: Sequence[int | Fraction] | None = taps
+    if isinstance(op, Conv | TiledConv | Pool):
+        window = op.form(x, node.inputs[1]).window if isinstance(op, TiledConv) else op.window(*node.inputs[:2])
+        taps, steps = window.extent, window.stride
+    elif isinstance(op, ConvInputGradient):
+        window = op.window(x, node.inputs[1])
+        taps = [-(-e // s) for e, s in zip(window.extent, window.stride, strict=True)]
+        steps = [Fraction(1, s) for s in window.stride]
+    elif isinstance(op, AdaptivePool):
+        sides = list(zip(x.shape[2:], node.shape[2:], strict=True))
+        taps = [max(stop - start for start, stop in parts(n, m)) for n, m in sides]
+        steps = [Fraction(n, m) for n, m in sides]
+    elif isinstance(op, Interpolate):
+        taps = (1 if op.mode == "nearest" else 2,) * d
+        steps = [Fraction(n, m) for n, m in zip(x.shape[-d:], node.shape[-d:], strict=True)]
+    elif isinstance(op, Rearrange) and op.name == "getitem" and node.ndim == x.ndim:
+        steps = _steps(op.hyperparameters["key"], x.ndim)[-d:]
+    elif op.name != "pad" and node.shape[-d:] != x.shape[-d:]:
+        taps, steps = x.shape[-d:], None  # all of the image
+    size = tuple(r + (t - 1) * j for r, t, j in zip(field.size, taps, field.stride, strict=True))
+    return _Field(size, None if steps is None else tuple(j * s for j, s in zip(field.stride, steps, strict=True)))
+
+
+def _steps(key: Any, ndim: int) -> list[int]:
+    """The steps of an index of slices along each axis."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in keys:
+        i = keys.index(Ellipsis)
+        keys[i : i + 1] = [slice(None)] * (ndim - len(keys) + 1)
+    keys += [slice(None)] * (ndim - len(keys))
+    return [abs(k.step or 1) if isinstance(k, slice) else 1 for k in keys]
