@@ -1,4 +1,4 @@
-"""The console command ``minigraph``: demo, draw, verify, doctor.
+"""The console command ``minigraph``: demo, list, summary, draw, verify, doctor.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 all is well; 1 a mismatch or a failure;
 2 wrong usage; 130 interrupted.
@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from minigraph.linear import Shape
+    from minigraph.nn import Module
     from minigraph.node import Node
 
 FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 TARGET = (
-    "the graph: module:function or file.py:function, something that is called without arguments and gives a Node, "
-    "or is one (default: the lectures' network)"
+    "the graph: a model's name, as `minigraph list` prints them; or module:function or file.py:function, something that "
+    "is called without arguments and gives a Node or a Module, or is one (default: the lectures' network)"
 )
 
 
@@ -90,6 +92,38 @@ def demo(arguments: argparse.Namespace) -> int:
     return run(arguments.seed, arguments.out, epochs, arguments.json)
 
 
+def list_(arguments: argparse.Namespace) -> int:
+    """List the models with their parameters."""
+    from minigraph import models
+    from minigraph.table import table
+
+    found: list[dict[str, Any]] = []
+    for name in models.names():
+        model = models.build(name)
+        found.append({"name": name, "parameters": sum(p.size for p in model.parameters()), "input": [1, *model.image]})
+    if arguments.json:
+        print(json.dumps({"models": found}, indent=1))
+    else:
+        head = ("model", "parameters", "input")
+        cells = [(m["name"], f"{m['parameters']:,}", "×".join(map(str, m["input"]))) for m in found]
+        print(table(head, cells, right=(1,)))
+    return 0
+
+
+def summary(arguments: argparse.Namespace) -> int:
+    """Print what each layer of a network gives, holds and costs."""
+    import minigraph as mg
+
+    found = resolve(arguments.target, abstract=True)
+    shape = _shape(found, arguments.input)
+    report = _called(arguments.target, lambda: mg.summary(found, shape, depth=arguments.depth))
+    if arguments.csv:
+        print(report.to_csv(), end="")
+    else:
+        print(report.to_json() if arguments.json else report.text(arguments.human))
+    return 0
+
+
 def draw(arguments: argparse.Namespace) -> int:
     """Draw a graph."""
     import minigraph as mg
@@ -101,7 +135,7 @@ def draw(arguments: argparse.Namespace) -> int:
         raise UsageError(f"got {path}; wanted a name that ends in one of {', '.join('.' + form for form in FORMATS)}")
     if not path.parent.is_dir():
         raise UsageError(f"the folder {path.parent} does not exist; make it first")
-    y = load(arguments.target, arguments.seed, abstract=True)
+    y = load(arguments.target, arguments.seed, arguments.input, abstract=True)
     picture(
         mg.lower(y, arguments.lower) if arguments.lower else y,
         path,
@@ -121,7 +155,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """Compare every layer of a graph with its explicit matrices."""
     import minigraph as mg
 
-    report = mg.verify(load(arguments.target, arguments.seed))
+    report = mg.verify(load(arguments.target, arguments.seed, arguments.input, small=True))
     print(report.to_json() if arguments.json else report)
     return 0 if report.ok else FAILURE
 
@@ -138,16 +172,61 @@ def doctor(arguments: argparse.Namespace) -> int:
 # --- targets -----------------------------------------------------------------------------------------
 
 
-def load(target: str | None, seed: int = 0, abstract: bool = False) -> Node:
-    """The Node that ``target`` names; the lectures' network, with data or ``abstract``, where it is None."""
+def load(
+    target: str | None, seed: int = 0, shape: Shape | None = None, abstract: bool = False, small: bool = False
+) -> Node:
+    """The Node that ``target`` names, or what its Module makes of an input of ``shape``: random, or ``abstract``.
+
+    A model without a ``shape`` is given its published one, or where it may be ``small`` the least that it takes.
+    """
+    import numpy as np
+
+    from minigraph.node import Node, Spec, constant
+
+    found = resolve(target, seed, abstract)
+    if small and not shape and hasattr(found, "least_side"):
+        side = found.least_side()
+        shape = (1, found.image[0], side, side)
+        _say(
+            f"{target} is given an image of {'×'.join(map(str, shape[1:]))}, the least that it takes (--input sets another)"
+        )
+    shape = _shape(found, shape)
+    if shape is None:
+        assert isinstance(found, Node)
+        return found
+    x = Spec(shape) if abstract else np.random.default_rng(seed).standard_normal(shape, np.float32)
+    y = _called(target, lambda: found(constant(x, "input")))
+    if not isinstance(y, Node):
+        raise UsageError(f"{target} made {type(y).__name__} of its input; wanted a Node")
+    return y
+
+
+def _shape(found: Any, shape: Shape | None) -> Shape | None:
+    """The shape of the input to give to what was found: none to a Node."""
+    from minigraph.node import Node
+
+    if isinstance(found, Node):
+        if shape:
+            raise UsageError("--input is for models; the target is a Node, which has its input")
+        return None
+    if not shape and not hasattr(found, "image"):
+        raise UsageError(f"{type(found).__name__} needs an input; wanted --input, like --input 1,3,224,224")
+    return shape or (1, *found.image)
+
+
+def resolve(target: str | None, seed: int = 0, abstract: bool = False) -> Any:
+    """The Node or Module that ``target`` names; the lectures' network, with data or ``abstract``, where it is None."""
+    from minigraph.nn import Module
     from minigraph.node import Node
 
     if target is None:
         from minigraph.demo import blueprint, few_digits
 
         return blueprint() if abstract else few_digits(seed)
-    place, colon, name = target.rpartition(":")
-    if not (place and colon and name):
+    if ":" not in target:
+        return model(target, None if abstract else seed)
+    place, _, name = target.rpartition(":")
+    if not (place and name):
         raise UsageError(f"got target {target!r}; wanted module:function or file.py:function")
     module = _called(target, lambda: _module(place))
     try:
@@ -156,14 +235,25 @@ def load(target: str | None, seed: int = 0, abstract: bool = False) -> Node:
             found = getattr(found, part)
     except AttributeError:
         raise UsageError(f"{place} has no {name}") from None
-    if callable(found):
+    if callable(found) and not isinstance(found, Module):
         _expect_no_arguments(target, found)
         found = _called(target, found)
-    if not isinstance(found, Node):
+    if not isinstance(found, (Node, Module)):
         raise UsageError(
-            f"{target} gave {type(found).__name__}; wanted a Node (compute with mg.parameter or mg.constant)"
+            f"{target} gave {type(found).__name__}; wanted a Node (compute with mg.parameter or mg.constant) or a Module"
         )
     return found
+
+
+def model(name: str, seed: int | None) -> Module:
+    """The model of this name, with weights drawn from ``seed`` or without any."""
+    from minigraph import models
+
+    try:
+        return models.build(name, rng=seed)
+    except ValueError as error:  # no such name
+        message = str(error).removeprefix("build: ")
+        raise UsageError(f"{message} (other targets are module:function or file.py:function)") from None
 
 
 def _module(place: str) -> Any:
@@ -196,7 +286,7 @@ def _expect_no_arguments(target: str, function: Any) -> None:
         pass  # no signature to look at
 
 
-def _called(target: str, function: Callable[[], Any]) -> Any:
+def _called(target: str | None, function: Callable[[], Any]) -> Any:
     """``function()``; what goes wrong in the user's code is told in one line, with the place."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for this command's own results
@@ -228,11 +318,11 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(run: Callable[[argparse.Namespace], int], **options: Any) -> argparse.ArgumentParser:
         about = (run.__doc__ or "").strip()
-        made = commands.add_parser(run.__name__, help=about, description=about, **options)
+        made = commands.add_parser(run.__name__.rstrip("_"), help=about, description=about, **options)
         made.set_defaults(run=run)
         return made
 
-    def json_too(to: argparse.ArgumentParser) -> None:
+    def json_too(to: Any) -> None:
         to.add_argument("--json", action="store_true", help="print one JSON object instead")
 
     def seed_too(to: argparse.ArgumentParser) -> None:
@@ -246,8 +336,24 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over the training images")
     json_too(one)
 
+    def target_too(to: argparse.ArgumentParser) -> None:
+        to.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+        to.add_argument(
+            "--input", type=_sides, metavar="SHAPE", help="the input of a model, like 1,3,224,224 (default: its own)"
+        )
+
+    json_too(command(list_))
+
+    one = command(summary)
+    target_too(one)
+    one.add_argument("--depth", type=_whole(1), metavar="N", help="fold scopes deeper than N names into one row")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--human", action="store_true", help="print numbers like 2.7K and 34M")
+    form.add_argument("--csv", action="store_true", help="print comma-separated values instead")
+    json_too(form)
+
     one = command(draw)
-    one.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+    target_too(one)
     one.add_argument(
         "-o",
         "--output",
@@ -276,7 +382,7 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(seed=0)
 
     one = command(verify)
-    one.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+    target_too(one)
     seed_too(one)
     json_too(one)
 
@@ -295,3 +401,13 @@ def _whole(least: int) -> Callable[[str], int]:
         return number
 
     return whole
+
+
+def _sides(text: str) -> Shape:
+    try:
+        shape = tuple(int(side) for side in text.replace("×", ",").replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}; wanted a shape like 1,3,224,224")
+    return shape

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -34,6 +35,9 @@ def needs(x):
 
 class Nets:
     node = mg.constant(1.0, "one")
+
+def module():
+    return mg.nn.Sequential(mg.nn.Linear(3, 2, rng=0))
 """
 
 
@@ -78,7 +82,7 @@ def test_interruption_is_quiet(monkeypatch, capsys):
 def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("demo", "draw", "verify", "doctor"):
+    for name in ("demo", "list", "summary", "draw", "verify", "doctor"):
         assert name in text
         assert main([name, "--help"]) == 0
 
@@ -93,7 +97,15 @@ def test_help_names_every_command(capsys):
         ("demo --out nets.py", 1, "nets.py is a file; wanted a folder"),
         ("draw -o x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
         ("draw -o no/x.png", 2, "the folder no does not exist"),
-        ("draw nets -o x.dot", 2, "wanted module:function or file.py:function"),
+        ("draw nets -o x.dot", 2, "minigraph: there is no model 'nets'; did you mean lenet5 or"),
+        ("summary zebra", 2, "wanted one of lenet5, alexnet"),
+        ("verify vgg", 2, "(other targets are module:function or file.py:function)"),
+        ("summary :f", 2, "wanted module:function or file.py:function"),
+        ("summary alexnet --input 1,3,20,20", 1, "an input of shape (1, 3, 20, 20) does not go through ConvNet"),
+        ("summary alexnet --input 1,3,0", 2, "got '1,3,0'; wanted a shape like 1,3,224,224"),
+        ("summary nets:loss --input 1,3", 2, "--input is for models"),
+        ("summary nets:module", 2, "Sequential needs an input; wanted --input"),
+        ("summary alexnet --csv --json", 2, "not allowed with"),
         ("draw no.py:f -o x.dot", 2, "there is no file no.py"),
         ("draw no.module:f -o x.dot", 2, "there is no module no.module"),
         ("draw nets:nothing -o x.dot", 2, "nets has no nothing"),
@@ -140,6 +152,40 @@ def test_verify(here, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["ok"]
     monkeypatch.setattr(mg, "verify", lambda y: SimpleNamespace(ok=False))
     assert main(["verify", "nets:layer"]) == 1
+
+
+def test_list(capsys):
+    assert main(["list"]) == 0
+    lines, err = capsys.readouterr()
+    assert re.search(r"^vgg16 +138,357,544 +1×3×224×224$", lines, re.MULTILINE) and err == ""
+    assert main(["list", "--json"]) == 0
+    found = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    assert list(found) == mg.models.names() == [line.split()[0] for line in lines.splitlines()[1:]]
+    assert found["vgg16"] == {"name": "vgg16", "parameters": 138_357_544, "input": [1, 3, 224, 224]}
+
+
+def test_summary(here, capsys):
+    assert main(["summary", "resnet18", "--depth", "1"]) == 0
+    text, err = capsys.readouterr()
+    assert err == "" and "layer4" in text and "layer4/" not in text and "11,689,512" in text
+    assert main(["summary", "resnet18", "--input", "2,3,64,64", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["output"] == [2, 3, 64, 64]
+    assert main(["summary", "nets:module", "--input", "4,3", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0,linear,4×2,float32,8,6,24,")
+    assert main(["summary", "nets:layer", "--human"]) == 0
+    assert "linear" in capsys.readouterr().out
+    assert main(["summary"]) == 0  # the lectures' network
+    assert "H~" in capsys.readouterr().out
+
+
+def test_draw_and_verify_models(here, capsys):
+    assert main(["draw", "resnet20", "-o", "x.dot"]) == 0
+    text = (here / "x.dot").read_text(encoding="utf-8")
+    assert "<b>layer3</b>" in text and "1×3×32×32" in text
+    assert main(["verify", "resnet20", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.removeprefix("x.dot\n"))["ok"] and "resnet20 is given an image of 3×5×5" in err
+    assert main(["verify", "nets:module", "--input", "2,3"]) == 0
 
 
 def test_doctor(capsys, monkeypatch):
