@@ -20,23 +20,33 @@ def response_norm() -> LocalResponseNorm:  # type: ignore[valid-type]
     return LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 
 
-def alexnet(
-    num_classes: int = 1000, *, in_channels: int = 3, dropout: float = 0.5, rng: Any = None, dtype: Any = np.float32
-) -> ConvNet:
-    """AlexNet in one column, with pooling before normalisation: (N, 3, 227, 227) → (N, 1000); 62,378,344 parameters.
+class AlexNet(ConvNet):
+    """In one column, with pooling before normalisation: (N, 3, 227, 227) → (N, 1000); see alexnet."""
+
+    def __init__(
+        self, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5, rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        layers: list[Any] = []
+        channels, weight = in_channels, init.normal(0.01)
+        for layer in LAYERS:
+            if isinstance(layer, str):
+                layers.append(MaxPool2d(3, 2) if layer == "P" else response_norm())
+            else:
+                K, f, stride, padding, bias = layer
+                conv = Conv2d(channels, K, f, stride, padding, weight_init=weight, bias_init=bias, dtype=dtype)
+                layers += [conv, ReLU()]
+                channels = K
+        image = (in_channels, 227, 227)
+        super().__init__(
+            Sequential(*layers), channels, 6, num_classes, image, hidden, dropout, rng, dtype, weight, init.ones
+        )
+
+
+def alexnet(num_classes: int = 1000, **options: Any) -> AlexNet:
+    """AlexNet as lectures draw it; 62,378,344 parameters.
 
     The paper splits some layers over two GPUs (groups) and normalises before it pools. Weights start
-    N(0, 0.01²) and the biases at 0 or 1, as in the paper.
+    N(0, 0.01²) and biases at 0 or 1, as in the paper.
     """
-    layers: list[Any] = []
-    channels = in_channels
-    for layer in LAYERS:
-        if isinstance(layer, str):
-            layers.append(MaxPool2d(3, 2) if layer == "P" else response_norm())
-        else:
-            K, f, stride, padding, bias = layer
-            weight = init.normal(0.01)
-            layers += [Conv2d(channels, K, f, stride, padding, weight_init=weight, bias_init=bias, dtype=dtype), ReLU()]
-            channels = K
-    return ConvNet(Sequential(*layers), 256, 6, num_classes, (in_channels, 227, 227), dropout, rng, dtype,
-                   init.normal(0.01), init.ones)  # fmt: skip
+    return AlexNet(num_classes, **options)

@@ -62,24 +62,24 @@ class Model(Module):
 
 
 class ConvNet(Model):
-    """Convolutions, then two hidden layers of 4096 units: AlexNet and the VGG networks.
+    """Convolutions, then two ``hidden`` layers of as many units: AlexNet and the VGG networks.
 
     ``features`` gives (N, channels, side, side) for the published image. For another one their average over
     side × side cells goes on, as in torchvision; for the published one that would change nothing and is left out.
     """
 
     def __init__(
-        self, features: Sequential, channels: int, side: int, num_classes: int, image: tuple[int, int, int], dropout: float,
-        rng: Any, dtype: Any, weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros,
+        self, features: Sequential, channels: int, side: int, num_classes: int, image: tuple[int, int, int], hidden: int,
+        dropout: float, rng: Any, dtype: Any, weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros,
     ) -> None:  # fmt: skip
         super().__init__(num_classes, image)
         self.features = features
         self.avgpool = AdaptiveAvgPool2d((side, side))
-        hidden = {"weight_init": weight_init, "bias_init": bias_init, "dtype": dtype}
+        inits: dict[str, Any] = {"weight_init": weight_init, "bias_init": bias_init, "dtype": dtype}
         self.classifier = Sequential(
-            Linear(channels * side * side, 4096, **hidden), ReLU(), Dropout(dropout),
-            Linear(4096, 4096, **hidden), ReLU(), Dropout(dropout),
-            Linear(4096, num_classes, weight_init=weight_init, dtype=dtype),
+            Linear(channels * side * side, hidden, **inits), ReLU(), Dropout(dropout),
+            Linear(hidden, hidden, **inits), ReLU(), Dropout(dropout),
+            Linear(hidden, num_classes, weight_init=weight_init, dtype=dtype),
         )  # fmt: skip
         self.side = side
         self.begin(rng)

@@ -24,8 +24,8 @@ class VGG(ConvNet):
     """A configuration of the paper's table 1: (N, 3, 224, 224) → (N, 1000), He et al.'s initialisation."""
 
     def __init__(
-        self, configuration: str, num_classes: int = 1000, *, in_channels: int = 3, dropout: float = 0.5, rng: Any = None,
-        dtype: Any = np.float32,
+        self, configuration: str, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5,
+        rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         layers: list[Any] = []
         channels = in_channels
@@ -39,7 +39,7 @@ class VGG(ConvNet):
                 layers += [Conv2d(channels, int(K), int(f or 3), padding=int(f or 3) // 2, dtype=dtype), ReLU()]
                 channels = int(K)
         image = (in_channels, 224, 224)
-        super().__init__(Sequential(*layers), channels, 7, num_classes, image, dropout, rng, dtype)
+        super().__init__(Sequential(*layers), channels, 7, num_classes, image, hidden, dropout, rng, dtype)
 
 
 def vgg11(num_classes: int = 1000, **options: Any) -> VGG:

@@ -190,7 +190,7 @@ class BatchNorm3d(_BatchNorm):
 
 
 class Dropout(Module):
-    """Zero each entry with probability ``p`` in training; ``rng``: where the masks come from."""
+    """Zero each entry with probability ``p`` in training; ``rng``: where the masks come from, or ``initialize``."""
 
     op: Callable[..., Any] = staticmethod(dropout.dropout)
 
@@ -201,8 +201,7 @@ class Dropout(Module):
         self.rng = None if rng is None else generator(rng, type(self).__name__)
 
     def initialize_self(self, rng: np.random.Generator) -> None:
-        if self.rng is None:
-            self.rng = generator(int(rng.integers(2**63)), type(self).__name__)
+        self.rng = np.random.default_rng(rng.integers(2**63))
 
     def forward(self, x: Any) -> Any:
         if self.rng is None and self.training and self.p and not _abstract(x):

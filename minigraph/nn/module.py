@@ -173,10 +173,15 @@ class Module:
             slots[name].value = value
 
     def save(self, path: Any) -> None:
-        """Write the state to a .safetensors file."""
+        """Write the state to a .safetensors file. Raises GraphError while parameters have no values, OSError."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        save_file({name: np.asarray(value, order="C") for name, value in self.state_dict().items()}, path)
+        state = {name: np.asarray(value, order="C") for name, value in self.state_dict().items()}
+        try:
+            save_file(state, path)
+        except SafetensorError as error:
+            raise OSError(f"{path}: {error}") from None
 
     def load(self, path: Any, strict: bool = True) -> None:
         """Take over the state of a .safetensors file, all of it or nothing.
@@ -188,8 +193,8 @@ class Module:
 
         try:
             state = load_file(path)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a sound safetensors file: {error}") from None
+        except (SafetensorError, TypeError) as error:  # TypeError: of a dtype that NumPy lacks, like bfloat16
+            raise ValueError(f"{path}: not a safetensors file that can be read: {error}") from None
         self.load_state_dict(state, strict)
 
     # --- making parameters ---------------------------------------------------------------------------------

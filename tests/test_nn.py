@@ -1,0 +1,190 @@
+"""Modules: state, scopes, modes, initialisation, and what is refused."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph import nn
+
+
+def net(rng=0):
+    model = nn.Sequential(
+        conv=nn.Conv2d(2, 4, 3, bias=False), norm=nn.BatchNorm2d(4), act=nn.ReLU(), drop=nn.Dropout(0.5), pool=nn.GlobalAvgPool(),
+        head=nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)),
+    )  # fmt: skip
+    return model if rng is None else model.initialize(rng)
+
+
+X = np.random.default_rng(0).standard_normal((5, 2, 6, 6)).astype(np.float32)
+
+
+def test_state_round_trip(tmp_path):
+    """By dict and by file, with running statistics, in PyTorch's order."""
+    model = net()
+    model(X)
+    state = model.state_dict()
+    assert list(state) == [
+        "conv.weight", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",
+        "head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias",
+    ]  # fmt: skip
+    assert state["norm.num_batches_tracked"] == 1 and state["norm.running_mean"].any()
+    model.save(tmp_path / "net.safetensors")
+    for other in (net(None), net(7)):
+        other.load(tmp_path / "net.safetensors")
+        for name, value in other.state_dict().items():
+            assert value.dtype == state[name].dtype
+            np.testing.assert_array_equal(value, state[name])
+        np.testing.assert_array_equal(other.eval()(X).value, model.eval()(X).value)
+    other = net(None)
+    other.load_state_dict({name: v for name, v in state.items() if name != "norm.num_batches_tracked"})  # older files
+    (values, copies) = ([p.value for p in m.parameters()] for m in (model, other))
+    assert not any(np.shares_memory(a, b) for a, b in zip(values, copies, strict=True))
+
+
+def header(**entries):
+    text = json.dumps(entries).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+def test_damaged_files(tmp_path):
+    model, path = net(), tmp_path / "net.safetensors"
+    model.save(path)
+    good = path.read_bytes()
+    before = {name: value.copy() for name, value in model.state_dict().items()}
+    entry = {"dtype": "F32", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 4]}
+    bad = [b"", b"{}", good[:7], good[:200], good[:-1], good + b"x", struct.pack("<Q", 2**63) + good[8:],
+           header(a=entry), header(a=entry | {"shape": [1], "dtype": "F99"}) + bytes(4),
+           header(a=entry | {"shape": [1], "data_offsets": [4, 0]}) + bytes(4),
+           header(a=entry | {"dtype": "BF16", "shape": [2]}) + bytes(4), b"\xff" * 100]  # fmt: skip
+    for content in bad:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="safetensors"):
+            model.load(path)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    for load in (model.load, model.save):
+        with pytest.raises(OSError):
+            load(tmp_path / "nowhere" / "net.safetensors")
+
+
+def test_load_lists_all_problems_and_loads_none():
+    model, state = net(), dict(net(7).state_dict())
+    before = model.state_dict()
+    state["head.0.weight"] = state["head.0.weight"][:1]
+    state["head.0.bias"] = state["head.0.bias"].astype(np.complex64)
+    state["extra"] = state.pop("norm.bias")
+    with pytest.raises(ValueError) as caught:
+        model.load_state_dict(state)
+    for problem in ("missing norm.bias", "unknown extra", r"head.0.weight: got shape (1, 4), wanted (4, 4)",
+                    "head.0.bias: got dtype complex64, wanted float32"):  # fmt: skip
+        assert problem in str(caught.value)
+    with pytest.raises(ValueError, match="head.0.weight") as caught:
+        model.load_state_dict(state, strict=False)
+    assert "extra" not in str(caught.value)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_scopes_and_names():
+    y = net()(mg.constant(X, "x"))
+    scopes = {node.kind: node.scope for node in mg.Tape.of(y).nodes if node.op}
+    assert scopes["conv2d"] == "conv" and scopes["batch_norm"] == "norm" and scopes["tanh"] == "head/1"
+    assert {p.path for p in mg.Tape.of(y).parameters} >= {"conv/weight", "norm/bias", "head/2/weight"}
+    with mg.scope("twin"):
+        assert net()(X).scope == "twin/head/2"
+    with pytest.raises(mg.ShapeError, match="^head/0: linear: got"):
+        nn.Sequential(head=nn.Sequential(nn.Linear(3, 3)))(mg.Spec((2, 4)))
+
+
+def test_train_and_eval():
+    model = net()
+    assert not np.array_equal(model(X).value, model(X).value)  # another mask
+    model.eval()
+    assert not any(module.training for module in model.modules())
+    state = model.state_dict()
+    np.testing.assert_array_equal(model(X).value, model(X).value)
+    assert model.state_dict()["norm.num_batches_tracked"] == state["norm.num_batches_tracked"] == 2
+    assert model.train()(mg.Spec(X.shape)).shape == (5, 3)
+    assert model.state_dict()["norm.num_batches_tracked"] == 2  # shapes leave no trace
+    with pytest.raises(TypeError, match=r"Dropout\(p=0.5\): got no rng to drop by"):
+        nn.Dropout(0.5)(X)
+
+
+def test_shared_parameters_are_there_once():
+    model = nn.Sequential(nn.Linear(3, 3, rng=0), nn.Linear(3, 3, rng=1))
+    model[1].weight = model[0].weight
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert len(model.parameters()) == 3 and list(model.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    model(np.ones((2, 3), np.float32)).backward(np.ones((2, 3), np.float32))
+    assert model[0].weight.grad is not None and model[0].weight.grad is model[1].weight.grad
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_initialize_is_reproducible():
+    one, two, three = net(3), net(None).initialize(np.random.default_rng(3)), net(4)
+    three(X)  # moves the running statistics
+    three.initialize(3)
+    for name, value in one.state_dict().items():
+        np.testing.assert_array_equal(value, two.state_dict()[name])
+        np.testing.assert_array_equal(value, three.state_dict()[name])
+    np.testing.assert_array_equal(one(X).value, two(X).value)  # the masks of dropout too
+    assert not np.array_equal(net(4).state_dict()["conv.weight"], one.state_dict()["conv.weight"])
+    with pytest.raises(TypeError, match="initialize: got rng None"):
+        net(None).initialize(None)
+
+
+def test_initial_deviations():
+    """Each initialiser's deviation is the paper's, and samples are within its bound."""
+    shape, rng = (200, 30, 3, 3), np.random.default_rng(0)
+    fan_in, fan_out = 270, 1800
+    for name, variance in (
+        ("he_normal", 2 / fan_in), ("he_normal_fan_out", 2 / fan_out), ("he_uniform", 2 / fan_in),
+        ("xavier_normal", 2 / (fan_in + fan_out)), ("xavier_uniform", 2 / (fan_in + fan_out)), ("lecun_uniform", 1 / (3 * fan_in)),
+    ):  # fmt: skip
+        w = getattr(nn.init, name)(shape, rng)
+        np.testing.assert_allclose(w.var(), variance, rtol=0.03, err_msg=name)
+        assert "uniform" not in name or np.abs(w).max() <= np.sqrt(3 * variance)
+
+
+def test_abstract_modules():
+    """Without an rng there are shapes only, and a use of values says what to do."""
+    model = net(None)
+    y = model(mg.Spec(X.shape))
+    assert y.abstract and y.shape == (5, 3) and all(p.abstract for p in model[0].parameters())
+    for use in (model, lambda x: model(mg.constant(x))):
+        with pytest.raises(mg.GraphError, match=r"'conv/weight' has no values yet; call initialize\(rng\) or load"):
+            use(X)
+    for use in (model.state_dict, lambda: model.save("nowhere")):
+        with pytest.raises(mg.GraphError, match="conv.weight and 4 more have no values yet"):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups dividing both"),
+        (lambda: nn.Conv2d(0, 4, 3), "got in_channels 0"),
+        (lambda: nn.Linear(3, -1), "out_features -1"),
+        (lambda: nn.BatchNorm2d(0), "got num_features 0"),
+        (lambda: nn.Dropout(1.5), "got p 1.5"),
+    ],
+)
+def test_wrong_arguments(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+def test_sequential_takes_functions_only():
+    assert nn.Sequential(nn.Linear(2, 2, rng=0), mg.relu)(np.ones((1, 2), np.float32)).kind == "relu"
+    with pytest.raises(TypeError, match="got int as part 1"):
+        nn.Sequential(nn.ReLU(), 3)
+
+
+def test_repr_is_a_tree():
+    assert repr(net(None)).splitlines()[:2] == [
+        "Sequential", "  conv: Conv2d(in_channels=2, out_channels=4, kernel_size=3)",
+    ]  # fmt: skip
