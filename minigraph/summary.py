@@ -21,7 +21,7 @@ import numpy as np
 from minigraph.draw.dot import caption, roles
 from minigraph.linear import Shape
 from minigraph.nn.module import Module
-from minigraph.node import Node, Parameter, ShapeError, Spec
+from minigraph.node import FLOATS, Node, Parameter, ShapeError, Spec
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.conv.tiled import TiledConv
 from minigraph.ops.interpolate import Interpolate
@@ -273,7 +273,8 @@ class _Graph:
         self.tape = tape
         self.inputs = _inputs(tape)
         self.fields = _fields(tape)
-        self.active = tape._depending_on(tape.parameters)
+        self.inner = {x for node in tape.nodes for x in node.inputs}  # nodes that others read
+        self.active = {node for node in tape._depending_on(tape.parameters) if node.dtype in FLOATS}
         self.base: dict[Node, Node] = {}  # whose memory the value is in
         self.read: dict[Node, list[Parameter]] = {}  # the parameters that a node is the first to read
         self.biases: set[Parameter] = set()
@@ -281,7 +282,7 @@ class _Graph:
         met: set[Parameter] = set()
         for node in tape.nodes:
             self.base[node] = self.base[node.inputs[0]] if _is_view(node) else node
-            if isinstance(node.op, Rearrange) and node.inputs[0] in self.held:
+            if isinstance(node.op, Rearrange) and node.inputs[0] in self.held and node in self.inner:
                 self.held[node] = self.held[node.inputs[0]]
                 continue
             for x, role in zip(node.inputs, roles(node), strict=True):
@@ -297,11 +298,10 @@ class _Graph:
         found = [(node.path or "input", [node]) for node in self.inputs]
         ops = [node for node in self.tape.nodes if node.op]
         outer = {node.scope[:i] for node in ops for i, c in enumerate(node.scope) if c == "/"}
-        read = {x for node in ops for x in node.inputs}
         last, used = None, set[Parameter]()
         waiting: list[Node] = []  # rearrangements of parameters, which go to the layer of their reader
         for node in ops:
-            if node in self.held and node in read:
+            if node in self.held:
                 waiting.append(node)
                 continue
             parts = node.scope.split("/") if node.scope else []
@@ -354,8 +354,7 @@ class _Graph:
     def training(self) -> int:
         """The most bytes at once of values, cotangents and the parameters' gradients, over the backward walk."""
         values = [node for node in self.tape.nodes if self.base[node] is node and (node.op or node in self.inputs)]
-        read = {x for node in self.tape.nodes for x in node.inputs}
-        there = {self.base[node] for node in self.tape.nodes if node not in read}  # cotangents; parameters' stay
+        there = {self.base[node] for node in self.tape.nodes if node not in self.inner}  # cotangents; parameters' stay
         now = most = sum(map(_nbytes, [*values, *there]))
         for node in reversed(self.tape.nodes):
             for x in {self.base[x] for x in node.inputs if x in self.active} if node in self.active else ():

@@ -165,6 +165,7 @@ def test_shared_and_unused_parameters_and_biases():
     assert [(row.layer, row.parameters, row.weights) for row in plain.rows] == [
         ("x", 0, 0), ("matmul", 12, 12), ("add", 3, 0),
     ]  # fmt: skip
+    assert mg.summary(w.T).rows[0].parameters == 12
 
 
 def test_forward_and_backward_are_the_bytes_of_the_tape():
