@@ -101,7 +101,7 @@ def test_help_names_every_command(capsys):
         ("summary zebra", 2, "wanted one of lenet5, alexnet"),
         ("verify vgg", 2, "(other targets are module:function or file.py:function)"),
         ("summary :f", 2, "wanted module:function or file.py:function"),
-        ("summary alexnet --input 1,3,20,20", 1, "an input of shape (1, 3, 20, 20) does not go through ConvNet"),
+        ("summary alexnet --input 1,3,20,20", 1, "an input of shape (1, 3, 20, 20) does not go through"),
         ("summary alexnet --input 1,3,0", 2, "got '1,3,0'; wanted a shape like 1,3,224,224"),
         ("summary nets:loss --input 1,3", 2, "--input is for models"),
         ("summary nets:module", 2, "Sequential needs an input; wanted --input"),
