@@ -152,7 +152,7 @@ def draw(arguments: argparse.Namespace) -> int:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Compare every layer of a graph with its explicit matrices."""
+    """Compare convolutions, pools and fully connected layers with their explicit matrices."""
     import minigraph as mg
 
     report = mg.verify(load(arguments.target, arguments.seed, arguments.input, small=True))

@@ -16,6 +16,7 @@ class Mode:
     scope: str = ""
     grad: bool = True
     anomaly: bool = False
+    replaying: bool = False  # a checkpoint runs its function again: running statistics have moved already
     tracing: bool = False  # a transform is watching: a float that leaves the graph unseen would lose its derivative
 
 
@@ -53,6 +54,11 @@ def detect_anomaly() -> Any:
     Raises FloatingPointError naming the node, the entry, the inputs and the line that built it.
     """
     return _mode(anomaly=True)
+
+
+def replaying() -> Any:
+    """Run again what has run before, so that what moves with every call must not move once more."""
+    return _mode(replaying=True)
 
 
 def tracing() -> Any:

@@ -212,7 +212,12 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
     if depth is not None and depth < 1:
         raise ValueError(f"summary: got depth {depth}; wanted at least 1")
     if isinstance(model, Module):
-        return _summarised(_outputs(model, x), depth, model.parameters())
+        scopes = {p: p.scope for p in model.parameters()}
+        try:
+            return _summarised(_outputs(model, x), depth, model.parameters())
+        finally:  # a parameter is named after the call it was last in
+            for p, scope in scopes.items():
+                p.scope = scope
     if not isinstance(model, Node):
         raise TypeError(f"summary: got {type(model).__name__}; wanted a Node, or a Module and its input")
     if x is not None:

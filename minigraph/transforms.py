@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.linear import Identity, LinearMap
-from minigraph.mode import MODE, enable_grad, tracing
+from minigraph.mode import MODE, enable_grad, replaying, tracing
 from minigraph.node import (
     FLOATS,
     GraphError,
@@ -195,7 +195,8 @@ class Checkpoint(Op):
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         floats = [i for i, x in enumerate(xs[: self.arguments]) if x.dtype in FLOATS]
-        again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
+        with replaying():
+            again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
         if not np.array_equal(again.y.value, value_of(y), equal_nan=True):
             raise GraphError("checkpoint: the function gave another value when run again; wanted one that depends on its "
                              "arguments alone (for random numbers, pass a seed)")  # fmt: skip

@@ -208,6 +208,7 @@ class Verification:
     """What ``verify`` found: a ``Row`` for each layer; prints as two tables, what was compared and what it costs."""
 
     rows: tuple[Row, ...]
+    others: int = 0  # nodes of other ops, which are not compared
 
     @property
     def ok(self) -> bool:
@@ -219,7 +220,7 @@ class Verification:
         return Costs(row.cost for row in self.rows)
 
     def to_json(self) -> str:
-        """The report as JSON text: {"ok", "rows": [{"node", …, "stored", "operations"}]}; NaN and ∞ become null."""
+        """The report as JSON text: {"ok", "others", "rows": [{"node", …, "stored", "operations"}]}; NaN and ∞ become null."""
         rows = []
         for row in self.rows:
             differences = {name: d if isfinite(d) else None for name, d in row.differences.items()}
@@ -235,7 +236,7 @@ class Verification:
                     "operations": row.cost.operations._asdict(),
                 }
             )
-        return json.dumps({"ok": self.ok, "rows": rows}, indent=1, ensure_ascii=False)
+        return json.dumps({"ok": self.ok, "others": self.others, "rows": rows}, indent=1, ensure_ascii=False)
 
     def __str__(self) -> str:
         head = ("node", "layer", "compared with the matrices", "on", "difference", "tolerance", "")
@@ -249,7 +250,8 @@ class Verification:
         agree = sum(row.ok for row in self.rows)
         return (
             f"{table(head, cells)}\n\n{self.costs}\n\n"
-            f"{agree} of {len(self.rows)} layers agree in their value and in every gradient"
+            f"{agree} of {len(self.rows)} layers agree in their value and in every gradient; "
+            f"{self.others} nodes of other ops were not compared"
         )
 
     def __repr__(self) -> str:
@@ -299,7 +301,7 @@ def verify(
         widest = max(TOLERANCES[x.dtype] for x in (node, *node.inputs) if x.dtype in TOLERANCES)
         tolerance = widest if rtol is None else rtol
         rows.append(Row(node.label, _geometry(node), checked, differences, tolerance, _cost(node)))
-    return Verification(tuple(rows))
+    return Verification(tuple(rows), sum(node.op is not None for node in tape.nodes) - len(layers))
 
 
 Results = list[Any]  # the value, then the gradient in each input, None where there is none

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number
 from minigraph.ops.conv.geometry import Window, integers, shape_of
@@ -79,7 +80,7 @@ class Normalization(Op, abstract=True):
     def moments(self, x: Any) -> tuple[Any, Any]:
         """Mean and variance of each group; those of the array seen last are remembered."""
         seen, moments = self.seen
-        if seen() is x:
+        if seen() is x and not (isinstance(x, np.ndarray) and x.flags.writeable):  # the same, and as it was
             return moments  # type: ignore[no-any-return]
         layout = self.layout(x)
         return self.centred(np.reshape(x, layout.view), layout)[:2]
@@ -362,6 +363,8 @@ def batch_norm(
 
 def move(op: BatchNorm, running: dict[str, Any], momentum: float, size: int) -> None:
     """Move the running statistics towards the batch's."""
+    if MODE.get().replaying:  # a checkpoint runs again what has moved them already
+        return
     mean, var = (np.ravel(moment) for moment in op.seen[1])
     m = size // len(mean)
     for name, r in running.items():

@@ -188,3 +188,48 @@ def test_repr_is_a_tree():
     assert repr(net(None)).splitlines()[:2] == [
         "Sequential", "  conv: Conv2d(in_channels=2, out_channels=4, kernel_size=3)",
     ]  # fmt: skip
+
+
+def test_transposed_convolutions_take_pytorchs_order_of_arguments():
+    layer = nn.ConvTranspose2d(4, 4, 3, 2, 1, 1, rng=0)
+    assert layer(np.ones((1, 4, 6, 6), np.float32)).shape == (1, 4, 12, 12)
+    with pytest.raises(TypeError, match="padding_mode"):
+        nn.ConvTranspose2d(4, 4, 3, padding_mode="reflect")
+
+
+def test_a_checkpoint_moves_running_statistics_once():
+    x = mg.parameter(np.random.default_rng(0).standard_normal((4, 2, 3, 3)).astype(np.float32))
+    plain, saved = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+    (plain(x) ** 2).sum().backward()
+    (mg.checkpoint(saved)(x) ** 2).sum().backward()
+    for name, value in plain.state_dict().items():
+        np.testing.assert_array_equal(saved.state_dict()[name], value)
+
+
+def test_batch_norm_counts_batches_that_went_through():
+    layer = nn.BatchNorm2d(2)
+    with pytest.raises(mg.ShapeError, match="BatchNorm2d: got x .*; wanted x of 4 axes"):
+        layer(np.ones((2, 2), np.float32))
+    assert layer.num_batches_tracked.value == 0
+
+
+def test_parts_that_would_be_lost_are_refused():
+    class Net(nn.Module):
+        def __init__(self):
+            self.layers = [nn.Linear(2, 2)]
+
+    with pytest.raises(TypeError, match="Net: got a list of modules or parameters as layers"):
+        Net()
+    with pytest.raises(ValueError, match="Sequential: got 'name' as the name of a part"):
+        nn.Sequential(name=nn.ReLU())
+    with pytest.raises(TypeError, match="MaxPool2d: missing a required argument: 'kernel_size'"):
+        nn.MaxPool2d(kernel=2)
+
+
+def test_a_summary_leaves_the_names_of_parameters():
+    net = nn.Sequential(a=nn.Linear(2, 2, rng=0))
+    outer = nn.Sequential(outer=net)
+    outer(np.ones((1, 2), np.float32))
+    before = net.parameters()[0].path
+    mg.summary(net, (1, 2))
+    assert net.parameters()[0].path == before == "outer/a/weight"

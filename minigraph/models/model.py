@@ -35,12 +35,12 @@ class Model(Module):
             return super().__call__(x, *args, **kwargs)
         except ShapeError as error:
             C, H, W = self.image
-            shape = getattr(x, "shape", ())
-            n = self.least_side(max(shape[0], 1) if shape else 1)
-            error.args = (
-                f"{error}; {type(self).__name__} takes images (N, {C}, H, W) of at least {n}×{n}, "
-                f"and was published for {H}×{W}",
-            )
+            shape: Any = getattr(x, "shape", ())
+            wanted = f"{type(self).__name__} takes images (N, {C}, H, W)"
+            if len(shape) == 4 and list(shape[1:2]) == [C]:
+                n = self.least_side(max(shape[0], 1))
+                wanted += f" of at least {n}×{n}"
+            error.args = (f"{error}; {wanted}, and was published for {H}×{W}",)
             raise
 
     def least_side(self, batch: int = 1) -> int:

@@ -6,14 +6,17 @@ Weights start as ``weight_init`` says (He et al. 2015 by default), biases at zer
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
+from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
 from minigraph.random import generator
 
@@ -106,22 +109,38 @@ class Conv3d(_Conv):
     axes, op = 3, staticmethod(conv.conv3d)
 
 
-class ConvTranspose1d(_Conv):
+class _ConvTranspose(_Conv):
+    """A transposed convolution: PyTorch's order of arguments is another here."""
+
+    transposed = True
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, *, algorithm: str = "auto",
+        weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, output_padding=output_padding,
+            algorithm=algorithm, weight_init=weight_init, bias_init=bias_init, rng=rng, dtype=dtype,
+        )  # fmt: skip
+
+
+class ConvTranspose1d(_ConvTranspose):
     """mg.conv_transpose1d with weight (C, K/groups, f), bias (K,).   (N, C, W) → (N, K, W′)."""
 
-    axes, op, transposed = 1, staticmethod(conv.conv_transpose1d), True
+    axes, op = 1, staticmethod(conv.conv_transpose1d)
 
 
-class ConvTranspose2d(_Conv):
+class ConvTranspose2d(_ConvTranspose):
     """mg.conv_transpose2d with weight (C, K/groups, f, f), bias (K,).   (N, C, H, W) → (N, K, H′, W′)."""
 
-    axes, op, transposed = 2, staticmethod(conv.conv_transpose2d), True
+    axes, op = 2, staticmethod(conv.conv_transpose2d)
 
 
-class ConvTranspose3d(_Conv):
+class ConvTranspose3d(_ConvTranspose):
     """mg.conv_transpose3d with weight (C, K/groups, f, f, f), bias (K,).   (N, C, D, H, W) → (N, K, D′, H′, W′)."""
 
-    axes, op, transposed = 3, staticmethod(conv.conv_transpose3d), True
+    axes, op = 3, staticmethod(conv.conv_transpose3d)
 
 
 class Linear(_Weighted):
@@ -147,6 +166,7 @@ class _BatchNorm(Module):
 
     weight: Parameter | None
     bias: Parameter | None
+    axes: tuple[int, ...] = (2, 3, 4, 5)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
         if not isinstance(num_features, (int, np.integer)) or num_features < 1:
@@ -167,11 +187,15 @@ class _BatchNorm(Module):
         self.num_batches_tracked.value = np.array(0)
 
     def forward(self, x: Any) -> Any:
-        if self.training and not _abstract(x):
-            self.num_batches_tracked.value = self.num_batches_tracked.value + 1
-        return norm.batch_norm(
+        expect(
+            len(x.shape) in self.axes, type(self).__name__, f"x of {' or '.join(map(str, self.axes))} axes", x=x.shape
+        )
+        y = norm.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
+        if self.training and not _abstract(x) and not MODE.get().replaying:
+            self.num_batches_tracked.value = self.num_batches_tracked.value + 1
+        return y
 
     def describe(self) -> str:
         return f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum})"
@@ -180,13 +204,19 @@ class _BatchNorm(Module):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of (N, C) or (N, C, W)."""
 
+    axes = (2, 3)
+
 
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of (N, C, H, W)."""
 
+    axes = (4,)
+
 
 class BatchNorm3d(_BatchNorm):
     """Batch normalisation of (N, C, D, H, W)."""
+
+    axes = (5,)
 
 
 class Dropout(Module):
@@ -200,12 +230,12 @@ class Dropout(Module):
         self.p = p
         self.rng = None if rng is None else generator(rng, type(self).__name__)
 
-    def initialize_self(self, rng: np.random.Generator) -> None:
+    def seed_self(self, rng: np.random.Generator) -> None:
         self.rng = np.random.default_rng(rng.integers(2**63))
 
     def forward(self, x: Any) -> Any:
         if self.rng is None and self.training and self.p and not _abstract(x):
-            raise TypeError(f"{self.describe()}: got no rng to drop by; give one, call initialize(rng), or eval()")
+            raise TypeError(f"{self.describe()}: got no rng to drop by; wanted rng=, seed(rng) on the model, or eval()")
         return type(self).op(x, self.p, 0 if _abstract(x) else self.rng, self.training)
 
     def describe(self) -> str:
@@ -224,6 +254,10 @@ class _Call(Module):
     op: Callable[..., Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            inspect.signature(type(self).op).bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
         self.args, self.kwargs = args, kwargs
 
     def forward(self, x: Any) -> Any:

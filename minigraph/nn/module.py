@@ -68,10 +68,13 @@ class Module:
                 raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Module):
+        if isinstance(value, (Module, Parameter)):
             value.name = name
-        elif isinstance(value, Parameter):
-            value.name = name
+        elif isinstance(value, (list, tuple)) and any(isinstance(v, (Module, Parameter)) for v in value):
+            raise TypeError(
+                f"{type(self).__name__}: got a {type(value).__name__} of modules or parameters as {name}, which "
+                "parameters() would not see; wanted them one by one, or nn.Sequential"
+            )
         super().__setattr__(name, value)
 
     # --- parts -----------------------------------------------------------------------------------------
@@ -214,12 +217,23 @@ class Module:
             module.initialize_self(rng)
         return self
 
+    def seed(self, rng: np.random.Generator | int) -> Self:
+        """Where dropout here and below draws from, in training; parameters stay. Returns the module."""
+        rng = generator(rng, "seed")
+        for module in self.modules():
+            module.seed_self(rng)
+        return self
+
+    def seed_self(self, rng: np.random.Generator) -> None:
+        """Take what randomness this module itself needs in training."""
+
     def initialize_self(self, rng: np.random.Generator) -> None:
         """Draw what this module itself holds, without those below it."""
         for name, init in vars(self).get("initializers", {}).items():
             p = getattr(self, name)
             if isinstance(p, Parameter):
                 p.value = _drawn(init, p, rng)
+        self.seed_self(rng)
 
     def __repr__(self) -> str:
         rows = []
@@ -248,6 +262,8 @@ class Sequential(Module):
         for name, module in parts.items():
             if not callable(module):
                 raise TypeError(f"Sequential: got {type(module).__name__} as part {name}; wanted a module or function")
+            if hasattr(self, name):
+                raise ValueError(f"Sequential: got {name!r} as the name of a part; that is taken, wanted another")
             setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:
@@ -261,5 +277,14 @@ class Sequential(Module):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, i: int) -> Any:
+    def __getitem__(self, i: int | slice) -> Any:
+        """A part by its place; of a slice, a Sequential of the same parts under the same names."""
+        if isinstance(i, slice):
+            piece = Sequential()
+            for name in self.names[i]:
+                setattr(piece, name, getattr(self, name))
+            piece.names = self.names[i]
+            return piece
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"Sequential: got part {i}; wanted one of its {len(self)}")
         return getattr(self, self.names[i])
