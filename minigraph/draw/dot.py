@@ -210,7 +210,7 @@ def caption(node: Node) -> tuple[str, str]:
             if len(kernel)
         )
     for name, value in given.items():
-        if isinstance(value, tuple) and value == node.shape:
+        if node.op.name == "reshape":
             continue  # said by the node's own shape
         text = setting(value)
         default = signature[name].default if name in signature else inspect.Parameter.empty
