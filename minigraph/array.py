@@ -262,8 +262,8 @@ class ArrayLike:
 
     flatten = ravel
 
-    def reshape(self, *shape: Any) -> Any:
-        return self._call(np.reshape, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+        return self._call(np.reshape, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         return self._call(np.transpose, axes[0] if len(axes) == 1 else axes or None)

@@ -148,6 +148,13 @@ def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
     return np.result_type(*dtypes)
 
 
+def expect_plain(op: Op | str, **given: Any) -> None:
+    """Raise TypeError if one of ``given`` is a Node: settings through which no derivative passes."""
+    for name, value in given.items():
+        if isinstance(value, Node):
+            raise TypeError(f"{op}: got {value.label} as {name}; wanted a plain array, no derivative passes there")
+
+
 def expect_number(op: Op | str, **given: Any) -> None:
     """Raise TypeError unless all of ``given`` are numbers: settings through which no derivative passes."""
     for name, value in given.items():

@@ -102,7 +102,8 @@ def along(matrices: list[Any], v: Array) -> Array:
     """Each matrix applied along its axis, the last ones of ``v``."""
     for axis, R in enumerate(matrices, v.ndim - len(matrices)):
         lines = np.moveaxis(v, axis, 0)
-        v = np.moveaxis((R @ lines.reshape(len(lines), -1)).reshape(-1, *lines.shape[1:]), 0, axis)
+        rows = R @ lines.reshape(len(lines), prod(lines.shape[1:]))
+        v = np.moveaxis(rows.reshape(R.shape[0], *lines.shape[1:]), 0, axis)
     return np.ascontiguousarray(v)
 
 

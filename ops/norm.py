@@ -18,7 +18,7 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, expect_number
+from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
 
@@ -346,10 +346,17 @@ def batch_norm(
     """
     expect_number("batch_norm", momentum=momentum)
     running = {"running_mean": running_mean, "running_var": running_var}
+    expect_plain("batch_norm", **running)
+    for name, r in running.items():
+        if r is None:
+            continue
+        if training and not (isinstance(r, np.ndarray) or hasattr(r, "value")):
+            raise TypeError(f"batch_norm: got {name} {type(r).__name__}; wanted an array or an object with a value")
+        if np.asarray(held(r)).dtype.kind != "f":
+            raise TypeError(f"batch_norm: got {name} of dtype {np.asarray(held(r)).dtype}; wanted float32 or float64")
+        if training and isinstance(r, np.ndarray) and not r.flags.writeable:
+            raise ValueError(f"batch_norm: got a read-only {name}; wanted one that can move")
     if training:
-        for name, r in running.items():
-            if r is not None and not (isinstance(r, np.ndarray) or hasattr(r, "value")):
-                raise TypeError(f"batch_norm: got {name} {type(r).__name__}; wanted an array or an object with a value")
         op = BatchNorm(eps)
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: got no running statistics; wanted running_mean and running_var unless training")
@@ -366,7 +373,7 @@ def move(op: BatchNorm, running: dict[str, Any], momentum: float, size: int) -> 
     if MODE.get().replaying:  # a checkpoint runs again what has moved them already
         return
     mean, var = (np.ravel(moment) for moment in op.seen[1])
-    m = size // len(mean)
+    m = size // max(len(mean), 1)
     for name, r in running.items():
         if r is not None:
             expect(np.shape(held(r)) == mean.shape, op, f"{name} of shape {mean.shape}", **{name: np.shape(held(r))})
@@ -443,9 +450,9 @@ class LocalResponseNorm(Op):
 
     def window(self, x: Any) -> Window:
         """The windows over channels and positions: size // 2 channels before, the rest after."""
-        before = self.size // 2
         C, S = x.shape[1], prod(x.shape[2:])
-        return Window((C, S), (self.size, 1), (1, 1), ((before, self.size - 1 - before), (0, 0)), (1, 1))
+        before, after = min(self.size // 2, C), min(self.size - 1 - self.size // 2, C)  # beyond is nothing
+        return Window((C, S), (before + 1 + after, 1), (1, 1), ((before, after), (0, 0)), (1, 1))
 
     def neighbours(self, x: Any) -> LinearMap:
         """v ↦ Σ v / size over each window, the padding's zeros included."""

@@ -226,6 +226,36 @@ def test_parts_that_would_be_lost_are_refused():
         nn.MaxPool2d(kernel=2)
 
 
+def test_names_that_collide_or_vanish_are_refused():
+    for parts in ({"a.b": nn.ReLU()}, {"training": nn.ReLU()}, {"names": nn.ReLU()}):
+        with pytest.raises(ValueError, match="as the name of a part; wanted one that is free"):
+            nn.Sequential(**parts)
+    with pytest.raises(ValueError, match="got '0' as the name of a part"):
+        nn.Sequential(nn.ReLU(), **{"0": nn.ReLU()})
+    layer = nn.Linear(2, 2, rng=0)
+    with pytest.raises(TypeError, match="Linear: got ndarray as weight; assign weight.value, or a parameter"):
+        layer.weight = np.zeros((2, 2), np.float32)
+    with pytest.raises(TypeError, match="Linear: got dtype int64; wanted float32 or float64"):
+        nn.Linear(2, 2, dtype=int)
+    with pytest.raises(ValueError, match="weight: got values too large for float32"):
+        layer.load_state_dict({"weight": np.full((2, 2), 1e300), "bias": np.zeros(2)})
+    shared = nn.Sequential(layer, nn.ReLU(), layer)
+    assert list(shared.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"] and len(shared.parameters()) == 2
+    assert [type(part) for part in shared[1:]] == [nn.ReLU, nn.Linear]
+    for maker in (nn.Dropout, lambda p: nn.Conv2d(1, 1, (3,)), lambda p: nn.Conv2d(True, 1, 3)):
+        with pytest.raises((TypeError, ValueError), match="got"):
+            maker("a")
+
+
+def test_dropout_is_seeded_without_touching_weights():
+    model = net()
+    before = model.state_dict()
+    a = model.seed(1)(np.ones((2, 2, 5, 5), np.float32)).value
+    model.load_state_dict(before)
+    np.testing.assert_array_equal(model.seed(1)(np.ones((2, 2, 5, 5), np.float32)).value, a)
+    np.testing.assert_array_equal(model.state_dict()["conv.weight"], before["conv.weight"])
+
+
 def test_a_summary_leaves_the_names_of_parameters():
     net = nn.Sequential(a=nn.Linear(2, 2, rng=0))
     outer = nn.Sequential(outer=net)

@@ -124,3 +124,29 @@ def test_bias_alone_keeps_float32():
 def test_messages(error, match, call):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_statistics_and_weights_through_which_no_derivative_passes():
+    x, node = np.arange(6.0).reshape(2, 3), mg.parameter(np.ones(3))
+    with pytest.raises(TypeError, match="batch_norm: got parameter .* as running_mean; wanted a plain array"):
+        mg.batch_norm(x, node, np.ones(3))
+    with pytest.raises(TypeError, match="batch_norm: got running_mean of dtype int64"):
+        mg.batch_norm(x, np.zeros(3, int), np.ones(3), training=True)
+    mean, var = np.zeros(3), np.ones(3)
+    var.flags.writeable = False
+    with pytest.raises(ValueError, match="batch_norm: got a read-only running_var"):
+        mg.batch_norm(x, mean, var, training=True)
+    assert not mean.any()
+    with pytest.raises(TypeError, match="got parameter .* as weight; wanted a plain array"):
+        mg.binary_cross_entropy_with_logits(np.zeros(3), np.ones(3), weight=node)
+
+
+def test_nothing_is_computed_of_nothing():
+    assert mg.interpolate(np.ones((0, 1, 4)), size=6).shape == (0, 1, 6)
+    for algorithm in ("winograd", "winograd2"):
+        w = mg.parameter(np.ones((2, 0, 3, 3)))
+        y = mg.conv2d(mg.parameter(np.ones((1, 0, 8, 8))), w, algorithm=algorithm)
+        y.sum().backward()
+        assert not y.value.any() and w.grad.shape == w.shape
+    assert mg.grad(lambda x: mg.batch_norm(x, training=True).sum())(np.ones((2, 0, 3))).shape == (2, 0, 3)
+    assert mg.local_response_norm(np.ones((1, 2, 3)), 10**8).shape == (1, 2, 3)

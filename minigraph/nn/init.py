@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod, sqrt
 
 import numpy as np
@@ -28,7 +29,11 @@ def ones(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 def normal(std: float = 0.01, mean: float = 0.0) -> Initializer:
     """Normal with the given deviation: AlexNet's 0.01 (Krizhevsky et al. 2012)."""
-    return lambda shape, rng: rng.normal(mean, std, shape)
+    return partial(_normal, std, mean)
+
+
+def _normal(std: float, mean: float, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    return rng.normal(mean, std, shape)
 
 
 def he_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -16,7 +16,7 @@ from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
-from minigraph.op import expect
+from minigraph.op import expect, expect_number
 from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
 from minigraph.random import generator
 
@@ -57,7 +57,8 @@ class _Conv(_Weighted):
         weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         kernel = (kernel_size,) * self.axes if np.ndim(kernel_size) == 0 else tuple(kernel_size)
-        whole = all(isinstance(n, (int, np.integer)) for n in (in_channels, out_channels, groups, *kernel))
+        numbers = (in_channels, out_channels, groups, *kernel)
+        whole = len(kernel) == self.axes and all(isinstance(n, (int, np.integer)) and n is not True for n in numbers)
         if (
             not whole
             or min(in_channels, out_channels, groups, *kernel) < 1
@@ -225,6 +226,7 @@ class Dropout(Module):
     op: Callable[..., Any] = staticmethod(dropout.dropout)
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+        expect_number(type(self).__name__, p=p)
         if not 0 <= p <= 1:
             raise ValueError(f"{type(self).__name__}: got p {p}; wanted a probability from 0 to 1")
         self.p = p

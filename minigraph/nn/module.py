@@ -10,7 +10,7 @@ import numpy as np
 
 from minigraph.array import Array
 from minigraph.mode import MODE, scope
-from minigraph.node import GraphError, Node, Parameter, ShapeError, Spec, constant
+from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
 from minigraph.random import generator
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
@@ -70,6 +70,10 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Module, Parameter)):
             value.name = name
+        elif isinstance(vars(self).get(name), Parameter) and value is not None:
+            raise TypeError(
+                f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a parameter"
+            )
         elif isinstance(value, (list, tuple)) and any(isinstance(v, (Module, Parameter)) for v in value):
             raise TypeError(
                 f"{type(self).__name__}: got a {type(value).__name__} of modules or parameters as {name}, which "
@@ -79,13 +83,13 @@ class Module:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def named_modules(self) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, by dotted path, each once."""
+    def named_modules(self, once: bool = True) -> Iterator[tuple[str, Module]]:
+        """This module and all below it, by dotted path, each once or under every path."""
         stack: list[tuple[str, Module]] = [("", self)]
         seen: set[int] = set()
         while stack:
             path, module = stack.pop()
-            if id(module) in seen:
+            if once and id(module) in seen:
                 continue
             seen.add(id(module))
             yield path, module
@@ -98,7 +102,7 @@ class Module:
 
     def _named(self, *kinds: type, once: bool = True) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        for path, module in self.named_modules():
+        for path, module in self.named_modules(once):
             for name, value in vars(module).items():
                 if isinstance(value, kinds) and not (once and id(value) in seen):
                     seen.add(id(value))
@@ -168,7 +172,10 @@ class Module:
             elif not np.can_cast(value.dtype, wanted.dtype, "same_kind"):
                 problems.append(f"{name}: got dtype {value.dtype}, wanted {wanted.dtype}")
             else:
-                loaded[name] = value.astype(wanted.dtype)
+                with np.errstate(over="ignore"):
+                    loaded[name] = value.astype(wanted.dtype)
+                if value.dtype.kind == "f" and (np.isinf(loaded[name]) & np.isfinite(value)).any():
+                    problems.append(f"{name}: got values too large for {wanted.dtype}")
         if problems:
             raise ValueError(f"load_state_dict: nothing loaded; {'; '.join(problems)}")
         for name, value in loaded.items():
@@ -196,7 +203,7 @@ class Module:
 
         try:
             state = load_file(path)
-        except (SafetensorError, TypeError) as error:  # TypeError: of a dtype that NumPy lacks, like bfloat16
+        except (SafetensorError, AttributeError, TypeError) as error:  # the latter two: dtypes that NumPy lacks
             raise ValueError(f"{path}: not a safetensors file that can be read: {error}") from None
         self.load_state_dict(state, strict)
 
@@ -204,6 +211,8 @@ class Module:
 
     def new_parameter(self, name: str, shape: tuple[int, ...], init: Initializer, rng: Any, dtype: Any) -> None:
         """Add a parameter, drawn by ``init`` from ``rng``, or abstract without one."""
+        if np.dtype(dtype) not in FLOATS:
+            raise TypeError(f"{type(self).__name__}: got dtype {np.dtype(dtype)}; wanted float32 or float64")
         p = Parameter(Spec(shape, dtype), name)
         setattr(self, name, p)
         vars(self).setdefault("initializers", {})[name] = init
@@ -257,13 +266,17 @@ class Sequential(Module):
     """Modules one after another; parts are named 0, 1, 2, …, or by keyword."""
 
     def __init__(self, *modules: Callable[[Any], Any], **named: Callable[[Any], Any]) -> None:
-        parts = {**{str(i): module for i, module in enumerate(modules)}, **named}
+        parts = {str(i): module for i, module in enumerate(modules)}
+        for name in named:
+            if name in parts or "." in name or hasattr(self, name) or name == "names":
+                raise ValueError(
+                    f"Sequential: got {name!r} as the name of a part; wanted one that is free and has no dot"
+                )
+        parts |= named
         self.names = tuple(parts)
         for name, module in parts.items():
             if not callable(module):
                 raise TypeError(f"Sequential: got {type(module).__name__} as part {name}; wanted a module or function")
-            if hasattr(self, name):
-                raise ValueError(f"Sequential: got {name!r} as the name of a part; that is taken, wanted another")
             setattr(self, name, module)
 
     def forward(self, x: Any) -> Any:

@@ -60,6 +60,8 @@ class Winograd:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (K, C) · (C, tiles)."""
         image, output = self.tiles(window)
         y = np.zeros((len(x), len(w), *window.out), np.result_type(x, w))
+        if not (x.size and w.size):
+            return y
         W = self.filters(w, groups, y.dtype)
         for block in tile_blocks(x, y, image):
             X = transformed(self.BT, x[block], image, groups, y.dtype)
@@ -70,6 +72,8 @@ class Winograd:
         """X = B [(G w)ᵀ · A g]: for each t (C, K) · (K, tiles), where tiles overlap added."""
         image, output = self.tiles(window)
         x = np.zeros((len(g), w.shape[1] * groups, *window.size), np.result_type(g, w))
+        if not (g.size and w.size):
+            return x
         W = self.filters(w, groups, x.dtype).swapaxes(2, 3)
         for block in tile_blocks(g, x, image):
             Y = transformed(self.A, g[block], output, groups, x.dtype)
@@ -80,6 +84,8 @@ class Winograd:
         """W = Gᵀ Σ [A g · (Bᵀ x)ᵀ]: for each t (K, tiles) · (tiles, C)."""
         image, output = self.tiles(window)
         K, C = g.shape[1], x.shape[1] // groups
+        if not (x.size and g.size):
+            return np.zeros((K, C, *window.kernel), np.result_type(x, g))
         W = np.zeros((prod(image.kernel), groups, K // groups, C), np.result_type(x, g))
         for block in tile_blocks(x, g, image):
             X = transformed(self.BT, x[block], image, groups, W.dtype)
