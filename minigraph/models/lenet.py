@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.mode import scope
 from minigraph.models.model import Model
 from minigraph.nn import Buffer, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential, Tanh, init
 from minigraph.nn.module import Initializer
@@ -126,9 +127,11 @@ class LeNet5(Model):
         self.begin(rng)
 
     def forward(self, x: Any) -> Any:
-        for layer in (self.C1, self.S2, self.C3, self.S4, self.C5):
-            x = squash(layer(x))
-        return self.output(squash(self.F6(flatten(x))))
+        for layer in (self.C1, self.S2, self.C3, self.S4, self.C5, self.F6):
+            x = layer(flatten(x) if layer is self.F6 else x)
+            with scope(layer.name):
+                x = squash(x)
+        return self.output(x)
 
 
 class ModernLeNet5(Model):
