@@ -1,7 +1,10 @@
-"""The published networks: their sizes and tables are the papers', their parameters are named as published weights are."""
+"""The published networks: sizes and tables are the papers', parameters are named as published weights are."""
 
+import pickle
+import re
 import tracemalloc
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +68,21 @@ def test_model(name):
     small = models.build(name, num_classes=7, in_channels=2, dtype=np.float64)
     assert {p.dtype for p in small.parameters()} == {np.dtype(np.float64)} and small.image[0] == 2
     assert small(mg.Spec((3, *small.image), np.float64)).spec == mg.Spec((3, 7), np.float64)
+
+
+def test_table_of_the_documentation():
+    text = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    seen = set()
+    for line in re.findall(r"^\| `.* \| [\d×]+ \| .*", text, re.MULTILINE):
+        called, image, parameters, millions, least = (cell.strip() for cell in line.strip("|").split("|"))
+        for name in re.findall(r"`(\w+)`", called):
+            model = models.build(name, **{"modern": True} if "modern" in called else {})
+            totals = mg.summary(model).totals
+            assert "×".join(map(str, model.image)) == image and f"{totals.parameters:,}" == parameters
+            assert abs(totals.multiply_adds / 1e6 - float(millions.replace(",", ""))) < 0.6
+            assert model.least_side(batch=2) == int(least)
+            seen.add(name)
+    assert seen == set(models.names())
 
 
 @pytest.mark.parametrize(
@@ -200,9 +218,9 @@ def test_resnet():
     """Sizes of the paper's table 1, depth 6n + 2 for CIFAR, shortcuts A, B and none."""
     for name, factor in (("resnet34", 1), ("resnet152", 4)):
         shapes = outputs(record(models.build(name)))
-        assert [shapes[n] for n in ("conv1", "maxpool", "layer1", "layer2", "layer3", "layer4")] == [
-            (64, 112, 112), (64, 56, 56), (64 * factor, 56, 56), (128 * factor, 28, 28), (256 * factor, 14, 14), (512 * factor, 7, 7),
-        ]  # fmt: skip
+        assert shapes["conv1"] == (64, 112, 112) and shapes["maxpool"] == (64, 56, 56)
+        for i in range(4):
+            assert shapes[f"layer{i + 1}"] == ((64 << i) * factor, 56 >> i, 56 >> i)
     for layers in (20, 32, 44, 56, 110):
         for family in ("resnet", "plain"):
             nodes = record(models.build(f"{family}{layers}"))
@@ -307,3 +325,10 @@ def test_rng_makes_it_reproducible():
     for name, value in one.state_dict().items():
         np.testing.assert_array_equal(value, two.state_dict()[name])
     assert isinstance(models.lenet5(), LeNet5)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "alexnet", "resnet20", "inception_v4"])
+def test_models_can_be_copied(name):
+    model = models.build(name)
+    again = pickle.loads(pickle.dumps(model))
+    assert repr(again) == repr(model) and again(mg.Spec((2, *model.image))).shape == (2, model.num_classes)

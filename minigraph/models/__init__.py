@@ -45,9 +45,10 @@ __all__ = [
 MODELS: dict[str, Callable[..., Model]] = {
     f.__name__: f
     for f in (
-        lenet5, alexnet, vgg11, vgg_a_lrn, vgg13, vgg_c, vgg16, vgg19, googlenet, resnet18, resnet34, resnet50, resnet101,
-        resnet152, plain18, plain34, resnet20, resnet32, resnet44, resnet56, resnet110, plain20, plain32, plain44, plain56,
-        plain110, inception_v4, inception_resnet_v2,
+        lenet5, alexnet, vgg11, vgg_a_lrn, vgg13, vgg_c, vgg16, vgg19, googlenet,
+        resnet18, resnet34, resnet50, resnet101, resnet152, plain18, plain34,
+        resnet20, resnet32, resnet44, resnet56, resnet110, plain20, plain32, plain44, plain56, plain110,
+        inception_v4, inception_resnet_v2,
     )
 }  # fmt: skip
 

@@ -24,8 +24,8 @@ class AlexNet(ConvNet):
     """In one column, with pooling before normalisation: (N, 3, 227, 227) → (N, 1000); see alexnet."""
 
     def __init__(
-        self, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5, rng: Any = None,
-        dtype: Any = np.float32,
+        self, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5,
+        rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         layers: list[Any] = []
         channels, weight = in_channels, init.normal(0.01)

@@ -89,7 +89,7 @@ def inception_v4(num_classes: int = 1000, **options: Any) -> InceptionV4:
     return InceptionV4(num_classes, **options)
 
 
-# --- Inception-ResNet-v2: figures 10 to 13, 15 and 16 as the authors released it -------------------------------
+# --- Inception-ResNet-v2: figures 15 to 19, with the stem, widths and repetitions that the authors released ----------
 
 STEM_2 = {  # name: layer
     "conv2d_1a": "32 3x3/2 V", "conv2d_2a": "32 3x3 V", "conv2d_2b": "64 3x3", "maxpool_3a": "max 3x3/2 V",
@@ -141,8 +141,11 @@ class InceptionResNetV2(Model):
         for name, text in STEM_2.items():
             (layer,), channels = row(text, channels, conv)
             setattr(self, name, layer)
-        stages = (("mixed_5b", MIXED_5B, "repeat", BLOCK_35, 0.17, 10), ("mixed_6a", MIXED_6A, "repeat_1", BLOCK_17, 0.1, 20),
-                  ("mixed_7a", MIXED_7A, "repeat_2", BLOCK_8, 0.2, 9))  # fmt: skip
+        stages = (
+            ("mixed_5b", MIXED_5B, "repeat", BLOCK_35, 0.17, 10),
+            ("mixed_6a", MIXED_6A, "repeat_1", BLOCK_17, 0.10, 20),
+            ("mixed_7a", MIXED_7A, "repeat_2", BLOCK_8, 0.20, 9),
+        )
         for name, rows, repeat, block, scale, times in stages:
             mixed = Branches(channels, conv, rows)
             channels = mixed.channels

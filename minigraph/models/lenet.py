@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,12 @@ def squash(x: Any) -> Any:
 
 def by_fan_in(fan_in: Any) -> Initializer:
     """Uniform within ±2.4 / fan_in, the paper's start; ``fan_in``: a number, or one for each row of the weight."""
+    return partial(_uniform, np.asarray(fan_in))
 
-    def draw(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return rng.uniform(-2.4, 2.4, shape) / np.reshape(fan_in, (-1, *[1] * (len(shape) - 1)))
 
-    return draw
+def _uniform(fan_in: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    limits: Array = 2.4 / fan_in.reshape(-1, *[1] * (len(shape) - 1))
+    return rng.uniform(-1, 1, shape) * limits
 
 
 class Subsampling(Module):

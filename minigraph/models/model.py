@@ -69,8 +69,9 @@ class ConvNet(Model):
     """
 
     def __init__(
-        self, features: Sequential, channels: int, side: int, num_classes: int, image: tuple[int, int, int], hidden: int,
-        dropout: float, rng: Any, dtype: Any, weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros,
+        self, features: Sequential, channels: int, side: int, num_classes: int, image: tuple[int, int, int],
+        hidden: int, dropout: float, rng: Any, dtype: Any, weight_init: Initializer = init.he_normal,
+        bias_init: Initializer = init.zeros,
     ) -> None:  # fmt: skip
         super().__init__(num_classes, image)
         self.features = features

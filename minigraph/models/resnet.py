@@ -94,15 +94,15 @@ class _ResNet(Model):
 
 
 class ResNet(_ResNet):
-    """The paper's table 1, for ImageNet: (N, 3, 224, 224) → (N, 1000); 18 and 34 layers of basic blocks, else bottlenecks.
+    """The paper's table 1, for ImageNet: (N, 3, 224, 224) → (N, 1000).
 
-    A bottleneck strides in its 3×3 convolution, as in torchvision (the paper: in the first 1×1), so that
+    Of basic blocks with 18 and 34 ``layers``, of bottlenecks with 50, 101 and 152. A bottleneck strides in its 3×3 convolution, as in torchvision (the paper: in the first 1×1), so that
     published weights fit. ``shortcut``: see Block; None for a plain network.
     """
 
     def __init__(
-        self, layers: int, num_classes: int = 1000, *, in_channels: int = 3, shortcut: str | None = "B", rng: Any = None,
-        dtype: Any = np.float32,
+        self, layers: int, num_classes: int = 1000, *, in_channels: int = 3, shortcut: str | None = "B",
+        rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         first = Conv2d(in_channels, 64, 7, 2, 3, bias=False, dtype=dtype)
         image = (in_channels, 224, 224)
@@ -120,8 +120,8 @@ class CifarResNet(_ResNet):
     """
 
     def __init__(
-        self, layers: int, num_classes: int = 10, *, in_channels: int = 3, shortcut: str | None = "A", rng: Any = None,
-        dtype: Any = np.float32,
+        self, layers: int, num_classes: int = 10, *, in_channels: int = 3, shortcut: str | None = "A",
+        rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         if layers < 8 or layers % 6 != 2:
             raise ValueError(f"CifarResNet: got {layers} layers; wanted 6n + 2, such as 20")

@@ -24,8 +24,8 @@ class VGG(ConvNet):
     """A configuration of the paper's table 1: (N, 3, 224, 224) → (N, 1000), He et al.'s initialisation."""
 
     def __init__(
-        self, configuration: str, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096, dropout: float = 0.5,
-        rng: Any = None, dtype: Any = np.float32,
+        self, configuration: str, num_classes: int = 1000, *, in_channels: int = 3, hidden: int = 4096,
+        dropout: float = 0.5, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         layers: list[Any] = []
         channels = in_channels
