@@ -7,9 +7,9 @@ import numpy as np
 import scipy
 import torch
 
-from benchmarks import convolution, engine, sparse
+from benchmarks import convolution, engine, models, sparse
 
-PARTS = {"engine": engine.rows, "sparse": sparse.rows, "convolution": convolution.rows}
+PARTS = {"engine": engine.rows, "sparse": sparse.rows, "convolution": convolution.rows, "models": models.lines}
 
 
 def main(names: list[str]) -> int:
