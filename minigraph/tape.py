@@ -94,9 +94,9 @@ class Tape:
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Pull to all parameters and add to their ``.grad``; see Node.backward."""
-        self.check_unchanged()
         wrt: list[Node] = [*self.parameters]
         if not wrt:
+            self.check_unchanged()  # a freed tape has none either
             raise GraphError(
                 f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it"
             )

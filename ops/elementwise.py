@@ -116,10 +116,8 @@ class Elementwise(Op):
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []
         kind, args = type(y), (y, *xs)
-        for x in xs:
-            if type(x) is not SCALAR and x.dtype.kind in "iu" and y.dtype.kind in "fc":
-                args = (y, *[x.astype(y.dtype) if x.dtype.kind in "iu" else x for x in xs])
-                break
+        if kind is not SCALAR and y.dtype.kind in "fc" and any(x.dtype.kind in "iu" for x in xs):
+            args = (y, *[x.astype(y.dtype) if x.dtype.kind in "iu" else x for x in xs])
         for x, derivative in zip(xs, self.derivatives):  # noqa: B905  infer has counted them
             if derivative is None:
                 maps.append(None)

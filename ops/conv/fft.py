@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft
+import scipy  # scipy.fft loads when first used
 
 from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel
@@ -42,7 +42,7 @@ class Torus(NamedTuple):
         room = [n + b + a for n, (b, a) in zip(window.size, padding, strict=True)]
         seen = [min(n, max(0, r - b)) for n, b, r in zip(window.size, before, room, strict=True)]
         return cls(
-            tuple(fft.next_fast_len(r, real=True) for r in room),
+            tuple(scipy.fft.next_fast_len(r, real=True) for r in room),
             tuple(slice(m) for m in seen),
             tuple(slice(b, b + m) for b, m in zip(before, seen, strict=True)),
             tuple(slice(0, e, d) for e, d in zip(window.extent, window.dilation, strict=True)),
@@ -57,11 +57,11 @@ class Torus(NamedTuple):
         """(*sites, groups, a, b) → (*frequencies, groups, a, b)."""
         laid = np.zeros((*self.sides, *array.shape[len(self.sides) :]), dtype)
         laid[sites] = array
-        return np.asarray(fft.rfftn(laid, axes=self.axes, workers=workers(laid)))
+        return np.asarray(scipy.fft.rfftn(laid, axes=self.axes, workers=workers(laid)))
 
     def values(self, spectrum: Array, sites: tuple[slice, ...]) -> Array:
         """(*frequencies, groups, a, b) → (*sites, groups, a, b)."""
-        return np.asarray(fft.irfftn(spectrum, self.sides, axes=self.axes, workers=workers(spectrum))[sites])
+        return np.asarray(scipy.fft.irfftn(spectrum, self.sides, axes=self.axes, workers=workers(spectrum))[sites])
 
     def blocks(self, x: Array, y: Array) -> Any:
         """The batch in blocks whose spectra take about SPECTRA_BYTES."""
