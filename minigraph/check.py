@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,13 +81,8 @@ def check_grads(
         if error <= rtol:
             worst = max(worst, error)
             continue
-        tiny = h / 100
-        left, right = (middle - along(i, at, -tiny)) / tiny, (along(i, at, tiny) - middle) / tiny
-        slack = 10 * (atol + rtol * max(abs(left), abs(right)))
-        between = abs(right - left) > slack and min(left, right) - slack <= got <= max(left, right) + slack
-        coarse = (abs(middle - along(i, at, -h)) + abs(along(i, at, h) - middle)) / h
-        jump = abs(left) + abs(right) > 10 * (coarse + atol)  # of a derivative: slopes grow as steps shrink
-        if between or jump:
+        left, right, corner = _slopes(partial(along, i, at), middle, h, rtol, atol, got)
+        if corner:
             kinks += 1
         elif not np.isclose(got, (left + right) / 2, rtol=10 * rtol, atol=10 * atol) and (
             failed is None or not error <= failed[0]
@@ -111,6 +107,19 @@ def check_grads(
             result.entries + rest.entries, result.kinks + rest.kinks, max(result.max_error, rest.max_error)
         )
     return result
+
+
+def _slopes(
+    moved: Callable[[float], float], middle: float, h: float, rtol: float, atol: float, got: float
+) -> tuple[float, float, bool]:
+    """The slopes on the left and right of a point, and whether ``got`` passes for a corner: a kink or a jump."""
+    tiny = h / 100
+    left, right = (middle - moved(-tiny)) / tiny, (moved(tiny) - middle) / tiny
+    slack = 10 * (atol + rtol * max(abs(left), abs(right)))
+    kink = abs(right - left) > slack and min(left, right) - slack <= got <= max(left, right) + slack
+    coarse = (abs(middle - moved(-h)) + abs(moved(h) - middle)) / h
+    jump = abs(left) + abs(right) > 10 * (coarse + atol)  # of a derivative: slopes grow as steps shrink
+    return left, right, bool(np.isfinite(got)) and (kink or jump)
 
 
 def _culprit(tape: Tape, rtol: float) -> str:

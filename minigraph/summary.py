@@ -279,7 +279,7 @@ class _Graph:
         self.inputs = _inputs(tape)
         self.fields = _fields(tape)
         self.inner = {x for node in tape.nodes for x in node.inputs}  # nodes that others read
-        self.active = {node for node in tape._depending_on(tape.parameters) if node.dtype in FLOATS}
+        self.active = {node for node in tape.depending_on(tape.parameters) if node.dtype in FLOATS}
         self.base: dict[Node, Node] = {}  # whose memory the value is in
         self.read: dict[Node, list[Parameter]] = {}  # the parameters that a node is the first to read
         self.biases: set[Parameter] = set()

@@ -128,7 +128,7 @@ class Tape:
     def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
         """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
         self.check_unchanged()
-        active = self._depending_on(wrt)
+        active = self.depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
         if create_graph and not isinstance(seed, Node):
             seed = constant(seed)
@@ -160,7 +160,7 @@ class Tape:
                 if node.op:
                     node.inputs = _FREED
 
-    def _depending_on(self, wrt: Iterable[Node]) -> set[Node]:
+    def depending_on(self, wrt: Iterable[Node]) -> set[Node]:
         """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
         active = set(wrt)
         for node in self.nodes:
@@ -262,7 +262,7 @@ class Total(LinearMap):
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         self.tape.check_unchanged()
         nodes = self.tape.nodes
-        active = self.tape._depending_on([self.x])
+        active = self.tape.depending_on([self.x])
         sums = {self.tape.y: matrix}
         for node in reversed(nodes):
             if node is not self.x and node in sums:
@@ -276,7 +276,7 @@ class Total(LinearMap):
         self.tape.check_unchanged()
         if self.shape[0] <= self.shape[1]:
             return self._after(sp.eye_array(self.shape[0], dtype=self.dtype, format="csr"))
-        active = self.tape._depending_on([self.x])
+        active = self.tape.depending_on([self.x])
         last = {x: node for node in self.tape.nodes if node in active for x in node.inputs}
         sums = {self.x: sp.eye_array(self.shape[1], dtype=self.dtype, format="csr")}
         for node in self.tape.nodes:
@@ -300,7 +300,7 @@ class Total(LinearMap):
     @cached_property
     def bounds(self) -> Bounds:
         self.tape.check_unchanged()
-        active = self.tape._depending_on([self.x])
+        active = self.tape.depending_on([self.x])
         n = self.shape[1]
         found = {self.x: Bounds(n, 1, 1)}
         for node in self.tape.nodes:
