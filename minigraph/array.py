@@ -272,6 +272,19 @@ class ArrayLike:
         return IMPLEMENTATIONS["astype"](self, dtype)
 
 
+def plain(value: Any, what: str) -> Any:
+    """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
+    if isinstance(value, (list, tuple)) and _holds_node(value):
+        raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
+    return np.asarray(value)
+
+
+def _holds_node(value: Any) -> bool:
+    return any(isinstance(v, ArrayLike) or (isinstance(v, (list, tuple)) and _holds_node(v)) for v in value)
+
+
 def _no_rule(name: str) -> TypeError:
     return TypeError(
         f"{name} has no Jacobian in minigraph; write it with other NumPy functions or as an Op "

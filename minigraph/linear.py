@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +15,6 @@ from minigraph.op import Case, Op
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
-
-
-def size_of(shape: Shape) -> int:
-    """Entries of an array of ``shape``, as an exact integer."""
-    n = 1
-    for side in shape:
-        n *= side
-    return n
 
 
 class Bounds(NamedTuple):
@@ -90,7 +83,7 @@ class LinearMap:
     @property
     def shape(self) -> tuple[int, int]:
         """(outputs, inputs): the matrix's shape."""
-        return size_of(self.out_shape), size_of(self.in_shape)
+        return prod(self.out_shape), prod(self.in_shape)
 
     @property
     def nbytes(self) -> int:
@@ -262,7 +255,7 @@ def scatter(g: Any, index: Array, shape: Shape) -> Any:
     g, index = np.asarray(g).ravel(), index.ravel()
     if index.size and index.min() < 0:
         g, index = g[index >= 0], index[index >= 0]
-    places = sp.csc_array((np.ones(g.size, g.dtype), index, np.arange(g.size + 1)), shape=(size_of(shape), g.size))
+    places = sp.csc_array((np.ones(g.size, g.dtype), index, np.arange(g.size + 1)), shape=(prod(shape), g.size))
     return (places @ g).reshape(shape)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minigraph.array import ArrayLike
+from minigraph.array import ArrayLike, plain
 from minigraph.mode import MODE
 
 if TYPE_CHECKING:
@@ -248,19 +248,6 @@ def frozen(value: Any, what: str) -> Any:
         array = np.array(value, order="K")
         array.setflags(write=False)
     return array
-
-
-def plain(value: Any, what: str) -> Any:
-    """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
-    if isinstance(value, (list, tuple)) and _holds_node(value):
-        raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
-    return np.asarray(value)
-
-
-def _holds_node(value: Any) -> bool:
-    return any(isinstance(v, Node) or (isinstance(v, (list, tuple)) and _holds_node(v)) for v in value)
 
 
 def value_of(x: Any) -> Any:

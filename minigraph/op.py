@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from minigraph.anomaly import caller, finite
-from minigraph.array import IMPLEMENTATIONS
+from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.mode import MODE
-from minigraph.node import Node, ShapeError, Spec, frozen, plain
+from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
     from minigraph.linear import LinearMap

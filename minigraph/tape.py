@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from math import prod
 from operator import attrgetter
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.anomaly import finite_cotangent
-from minigraph.linear import Bounds, LinearMap, size_of
+from minigraph.linear import Bounds, LinearMap
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
@@ -55,12 +56,6 @@ class Tape:
 
     def __contains__(self, node: object) -> bool:
         return any(node is other for other in self.nodes)  # == compares values
-
-    def __iter__(self) -> Iterator[Node]:
-        return iter(self.nodes)
-
-    def __len__(self) -> int:
-        return len(self.nodes)
 
     @property
     def leaves(self) -> list[Node]:
@@ -237,7 +232,7 @@ class Tape:
 
     def __str__(self) -> str:
         """The evaluation trace, one node a row."""
-        return trace(self)
+        return trace(self.nodes)
 
 
 class Total(LinearMap):
@@ -306,8 +301,8 @@ class Total(LinearMap):
         for node in self.tape.nodes:
             for x, J in self._steps(node, active):
                 if x in found:
-                    path = J.bounds.after(found[x], size_of(node.shape), n)
-                    found[node] = found[node].plus(path, size_of(node.shape), n) if node in found else path
+                    path = J.bounds.after(found[x], prod(node.shape), n)
+                    found[node] = found[node].plus(path, prod(node.shape), n) if node in found else path
         return found.get(self.tape.y, Bounds(0, 0, 0))
 
 

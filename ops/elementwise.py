@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import IMPLEMENTATIONS
+from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
-from minigraph.node import Node, Spec, plain, value_of
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import Array
+from minigraph.array import Array, plain
 from minigraph.linear import Diagonal, LinearMap, promoted
-from minigraph.node import Spec, plain, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
 from minigraph.ops.activation import log_softmax, softmax
 from minigraph.ops.elementwise import Elementwise

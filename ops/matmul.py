@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 
-from minigraph.array import Array
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted, size_of
-from minigraph.node import Node, Spec, plain, value_of
+from minigraph.array import Array, plain
+from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
 
@@ -99,21 +100,21 @@ class Contraction(Op):
             factor = contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
             full = tuple(sides[c] for c in free)
             data = np.broadcast_to(np.reshape(factor, tuple(sides[c] if c in rest else 1 for c in free)), full)
-            strides = {c: size_of(x.shape[i + 1 :]) for i, c in enumerate(term)}
+            strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
             columns = sum((np.arange(sides[c]).reshape((-1,) + (1,) * (len(free) - 1 - i)) * strides[c]
                            for i, c in enumerate(free) if c in strides), np.zeros((1,) * len(free), np.int64))  # fmt: skip
-            width = size_of(full[len(out) :])
-            rows = np.arange(size_of(y.shape) + 1) * width
+            width = prod(full[len(out) :])
+            rows = np.arange(prod(y.shape) + 1) * width
             entries = sp.csr_array(
-                (data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(size_of(y.shape), size_of(x.shape))
+                (data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(prod(y.shape), prod(x.shape))
             )
             entries.sort_indices()
             return entries
 
-        row = size_of(tuple(sides[c] for c in set(term) - set(out)))
-        col = size_of(tuple(sides[c] for c in set(out) - set(term)))
+        row = prod(tuple(sides[c] for c in set(term) - set(out)))
+        col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix,
-                       bounds=Bounds(size_of(y.shape) * row, row, col))  # fmt: skip
+                       bounds=Bounds(prod(y.shape) * row, row, col))  # fmt: skip
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -179,7 +180,7 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
     sides = dict(zip(a + b, x.shape + z.shape, strict=True))
 
     def matrices(letters: str, array: Array, rows: str, columns: str) -> Array:
-        shape = [size_of(tuple(sides[c] for c in group)) for group in (rows, columns)]
+        shape = [prod(tuple(sides[c] for c in group)) for group in (rows, columns)]
         return array.transpose([letters.index(c) for c in batch + rows + columns]).reshape(
             [sides[c] for c in batch] + shape
         )
@@ -374,7 +375,7 @@ class SparseProduct(Op):
         return self.matrix.astype(x.dtype, copy=False) @ x
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
-        matrix, k = self.matrix, size_of(x.shape[1:])
+        matrix, k = self.matrix, prod(x.shape[1:])
         rows, cols = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
         return (Formula(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
                         matrix=lambda: sp.csr_array(sp.kron(matrix.astype(x.dtype), sp.eye_array(k, dtype=x.dtype), "csr")),

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, LinearMap, Shape, promoted, size_of
+from minigraph.linear import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.algorithm import Algorithm, choose
@@ -319,5 +320,5 @@ def correlation(op: Conv, x: Array, w: Array, b: Array | None = None) -> Array:
 
 def linear_in(f: Any, shape: Shape, g: Array) -> Any:
     """The transpose of the linear function f, on g: ⟨g, f(e)⟩ for every unit array e of ``shape``."""
-    units = np.eye(size_of(shape)).reshape(-1, *shape)
+    units = np.eye(prod(shape)).reshape(-1, *shape)
     return np.array([np.vdot(f(e), g) for e in units]).reshape(shape)
