@@ -20,13 +20,14 @@ from minigraph.ops.conv.product import ToeplitzMatmul
 from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient, with_bias
 from minigraph.ops.conv.tiled import TiledConv
 from minigraph.ops.matmul import Contraction, Linear, SparseProduct
-from minigraph.ops.pool import GlobalAvgPool, MaxPool, Pool
+from minigraph.ops.pool import AdaptiveAvgPool, AdaptivePool, Choice, GlobalAvgPool, Maxout, MaxPool, Pool, parts
 from minigraph.ops.shape import Rearrange
 from minigraph.table import table
 from minigraph.tape import Tape
 
 __all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "multiply_adds", "verify"]
 
+POOLS = Pool | GlobalAvgPool | AdaptiveAvgPool | Choice
 TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-12}
 SLOW = ("direct", "toeplitz")  # Python loops, and an explicit matrix: not for a whole large layer
 
@@ -99,14 +100,13 @@ def _cost(node: Node) -> Cost:
         xs[0] = Spec((1, *xs[0].shape[1:]), node.dtype)
     y = op.infer(*xs)
     rows, columns = y.size, xs[data].size
-    if isinstance(op, Pool | GlobalAvgPool):
-        taps = columns // rows if isinstance(op, GlobalAvgPool) else prod(op.kernel_size)
-        stored, operations = 0, rows * (taps - isinstance(op, MaxPool))
+    if isinstance(op, POOLS):
+        stored, operations = 0, _pooled(op, xs[0], rows) - rows * isinstance(op, MaxPool | Choice)
     elif isinstance(op, Contraction):
         stored, operations = xs[weights].size, _sums(multiply_adds(op, y, *xs), rows)
     else:
         stored, operations = xs[1].size, _sums(multiply_adds(op, y, *xs), rows)
-    nnz = rows if isinstance(op, MaxPool) else op.jacobians(y, *xs)[data].nnz
+    nnz = rows if isinstance(op, MaxPool | Choice) else op.jacobians(y, *xs)[data].nnz
     return Cost(
         node.label,
         _geometry(node),
@@ -137,6 +137,16 @@ def multiply_adds(op: Any, y: Any, *xs: Any) -> int:
     return 0
 
 
+def _pooled(op: Any, x: Spec, rows: int) -> int:
+    """The entries of all windows of a pooling."""
+    if isinstance(op, Pool):
+        return rows * prod(op.kernel_size)
+    if isinstance(op, AdaptivePool):
+        sides = zip(x.shape[2:], op.out(x), strict=True)
+        return x.shape[1] * prod(sum(stop - start for start, stop in parts(n, o)) for n, o in sides)
+    return x.size
+
+
 def _sums(products: int, results: int) -> int:
     """Multiplications and additions for so many ``products`` summed into so many ``results``."""
     return products + max(products - results, 0)
@@ -149,7 +159,7 @@ def _is_layer(node: Node) -> bool:
     op = node.op
     if isinstance(op, Contraction):
         return len(node.inputs) == 2 and _learned(node) >= 0
-    return isinstance(op, Conv | ConvInputGradient | ToeplitzMatmul | Pool | GlobalAvgPool | Linear)
+    return isinstance(op, Conv | ConvInputGradient | ToeplitzMatmul | POOLS | Linear)
 
 
 def _learned(node: Node) -> int:
@@ -423,7 +433,7 @@ def _fits(op: Any, xs: Sequence[Spec], max_bytes: int, max_loops: int) -> bool:
     y = op.infer(*xs)
     if isinstance(op, Conv | ConvInputGradient) and op.window(*xs[:2]).meetings.total > max_loops:
         return False
-    if isinstance(op, MaxPool):
+    if isinstance(op, MaxPool | Choice):
         return bool(y.size * (y.dtype.itemsize + 8) <= max_bytes)
     return all(J.nbytes <= max_bytes for J in op.jacobians(y, *xs))
 
@@ -442,9 +452,10 @@ def _axes(op: Any, xs: Sequence[Array]) -> Iterator[list[Axis]]:
         ]
         if op.groups == 1:
             yield [Axis("K", ((1, 0 if isinstance(op, Conv) else 1), *bias))]
-    elif isinstance(op, Pool | GlobalAvgPool):
+    elif isinstance(op, POOLS):
         yield [Axis("N", ((0, 0), (-1, 0)))]
-        yield [Axis("C", ((0, 1), (-1, 1)))]
+        if not isinstance(op, Maxout):
+            yield [Axis("C", ((0, 1), (-1, 1)))]
     elif isinstance(op, ToeplitzMatmul):
         yield [Axis("N", ((1, 0), (-1, 0)))]
     elif isinstance(op, Linear):

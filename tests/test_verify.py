@@ -168,3 +168,25 @@ def test_what_cannot_be_verified():
     y.inputs[1].value = np.zeros((2, 3))
     with pytest.raises(mg.GraphError, match="was changed after"):
         mg.verify(y)
+
+
+def test_every_kind_of_pooling_is_compared():
+    x = mg.parameter(np.random.default_rng(0).standard_normal((2, 4, 5, 7)))
+    kinds = (
+        lambda x: mg.max_pool2d(x, 2),
+        lambda x: mg.avg_pool2d(x, 2),
+        mg.global_avg_pool,
+        mg.global_max_pool,
+        lambda x: mg.adaptive_avg_pool2d(x, (2, 3)),
+        lambda x: mg.adaptive_max_pool2d(x, (2, 3)),
+        lambda x: mg.maxout(x, 2),
+    )
+    report = mg.verify(sum(f(x).sum() for f in kinds))
+    assert report.ok and len(report.rows) == len(kinds)
+    for budget in (300, 1000):
+        parts = mg.verify(sum(f(x).sum() for f in kinds), max_bytes=budget)
+        assert parts.ok and any(row.checked != "whole" for row in parts.rows)
+    stored, matrix, entries = zip(*((row.cost.stored) for row in report.rows), strict=True)
+    assert set(stored) == {0} and entries[:4] == (24, 96, 140, 4) and matrix[3] == 4 * 140
+    operations = [row.cost.operations[0] for row in report.rows]
+    assert operations == [24 * 3, 24 * 4, 140, 140 - 4, entries[4], entries[4] - 24, 140 - 70]
