@@ -1,6 +1,7 @@
 """The engine: cost of a node, and of importing the package."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from benchmarks.timing import Row, compare, python
 LENGTH = 1000
 
 
-def chain(x: object, factor: object) -> object:
+def chain(x: Any, factor: Any) -> Any:
     for _ in range(LENGTH):
-        x = x * factor  # type: ignore[operator]
+        x = x * factor
     return x
 
 
@@ -22,11 +23,11 @@ def rows() -> Iterator[Row]:
 
     def ours(constant: bool) -> None:
         x = mg.parameter(np.float64(1.0001))
-        chain(x, 1.0001 if constant else x).backward()  # type: ignore[attr-defined]
+        chain(x, 1.0001 if constant else x).backward()
 
     def torchs(constant: bool) -> None:
         x = torch.tensor(1.0001, dtype=torch.float64, requires_grad=True)
-        chain(x, 1.0001 if constant else x).backward()  # type: ignore[attr-defined]
+        chain(x, 1.0001 if constant else x).backward()
 
     for constant, text in ((False, "y = y * x"), (True, "y = y * 1.0001")):
         yield compare(f"scalar chain {text}, forward + backward, per node", "≤ 1", 100, LENGTH,

@@ -95,7 +95,7 @@ class Argument(Op):
 
 
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """x ↦ (f(x), ∂f/∂x) for a scalar f; plain arrays, unless f closes over parameters.
+    """x ↦ (f(x), ∂f/∂x) for a scalar f; plain arrays, unless x is a Node or f closes over parameters.
 
     ``argnums``: the argument to differentiate by, or several for a tuple of gradients.
     Raises TypeError for integer and complex arguments, GraphError when f(x) is not a scalar.

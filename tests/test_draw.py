@@ -113,6 +113,7 @@ def test_abstract_graphs_draw_without_values():
     assert "288000000×128000000" in text
     assert "not computed" not in text
     assert "= " not in svg_text(text)
+    assert "not computed" not in to_dot(mg.constant(mg.Spec((2,))) * mg.parameter(np.ones(2)))
 
 
 def test_hyperparameters_are_short():

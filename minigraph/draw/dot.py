@@ -68,7 +68,8 @@ def to_dot(
 
     ``edges``: write the size of the local Jacobian, entries of the output × entries of the input, on each edge.
     ``values``: write out the values of at most four entries.
-    ``gradients``: write ``.grad`` out, or its norm; parameters that have none are marked "not computed".
+    ``gradients``: write ``.grad`` out, or its norm; parameters that have none are marked "not computed",
+        unless the graph is abstract and none can be.
     ``scopes``: draw the scopes as nested boxes; without it they become part of the names.
     ``direction``: where the arrows point: "TB" down, "LR" right, "BT" up, "RL" left.
 
@@ -91,7 +92,7 @@ def to_dot(
     arrows: list[str] = []
     for node in index:
         dtype = len(dtypes) > 1 and (node is tape.y or node.dtype != tape.y.dtype)
-        text = describe(node, values, gradients, scopes, dtype)
+        text = describe(node, values, gradients and not tape.y.abstract, scopes, dtype)
         root.at(home[node]).lines.append(f"{index[node]} [label={text}, {STYLES[kind_of(node, tape)]}{tooltip(node)}]")
         # Leaves stand one step above their reader. A step more from the scope before keeps scopes one below
         # the other, where they would else overlap in height and stand in a staircase.
