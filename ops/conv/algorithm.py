@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigraph.array import Array
 from minigraph.ops.conv.geometry import Window
@@ -11,18 +11,34 @@ from minigraph.ops.conv.geometry import Window
 Kernel = Callable[[Array, Array, Window, int], Array]
 
 
+class Work(NamedTuple):
+    """What there is to compute: N samples of C channels, K filters."""
+
+    window: Window
+    N: int
+    C: int
+    K: int
+    groups: int
+    dtype: Any
+
+
 def everywhere(window: Window) -> bool:
     """Any geometry."""
     return True
 
 
+def never(work: Work) -> float:
+    """Not to be chosen by "auto"."""
+    return float("inf")
+
+
 class Algorithm(NamedTuple):
     """Three kernels on plain arrays, each called with (array, array, window, groups).
 
-    x (N, C, *n), w (K, C/groups, *f), g (N, K, *n′); every result is a new array of the common dtype.
-    An algorithm for some geometries only says which in ``supports``, and in words in ``limits``. It may ask for
-    kernel, stride and dilation: these the three slots share, so where a convolution is computed, its
-    derivatives of every order are.
+    x (N, C, *n), w (K, C/groups, *f), g (N, K, *n′); every result is a new array of the common dtype, in any order
+    in memory. An algorithm for some geometries only says which in ``supports``, and in words in ``limits``. It may ask
+    for kernel, stride and dilation: these the three slots share, so where a convolution is computed, its derivatives
+    of every order are. ``cost`` estimates seconds, for "auto" to compare.
     """
 
     forward: Kernel  # x, w → y
@@ -30,20 +46,27 @@ class Algorithm(NamedTuple):
     filter_gradient: Kernel  # x, g → w-shaped
     supports: Callable[[Window], bool] = everywhere
     limits: str = "any geometry"
+    cost: Callable[[Work], float] = never
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
 
 
-def choose(op: object, name: str, window: Window) -> Algorithm:
-    """The algorithm of that name, or for "auto" the one that should be fastest; ValueError where it does not compute."""
-    algorithm = ALGORITHMS["im2col" if name == "auto" else name]
-    if not algorithm.supports(window):
+def expect_supported(op: object, name: str, window: Window) -> None:
+    """Raise ValueError where the algorithm of that name does not compute this geometry."""
+    if name != "auto" and not ALGORITHMS[name].supports(window):
         raise ValueError(
             f"{op}: got kernel {window.kernel}, stride {window.stride}, dilation {window.dilation}; "
-            f"wanted {algorithm.limits} for algorithm {name!r}"
+            f"wanted {ALGORITHMS[name].limits} for algorithm {name!r}"
         )
-    return algorithm
+
+
+def choose(name: str, work: Work) -> Algorithm:
+    """The algorithm of that name, or for "auto" the one that should be fastest."""
+    if name != "auto":
+        return ALGORITHMS[name]
+    fit = [algorithm for algorithm in ALGORITHMS.values() if algorithm.supports(work.window)]
+    return min(fit, key=lambda algorithm: algorithm.cost(work))
 
 
 def known(op: str, name: str) -> str:

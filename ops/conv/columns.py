@@ -23,7 +23,6 @@ from minigraph.ops.conv.geometry import (
     shape_of,
     window_over,
 )
-from minigraph.ops.conv.im2col import fold, unfold
 from minigraph.ops.conv.matrices import filter_matrix
 
 
@@ -69,6 +68,18 @@ def _arguments(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
+
+
+def unfold(x: Array, window: Window, columns: Array) -> None:
+    """Copy the patches of x (N, C, *n) into ``columns`` (N, C, taps, *n′), whose padding is zero already."""
+    for t, (outputs, pixels) in enumerate(window.taps):
+        columns[:, :, t][outputs] = x[pixels]
+
+
+def fold(columns: Array, window: Window, x: Array) -> None:
+    """Add ``columns`` (N, C, taps, *n′) to the pixels of x (N, C, *n) they came from: unfold transposed."""
+    for t, (outputs, pixels) in enumerate(window.taps):
+        x[pixels] += columns[:, :, t][outputs]
 
 
 def columns_of(x: Array, window: Window) -> Array:

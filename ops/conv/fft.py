@@ -21,7 +21,7 @@ from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel
 from minigraph.ops.conv.direct import grouped
 from minigraph.ops.conv.geometry import Ints, Window
-from minigraph.ops.conv.im2col import blocks
+from minigraph.parallel import ranges
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
 PARALLEL = 1 << 18  # entries from which the transforms run on all processors, as BLAS does
@@ -67,7 +67,7 @@ class Torus(NamedTuple):
         """The batch in blocks whose spectra take about SPECTRA_BYTES."""
         complex_bytes = 2 * np.result_type(x, y).itemsize
         frequencies = int(np.prod(self.sides)) // 2 + 1
-        return blocks(len(x), frequencies * complex_bytes * (x.shape[1] + y.shape[1]), SPECTRA_BYTES)
+        return ranges(len(x), SPECTRA_BYTES // (frequencies * complex_bytes * max(x.shape[1] + y.shape[1], 1)))
 
 
 def workers(array: Array) -> int | None:

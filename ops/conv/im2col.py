@@ -1,97 +1,290 @@
-"""Convolution by im2col: copy every patch into a column, then one matrix product (BLAS).
+"""Convolution by im2col: copy every patch into a row, then one matrix product (BLAS).
 
 Chellapilla, Puri and Simard, "High Performance Convolutional Neural Networks for Document Processing", 2006.
-The batch goes through in blocks whose columns stay in cache.
+
+Images lie channels last in memory (N, *n, C), so that a patch is a few runs of neighbouring entries; shapes stay
+(N, C, *n). The batch goes through in blocks whose rows stay in cache, and blocks go to the threads.
+
+With few channels the products are thin. Then m neighbouring outputs of a line share a row, the pixels under all of
+them, and the matrix of the filters is banded: m copies side by side, each ``stride`` pixels below the one before, as in
+the Toeplitz matrix of a line. That is more arithmetic, but faster, since BLAS is far from its peak on thin matrices.
+
+The input's gradient is a convolution too: pixels a whole stride apart see the same taps, so for each residue of
+the stride it is that of g with these taps, reversed, at stride 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from dataclasses import replace
+from itertools import product
+from math import gcd, prod
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
+from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
+from minigraph.parallel import matmul, parallel, ranges, scratch
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
+LANES_BYTES = 32 << 20  # of partial sums of a filter's gradient
 
-
-def unfold(x: Array, window: Window, columns: Array) -> None:
-    """Copy the patches of x (N, C, *n) into ``columns`` (N, C, taps, *n′), whose padding is zero already."""
-    for t, (outputs, pixels) in enumerate(window.taps):
-        columns[:, :, t][outputs] = x[pixels]
+Part = tuple[slice, slice]  # samples, and outputs of the first axis
 
 
-def fold(columns: Array, window: Window, x: Array) -> None:
-    """Add ``columns`` (N, C, taps, *n′) to the pixels of x (N, C, *n) they came from: unfold transposed."""
-    for t, (outputs, pixels) in enumerate(window.taps):
-        x[pixels] += columns[:, :, t][outputs]
+def channels_last(x: Array) -> Array:
+    """A view of x (N, C, *n) as (N, *n, C)."""
+    return np.moveaxis(x, 1, -1)
 
 
-def is_identity(window: Window) -> bool:
-    """Whether the columns are the image itself: 1×1 kernels at every pixel."""
-    return (
-        prod(window.kernel) == prod(window.stride) == 1
-        and window.out == window.size
-        and not any(before for before, _ in window.padding)
+def empty_images(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
+    """New images (N, C, *n), channels last in memory, and their view (N, *n, C)."""
+    y = np.empty((n, *size, channels), dtype)
+    return np.moveaxis(y, -1, 1), y
+
+
+def parts(n: int, rows: int, bytes_each: int, most: int = BLOCK_BYTES) -> list[Part]:
+    """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line."""
+    samples = most // max(rows * bytes_each, 1)
+    if samples or rows == 1:
+        return [(s, slice(0, rows)) for s in ranges(n, samples)]
+    return [(slice(i, i + 1), lines) for i in range(n) for lines in ranges(rows, most // max(bytes_each, 1))]
+
+
+def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
+    """The pixels of the first axis under some of its outputs, and the window over these alone."""
+    s, before = window.stride[0], window.padding[0][0]
+    first, last = outputs.start * s - before, (outputs.stop - 1) * s - before + window.extent[0]
+    lo = min(max(first, 0), window.size[0])
+    hi = max(min(last, window.size[0]), lo)
+    padding = ((lo - first, last - hi), *window.padding[1:])
+    return slice(lo, hi), replace(window, size=(hi - lo, *window.size[1:]), padding=padding)
+
+
+def patches(x: Array, window: Window) -> Array:
+    """A view of every patch of x (N, *n, C): (N, *n′, *f, C); of a padded copy where there is padding."""
+    window = window.exact
+    core: list[slice] = [
+        slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(window.size, window.padding, strict=True)
+    ]
+    x = x[(slice(None), *core)]
+    if any(b > 0 or a > 0 for b, a in window.padding):
+        margins = [(max(b, 0), max(a, 0)) for b, a in window.padding]
+        sides = [n + b + a for n, (b, a) in zip(x.shape[1:-1], margins, strict=True)]
+        padded = scratch("padded", (len(x), *sides, x.shape[-1]), x.dtype)
+        inner: tuple[Any, ...] = (slice(None),)
+        for n, (b, a) in zip(sides, margins, strict=True):
+            padded[*inner, :b] = 0
+            padded[*inner, n - a :] = 0
+            inner = *inner, slice(b, n - a)
+        padded[inner] = x
+        x = padded
+    outer = [s * step for s, step in zip(window.stride, x.strides[1:-1], strict=True)]
+    taps = [d * step for d, step in zip(window.dilation, x.strides[1:-1], strict=True)]
+    shape = len(x), *window.out, *window.kernel, x.shape[-1]
+    return as_strided(x, shape, (x.strides[0], *outer, *taps, x.strides[-1]), writeable=False)
+
+
+def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
+    """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
+    samples, outputs = part
+    pixels, window = lines(window, outputs)
+    found = patches(x[samples, pixels], window)
+    found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
+    found = np.moveaxis(found, -2, 0)
+    n = prod(found.shape[1 : 2 + len(window.out)])
+    if found.flags.c_contiguous:
+        return found.reshape(groups, n, -1)
+    rows = scratch("rows", found.shape, x.dtype)
+    rows[...] = found
+    return rows.reshape(groups, n, -1)
+
+
+# --- m outputs in a row -------------------------------------------------------------------------------
+
+
+def banded_window(window: Window, m: int) -> Window:
+    """The window of m neighbouring outputs of the last axis: all pixels under them, a whole line without its padding."""
+    if m == 1:
+        return window
+    exact = window.exact
+    n, s, e, padding = exact.size[-1], exact.stride[-1], exact.extent[-1], exact.padding
+    side, step = ((m - 1) * s + e, m * s) if m < exact.out[-1] else (n, n)
+    return replace(
+        exact,
+        kernel=(*exact.kernel[:-1], side),
+        stride=(*exact.stride[:-1], step),
+        dilation=(*exact.dilation[:-1], 1),
+        padding=padding if m < exact.out[-1] else (*padding[:-1], (0, 0)),
     )
 
 
-def blocks(n: int, bytes_each: int, most: int = BLOCK_BYTES) -> Iterator[slice]:
-    """The batch in blocks of about ``most`` bytes, one sample at least."""
-    step = max(1, most // max(bytes_each, 1))
-    return (slice(i, min(i + step, n)) for i in range(0, n, step))
+def bands(window: Window, m: int) -> Iterator[tuple[Any, Any]]:
+    """For each of the m outputs: where its filters stand in the banded matrix (groups, *f, C, m, K), and which taps do."""
+    s, d, f = window.stride[-1], window.dilation[-1], window.kernel[-1]
+    n, before = (window.size[-1], window.padding[-1][0]) if m == window.out[-1] else (1 << 62, 0)
+    for j in range(m):
+        shift = j * s - before
+        taps = range(max(0, -(shift // d)), min(f, -((shift - n) // d)))
+        if taps:
+            pixels = slice(shift + taps[0] * d, shift + taps[-1] * d + 1, d)
+            yield (
+                (..., pixels, slice(None), j, slice(None)),
+                (..., slice(taps[0], taps[-1] + 1), slice(None), slice(None)),
+            )
+
+
+def banded(filters: Array, window: Window, m: int) -> Array:
+    """Filters (groups, *f, C, K) as a matrix (groups, f… · C, m K) for rows of m outputs."""
+    if m > 1:
+        shape = *filters.shape[: len(window.kernel)], banded_window(window, m).kernel[-1], filters.shape[-2], m
+        matrix = np.zeros((*shape, filters.shape[-1]), filters.dtype)
+        for at, taps in bands(window, m):
+            matrix[at] = filters[taps]
+        filters = matrix
+    return filters.reshape(len(filters), prod(filters.shape[1 : 2 + len(window.kernel)]), -1)
+
+
+def in_rows(y: Array, m: int) -> Array:
+    """A view of y (N, *n′, K) with m outputs of the last axis in a row: (N, …, n′/m, m, K)."""
+    return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
+
+
+def neighbours(work: Work) -> int:
+    """m: how many outputs of the last axis make the cheapest row."""
+    last = work.window.out[-1]
+    return min((m for m in range(1, min(last, 32) + 1) if last % m == 0), key=lambda m: seconds(work, m))
+
+
+def seconds(work: Work, m: int) -> float:
+    """What rows of m outputs cost a core: the copy, run by run, and the product, with columns in sixteens."""
+    window, C, groups = work.window, work.C // work.groups, work.groups
+    wide, n = banded_window(window, m), work.K // groups * m
+    rows, k = work.N * prod(wide.out) * groups, C * prod(wide.kernel)
+    run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
+    identity = prod(wide.kernel) == prod(wide.stride) == 1 and groups == 1
+    sixteens = -(-n // 16) * 16
+    copy = 0.0 if identity else rows * k / run * (5 + 0.12 * run)
+    return 1e-9 * (copy + 2 * rows * k * (sixteens + 3) / 97)
+
+
+# --- the three slots --------------------------------------------------------------------------------
+
+
+def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
+    """Y (N, *n′, K) = the patches of x (N, *n, C) times ``filters`` (groups, *f, C/groups, K/groups)."""
+    groups, K = len(filters), y.shape[-1]
+    m = neighbours(Work(window, len(x), x.shape[-1], K, groups, y.dtype))
+    wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
+    each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
+
+    def block(part: Part) -> None:
+        rows = rows_of(x, wide, part, groups)
+        target = Y[part]
+        if groups == 1 and target.flags.c_contiguous:
+            np.matmul(rows[0], matrix[0], out=target.reshape(rows.shape[1], m * K))
+        else:
+            found = np.matmul(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
+            target[...] = np.moveaxis(found, 0, 2).reshape(target.shape)
+
+    if x.size and y.size:
+        parallel(block, parts(len(x), wide.out[0], each))
+    else:
+        y[...] = 0
 
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
-    """y = W · im2col(x) for each sample: (K, C f²) · (C f², H′W′)."""
-    N, C, K, T, P = len(x), x.shape[1], len(w), prod(window.kernel), prod(window.out)
-    y = np.empty((N, groups, K // groups, P), np.result_type(x, w))
-    filters = w.reshape(groups, K // groups, C // groups * T)
-    if is_identity(window):
-        np.matmul(filters, x.reshape(N, groups, C // groups, P), out=y)
-    else:
-        columns = np.zeros((0, C, T, *window.out), x.dtype)
-        for block in blocks(N, C * T * P * x.itemsize):
-            m = block.stop - block.start
-            columns = columns[:m] if len(columns) >= m else np.zeros((m, C, T, *window.out), x.dtype)
-            unfold(x[block], window, columns)
-            np.matmul(filters, columns.reshape(m, groups, -1, P), out=y[block])
-    return y.reshape(N, K, *window.out)
+    """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
+    images, y = empty_images(len(x), len(w), window.out, np.result_type(x, w))
+    filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (2, 1), (-2, -1))
+    correlate(channels_last(x), filters.astype(y.dtype, copy=False), window, y)
+    return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
-    """x = col2im(Wᵀ · g) for each sample."""
-    N, C, K, T, P = len(g), w.shape[1] * groups, len(w), prod(window.kernel), prod(window.out)
-    dtype = np.result_type(g, w)
-    transposed = w.reshape(groups, K // groups, C // groups * T).swapaxes(1, 2)
-    g = g.reshape(N, groups, K // groups, P)
-    if is_identity(window):
-        x: Array = np.matmul(transposed, g)
-        return x.reshape(N, C, *window.size)
-    x = np.zeros((N, C, *window.size), dtype)
-    for block in blocks(N, C * T * P * dtype.itemsize):
-        fold(np.matmul(transposed, g[block]).reshape(-1, C, T, *window.out), window, x[block])
-    return x
+    """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
+    images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+    filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (1, 2), (-2, -1))
+    filters = filters.astype(x.dtype, copy=False)
+    for pixels, taps, phase in phases(window):
+        if phase is None:
+            x[pixels] = 0
+        else:
+            correlate(channels_last(g), filters[(slice(None), *taps)], phase, x[pixels])
+    return images
+
+
+def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
+    """For each residue of the stride: its pixels, the taps that meet it, last first, and their window over the outputs.
+
+    Tap i and output p meet pixel q where q + before = p · stride + i · dilation.
+    """
+    axes = []
+    for n, f, s, (before, _), d, o in zip(window.size, window.kernel, window.stride, window.padding, window.dilation,
+                                          window.out, strict=True):  # fmt: skip
+        axis: list[tuple[slice, slice | None, Any]] = []
+        step, far = s // gcd(s, d), d // gcd(s, d)  # between the taps of a residue, and between the outputs they meet
+        for r in range(min(s, n)):
+            taps = [i for i in range(f) if (r + before - i * d) % s == 0]
+            count = len(range(r, n, s))
+            if not taps:
+                axis.append((slice(r, None, s), None, None))
+                continue
+            first = (r + before - taps[-1] * d) // s  # the output that the last tap and the first pixel meet
+            after = first + count - 1 + far * (len(taps) - 1) - (o - 1)
+            reverse = slice(taps[-1], None if taps[0] == 0 else taps[0] - 1, -step)
+            axis.append((slice(r, None, s), reverse, (o, len(taps), 1, (-first, after), far)))
+        axes.append(axis)
+    for each in product(*axes):
+        pixels = (slice(None), *(a[0] for a in each))
+        if any(a[1] is None for a in each):
+            yield pixels, None, None
+        else:
+            yield pixels, tuple(a[1] for a in each), Window(*zip(*(a[2] for a in each), strict=True))
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
-    """W = Σ g · im2col(x)ᵀ, the samples of a block side by side in one product."""
-    N, C, K, T, P = len(x), x.shape[1], g.shape[1], prod(window.kernel), prod(window.out)
-    w = np.zeros((groups, K // groups, C // groups * T), np.result_type(x, g))
-    columns = np.zeros((C, T, 0, *window.out), x.dtype)
-    for block in blocks(N, C * T * P * x.itemsize):
-        m = block.stop - block.start
-        if columns.shape[2] != m:
-            columns = np.zeros((C, T, m, *window.out), x.dtype)
-        unfold(x[block], window, np.moveaxis(columns, 2, 0))
-        side_by_side = np.moveaxis(g[block].reshape(m, groups, K // groups, P), 0, 2).reshape(
-            groups, K // groups, m * P
-        )
-        w += np.matmul(side_by_side, columns.reshape(groups, -1, m * P).swapaxes(1, 2))
-    return w.reshape(K, C // groups, *window.kernel)
+    """W = Σ im2col(x)ᵀ · g over the blocks: (C f…, rows) · (rows, K). A few lanes of blocks, then their sum in order."""
+    C, K, dtype = x.shape[1] // groups, g.shape[1] // groups, np.result_type(x, g)
+    w = np.empty((groups * K, C, *window.kernel), dtype)
+    if not (x.size and g.size):
+        w[...] = 0
+        return w
+    m = neighbours(Work(window, len(x), x.shape[1], g.shape[1], groups, dtype))
+    wide, X, G = banded_window(window, m), channels_last(x), in_rows(channels_last(g), m)
+    shape = groups, prod(wide.kernel) * C, m * K
+    each = prod(wide.out[1:]) * shape[1] * groups * dtype.itemsize
+    blocks = parts(len(x), wide.out[0], each, max(BLOCK_BYTES, prod(shape) * dtype.itemsize))
+    lanes = max(2, min(8, LANES_BYTES // (prod(shape) * dtype.itemsize)))
+    total = np.empty((min(lanes, len(blocks)), *shape), dtype)
+
+    def lane(i: int) -> None:
+        share = ranges(len(blocks), -(-len(blocks) // len(total)))[i : i + 1]
+        total[i] = 0
+        for part in blocks[share[0]] if share else []:
+            rows = rows_of(X, wide, part, groups)
+            cotangents = G[part].reshape(rows.shape[1], m, groups, K)
+            cotangents = np.moveaxis(cotangents, 2, 0).reshape(groups, rows.shape[1], m * K)
+            total[i] += np.matmul(rows.swapaxes(1, 2), cotangents)
+
+    parallel(lane, range(len(total)))
+    found = total.sum(0).reshape(groups, *wide.kernel, C, m, K)
+    if m == 1:
+        filters = found[..., 0, :]
+    else:
+        filters = np.zeros((groups, *window.kernel, C, K), dtype)
+        for at, taps in bands(window, m):
+            filters[taps] += found[at]
+    w.reshape(groups, K, C, *window.kernel)[...] = np.moveaxis(filters, (-1, -2), (1, 2))
+    return w
 
 
-ALGORITHMS["im2col"] = Algorithm(forward, input_gradient, filter_gradient)
+def cost(work: Work) -> float:
+    """Seconds of a core for the forward slot."""
+    return seconds(work, neighbours(work))
+
+
+ALGORITHMS["im2col"] = Algorithm(forward, input_gradient, filter_gradient, cost=cost)

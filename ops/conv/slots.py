@@ -22,7 +22,7 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.algorithm import Algorithm, choose
+from minigraph.ops.conv.algorithm import Algorithm, Work, choose, expect_supported
 from minigraph.ops.conv.geometry import (
     Ints,
     Padding,
@@ -128,8 +128,8 @@ class Slot(Op, abstract=True):
     def window(self, x: Any, w: Any) -> Window:
         raise NotImplementedError
 
-    def _kernels(self, window: Window) -> Algorithm:
-        return choose(self, self.algorithm, window)
+    def _kernels(self, window: Window, N: int, C: int, K: int, dtype: Any) -> Algorithm:
+        return choose(self.algorithm, Work(window, N, C, K, self.groups, np.dtype(dtype)))
 
     def _form(self, window: Window, x: Shape, y: Shape) -> Form:
         return Form(window, self.groups, self.algorithm, x[0], x[1], y[1])
@@ -165,12 +165,14 @@ class Conv(Slot):
         expect_bias(self, b, w.shape[0])
         dtype = expect_floats(self, x=x, w=w, **({"b": b} if b else {}))
         window = self.window(x, w)
-        self._kernels(window)
+        expect_supported(self, self.algorithm, window)
         return Spec((x.shape[0], w.shape[0], *window.out), dtype)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(x, w)
-        return with_bias(self._kernels(window).forward(x, w, window, self.groups), b)
+        return with_bias(
+            self._kernels(window, *x.shape[:2], len(w), np.result_type(x, w)).forward(x, w, window, self.groups), b
+        )
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(x, w), x.shape, y.shape)
@@ -211,12 +213,17 @@ class ConvInputGradient(Slot):
         expect_bias(self, b, w.shape[1] * self.groups)
         dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))
         window = self.window(g, w)
-        self._kernels(window)
+        expect_supported(self, self.algorithm, window)
         return Spec((g.shape[0], w.shape[1] * self.groups, *window.size), dtype)
 
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(g, w)
-        return with_bias(self._kernels(window).input_gradient(g, w, window, self.groups), b)
+        return with_bias(
+            self._kernels(window, len(g), w.shape[1] * self.groups, len(w), np.result_type(g, w)).input_gradient(
+                g, w, window, self.groups
+            ),
+            b,
+        )
 
     def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(g, w), x.shape, g.shape)
@@ -264,7 +271,9 @@ class ConvFilterGradient(Slot):
 
     def forward(self, x: Array, g: Array) -> Array:
         window = self.window(x, g)
-        return self._kernels(window).filter_gradient(x, g, window, self.groups)
+        return self._kernels(window, *x.shape[:2], g.shape[1], np.result_type(x, g)).filter_gradient(
+            x, g, window, self.groups
+        )
 
     def jacobians(self, w: Any, x: Any, g: Any) -> list[LinearMap]:
         form = self._form(self.window(x, g), x.shape, g.shape)

@@ -7,9 +7,10 @@ products, exactly:
 
     Σ x[p + i] w[i] y[p] = Σ_t (Bᵀ x)[t] (G w)[t] (A y)[t]
 
-and over two axes the same with the Kronecker squares of the matrices. Leave one of the three open, and each slot of the
-convolution is a product of the other two's transforms, with the transposed matrix of its own on the way back. The
-transforms are matrix products over all tiles of a block, and so are, for each t, the sums over the channels.
+and over two axes the same, axis after axis. Leave one of the three open, and each slot of the convolution is a product
+of the other two's transforms, with the transposed matrix of its own on the way back. The input's gradient is the
+convolution of g with the filters turned by 180°. Transforms are matrix products over the tiles of a block, and so are,
+for each t, the sums over the channels.
 
 "winograd" is F(4×4, 3×3): 36 products instead of 144; it loses a digit or two. "winograd2" is F(2×2, 3×3): 16 instead
 of 36, about as accurate as the sum itself.
@@ -18,108 +19,201 @@ of 36, about as accurate as the sum itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
+from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import blocks, fold, unfold
+from minigraph.ops.conv.im2col import Part, channels_last, empty_images, lines, parts, patches
+from minigraph.parallel import matmul, parallel, ranges, scratch
 
-BLOCK_BYTES = 4 << 20  # of transformed tiles
+WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
+FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
+LANES = 8  # of blocks whose filter gradients are added up apart
 
 
 @dataclass(frozen=True, eq=False)
 class Winograd:
-    """F(m, 3) by its matrices Bᵀ (m + 2, m + 2), G (m + 2, 3), A (m + 2, m)."""
+    """F(m, 3) by its matrices Bᵀ (m + 2, m + 2), G (m + 2, 3), A (m + 2, m); ``entries`` of a matrix in a block."""
 
     BT: Array
     G: Array
     A: Array
+    entries: int
 
-    def tiles(self, window: Window) -> tuple[Window, Window]:
-        """The tiles as windows: of m + 2 pixels, overlapping by 2, over the image; of m outputs, side by side."""
-        m, d = self.A.shape[1], len(window.out)
+    @property
+    def m(self) -> int:
+        return self.A.shape[1]
+
+    def image_tiles(self, window: Window) -> Window:
+        """The tiles of m + 2 pixels, overlapping by 2, as a window over the image."""
+        m = self.m
         many = [-(-n // m) for n in window.out]
-        pixels = zip(many, window.size, window.padding, strict=True)
-        image = tuple((b, t * m + 2 - n - b) for t, n, (b, _) in pixels)
-        output = tuple((0, t * m - n) for t, n in zip(many, window.out, strict=True))
-        side, one = (m,) * d, (1,) * d
-        return Window(window.size, (m + 2,) * d, side, image, one), Window(window.out, side, side, output, one)
+        axes = zip(many, window.size, window.padding, strict=True)
+        return Window(
+            window.size, (m + 2, m + 2), (m, m), tuple((b, t * m + 2 - n - b) for t, n, (b, _) in axes), (1, 1)
+        )
+
+    def output_tiles(self, window: Window) -> Window:
+        """The tiles of m outputs, side by side, as a window over the outputs."""
+        m = self.m
+        return Window(window.out, (m, m), (m, m), tuple((0, -n % m) for n in window.out), (1, 1))
 
     def filters(self, w: Array, groups: int, dtype: Any) -> Array:
-        """G w for each filter: (K, C, *f) → (t, groups, K/groups, C)."""
+        """G w Gᵀ for each filter: (K, C, 3, 3) → (t, groups, K/groups, C/groups)."""
         K, C = w.shape[:2]
-        taps = np.moveaxis(w.reshape(K, C, -1), 2, 0).reshape(-1, K * C)
-        return (power(self.G, w.ndim - 2, dtype) @ taps).reshape(-1, groups, K // groups, C)
+        square = np.kron(self.G, self.G).astype(dtype)
+        return matmul(square, w.reshape(K * C, 9).astype(dtype, copy=False).T).reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
-        """Y = Aᵀ [G w · Bᵀ x]: for each t (K, C) · (C, tiles)."""
-        image, output = self.tiles(window)
-        y = np.zeros((len(x), len(w), *window.out), np.result_type(x, w))
-        if not (x.size and w.size):
-            return y
-        W = self.filters(w, groups, y.dtype)
-        for block in tile_blocks(x, y, image):
-            X = transformed(self.BT, x[block], image, groups, y.dtype)
-            add_transposed(self.A, W @ X, output, y[block])
-        return y
+        """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
+        images, y = empty_images(len(x), len(w), window.out, np.result_type(x, w))
+        if x.size and w.size:
+            self.correlate(channels_last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
+        else:
+            y[...] = 0
+        return images
 
     def input_gradient(self, g: Array, w: Array, window: Window, groups: int) -> Array:
-        """X = B [(G w)ᵀ · A g]: for each t (C, K) · (K, tiles), where tiles overlap added."""
-        image, output = self.tiles(window)
-        x = np.zeros((len(g), w.shape[1] * groups, *window.size), np.result_type(g, w))
-        if not (g.size and w.size):
-            return x
-        W = self.filters(w, groups, x.dtype).swapaxes(2, 3)
-        for block in tile_blocks(g, x, image):
-            Y = transformed(self.A, g[block], output, groups, x.dtype)
-            add_transposed(self.BT, W @ Y, image, x[block])
-        return x
+        """The convolution of g with the filters turned by 180°, from K to C channels."""
+        images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+        if g.size and w.size:
+            axes = zip(window.out, window.size, window.padding, strict=True)
+            turned = Window(window.out, (3, 3), (1, 1), tuple((2 - b, n - o + b) for o, n, (b, _) in axes), (1, 1))
+            self.correlate(channels_last(g), self.filters(w[:, :, ::-1, ::-1], groups, x.dtype), turned, x)
+        else:
+            x[...] = 0
+        return images
+
+    def correlate(self, x: Array, U: Array, window: Window, y: Array) -> None:
+        """Y (N, *n′, K) from x (N, *n, C) and transformed filters U (t, groups, C/groups, K/groups)."""
+        image, output, C, K = self.image_tiles(window), self.output_tiles(window), x.shape[-1], y.shape[-1]
+        blocks = parts(len(x), image.out[0], image.out[1] * max(C, K), self.entries)
+
+        def whole(block: Part) -> None:
+            V = scratch("transformed", (len(U), tiles(image, block), C), y.dtype)
+            M = scratch("products", (*V.shape[:2], K), y.dtype)
+            self.transform(self.BT, x, image, block, V)
+            multiply(V, U, M)
+            self.write(M, output, block, y)
+
+        if U.nbytes <= FEW:
+            parallel(whole, blocks)
+            return
+        for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(U) * y.itemsize)):
+            starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
+            spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
+            V = np.empty((len(U), starts[-1], C), y.dtype)
+            each = list(zip(blocks[wave], spans, strict=True))
+            parallel(lambda e: self.transform(self.BT, x, image, e[0], V[:, e[1]]), each)
+            M = np.empty((len(U), starts[-1], K), y.dtype)
+            parallel(lambda t: multiply(V[t], U[t], M[t]), ranges(len(U), 6))
+            parallel(lambda e: self.write(M[:, e[1]], output, e[0], y), each)
 
     def filter_gradient(self, x: Array, g: Array, window: Window, groups: int) -> Array:
-        """W = Gᵀ Σ [A g · (Bᵀ x)ᵀ]: for each t (K, tiles) · (tiles, C)."""
-        image, output = self.tiles(window)
-        K, C = g.shape[1], x.shape[1] // groups
-        if not (x.size and g.size):
-            return np.zeros((K, C, *window.kernel), np.result_type(x, g))
-        W = np.zeros((prod(image.kernel), groups, K // groups, C), np.result_type(x, g))
-        for block in tile_blocks(x, g, image):
-            X = transformed(self.BT, x[block], image, groups, W.dtype)
-            W += transformed(self.A, g[block], output, groups, W.dtype) @ X.swapaxes(2, 3)
-        taps = power(self.G, len(window.out), W.dtype).T @ W.reshape(len(W), K * C)
-        return np.ascontiguousarray(taps.T).reshape(K, C, *window.kernel)
+        """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
+        image, output = self.image_tiles(window), self.output_tiles(window)
+        C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), self.m + 2
+        X, G = channels_last(x), channels_last(g)
+        blocks = parts(len(x), image.out[0], image.out[1] * max(C, K), self.entries) if x.size and g.size else []
+
+        def transform(block: Part, V: Array, M: Array) -> None:
+            self.transform(self.BT, X, image, block, V)
+            self.transform(self.A, G, output, block, M)
+
+        def add_products(W: Array, V: Array, M: Array) -> None:
+            W += by_group(M, groups).swapaxes(2, 3) @ by_group(V, groups)
+
+        def lane(i: int) -> None:
+            for block in blocks[i :: len(sums)]:
+                V = scratch("transformed", (side**2, tiles(image, block), C), dtype)
+                M = scratch("products", (side**2, tiles(image, block), K), dtype)
+                transform(block, V, M)
+                add_products(sums[i], V, M)
+
+        shape = side**2, groups, K // groups, C // groups
+        few = prod(shape) * dtype.itemsize <= FEW
+        sums = np.zeros((LANES if few else 1, *shape), dtype)
+        if few:
+            parallel(lane, range(LANES))
+        else:
+            for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(sums[0]) * dtype.itemsize)):
+                starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
+                spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
+                V, M = (np.empty((side**2, starts[-1], channels), dtype) for channels in (C, K))
+                each = zip(blocks[wave], spans, strict=True)
+                parallel(lambda e, V=V, M=M: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
+                parallel(lambda t, V=V, M=M: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))
+        w = np.empty((K, C // groups, 3, 3), dtype)
+        back = np.kron(self.G, self.G).astype(dtype)
+        matmul(sums.sum(0).reshape(side**2, -1).T, back, out=w.reshape(-1, 9))
+        return w
+
+    def transform(self, matrix: Array, x: Array, tiles: Window, part: Part, out: Array) -> None:
+        """Out (t, tiles, C) = ``matrix`` · tile · ``matrix``ᵀ for every tile of a part of x (N, *n, C)."""
+        samples, outputs = part
+        pixels, window = lines(tiles, outputs)
+        found = patches(x[samples, pixels], window)  # (N, *tiles, *m, C)
+        n, side, m = prod(found.shape[:3]) * x.shape[-1], *matrix.shape
+        matrix = matrix.astype(out.dtype)
+        entries, half = scratch("entries", (m, m, n), out.dtype), scratch("half", (side, m, n), out.dtype)
+        entries.reshape(m, m, *found.shape[:3], x.shape[-1])[...] = found.transpose(3, 4, 0, 1, 2, 5)
+        np.matmul(matrix, entries.swapaxes(0, 1), out=half.swapaxes(0, 1))
+        np.matmul(matrix, half, out=as_matrices(out, side))
+
+    def write(self, M: Array, tiles: Window, part: Part, y: Array) -> None:
+        """Aᵀ M A, M (t, tiles, K), to the tiles of a part of y (N, *n′, K)."""
+        samples, outputs = part
+        m, side, n = self.m, self.m + 2, M.shape[1] * M.shape[2]
+        AT = np.ascontiguousarray(self.A.T, M.dtype)
+        half = scratch("half", (m, side, n), M.dtype)
+        np.matmul(AT, as_matrices(M, side).swapaxes(0, 1), out=half.swapaxes(0, 1))
+        entries = scratch("entries", (m, m, n), M.dtype)
+        np.matmul(AT, half, out=entries)
+        pixels, window = lines(tiles, outputs)
+        y = y[samples, pixels]
+        found = entries.reshape(m, m, len(y), *window.out, y.shape[-1])
+        for rows, i in whole_and_rest(y.shape[1], m):
+            for columns, j in whole_and_rest(y.shape[2], m):
+                if i and j:
+                    target = y[:, rows[1], columns[1]]
+                    split = target.reshape(len(y), -1, i, target.shape[2] // j, j, y.shape[-1])
+                    split[...] = found[:i, :j, :, rows[0], columns[0]].transpose(2, 3, 0, 4, 1, 5)
 
 
-def power(matrix: Array, d: int, dtype: Any) -> Array:
-    """The transform over ``d`` axes: the Kronecker power."""
-    return np.asarray(reduce(np.kron, [matrix] * d).astype(dtype))
+def multiply(V: Array, U: Array, out: Array) -> None:
+    """Out (t, tiles, K) = V (t, tiles, C) · U (t, groups, C/groups, K/groups) for each t."""
+    np.matmul(by_group(V, U.shape[1]), U, out=by_group(out, U.shape[1]))
 
 
-def tile_blocks(x: Array, y: Array, image: Window) -> Any:
-    """The batch in blocks whose transformed tiles stay in cache."""
-    each = prod(image.kernel) * prod(image.out) * (x.shape[1] + y.shape[1])
-    return blocks(len(x), each * np.result_type(x, y).itemsize, BLOCK_BYTES)
+def tiles(image: Window, part: Part) -> int:
+    """How many tiles a part has."""
+    return (part[0].stop - part[0].start) * (part[1].stop - part[1].start) * image.out[1]
 
 
-def transformed(matrix: Array, x: Array, tiles: Window, groups: int, dtype: Any) -> Array:
-    """``matrix`` · every tile: (N, C, *n) → (t, groups, C/groups, N · tiles)."""
-    N, C, T = *x.shape[:2], prod(tiles.kernel)
-    entries = np.zeros((T, C, N, *tiles.out), x.dtype)
-    unfold(x, tiles, np.moveaxis(entries, (2, 1, 0), (0, 1, 2)))
-    return (power(matrix, len(tiles.out), dtype) @ entries.reshape(T, -1)).reshape(
-        -1, groups, C // groups, N * prod(tiles.out)
+def as_matrices(M: Array, side: int) -> Array:
+    """A view of (side², tiles, C) as (side, side, tiles · C)."""
+    return np.lib.stride_tricks.as_strided(
+        M, (side, side, M.shape[1] * M.shape[2]), (side * M.strides[0], M.strides[0], M.itemsize)
     )
 
 
-def add_transposed(matrix: Array, X: Array, tiles: Window, x: Array) -> None:
-    """Add ``matrix``ᵀ · X, X (t, groups, C/groups, N · tiles), to the tiles of x (N, C, *n)."""
-    entries = power(matrix, len(tiles.out), X.dtype).T @ X.reshape(len(X), -1)
-    entries = entries.reshape(-1, x.shape[1], len(x), *tiles.out)
-    fold(np.moveaxis(entries, (2, 1, 0), (0, 1, 2)), tiles, x)
+def by_group(V: Array, groups: int) -> Array:
+    """A view of (t, tiles, C) as (t, groups, tiles, C/groups)."""
+    return V.reshape(*V.shape[:2], groups, -1).swapaxes(1, 2)
+
+
+def whole_and_rest(n: int, m: int) -> list[tuple[tuple[slice, slice], int]]:
+    """n outputs in tiles of m: (the tiles, their outputs) and how many each has, for whole tiles and the last, shorter."""
+    whole = n // m
+    return [
+        ((slice(0, whole), slice(0, whole * m)), m if whole else 0),
+        ((slice(whole, None), slice(whole * m, n)), n % m),
+    ]
 
 
 def supports(window: Window) -> bool:
@@ -127,10 +221,22 @@ def supports(window: Window) -> bool:
     return window.kernel == (3, 3) and prod(window.stride) == prod(window.dilation) == 1
 
 
+def cost(F: Winograd, work: Work) -> float:
+    """Seconds of a core for the forward slot: both transforms, the products, the filters'. float32 only."""
+    if work.dtype != np.float32:
+        return float("inf")  # others want exactness
+    t, C, K = (F.m + 2) ** 2, work.C // work.groups, work.K // work.groups
+    n = work.N * prod(F.image_tiles(work.window).out)
+    sixteens = -(-K // 16) * 16
+    products = 2 * n * work.C * (sixteens + 3) / 97
+    return 1e-9 * t * (n * (0.75 * work.C + 0.45 * work.K) + products + 0.35 * C * work.K)
+
+
 F2 = Winograd(
     np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
     np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2,
     np.array([[1, 0], [1, 1], [1, -1], [0, -1]]),
+    1 << 15,
 )
 F4 = Winograd(
     np.array([
@@ -143,9 +249,15 @@ F4 = Winograd(
     ]),
     np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
     np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]),
+    1 << 14,
 )  # fmt: skip
 
 for name, F in (("winograd", F4), ("winograd2", F2)):
     ALGORITHMS[name] = Algorithm(
-        F.forward, F.input_gradient, F.filter_gradient, supports, "a kernel 3×3 with stride 1 and dilation 1"
+        F.forward,
+        F.input_gradient,
+        F.filter_gradient,
+        supports,
+        "a kernel 3×3 with stride 1 and dilation 1",
+        partial(cost, F),
     )

@@ -1,0 +1,245 @@
+"""Kernels on several cores: parts of the work in a pool of threads, each with BLAS at one thread.
+
+NumPy lets other threads run while it computes on arrays. So the unit of work is a call on many entries, and BLAS
+with threads of its own would only get in the way. What the parts are depends on the shapes alone, never on the number
+of threads, and what they add up is added in order: results are the same for any number.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import cache, partial
+from math import prod
+from operator import index
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from minigraph.array import Array
+
+CHUNK = 1 << 17  # entries of a part of elementwise work: a call shorter than that costs less than handing it over
+GEMM = 1 << 21  # multiply-adds of a part of a matrix product
+SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
+
+_lock = threading.Lock()
+_local = threading.local()  # .busy: this thread works on a part; .buffers: its scratch
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Helper(threading.Thread):
+    """A thread that waits for calls to make."""
+
+    def __init__(self) -> None:
+        super().__init__(name="minigraph", daemon=True)
+        self.calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.calls.get()()
+
+
+_helpers: list[_Helper] = []  # made when first needed, and again in a child after a fork
+_wanted = 0  # not yet asked for: as many as there are cores
+
+
+def _forget() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _helpers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def threads(n: int | None = None) -> int:
+    """How many threads kernels may use; with ``n``, from now on that many. As many as there are cores at first.
+
+    Results do not depend on it. Raises ValueError for n < 1, TypeError for what is no integer.
+    """
+    global _wanted
+    if n is not None:
+        if isinstance(n, bool) or index(n) < 1:
+            raise ValueError(f"threads: got {n}; wanted at least 1")
+        _wanted = index(n)
+    return _wanted or _cores()
+
+
+# --- BLAS -------------------------------------------------------------------------------------------
+
+
+class _Blas:
+    """Who holds BLAS at one thread: the first to enter notes what it was at, the last to leave gives that back."""
+
+    def __init__(self) -> None:
+        self.inside, self.before = 0, list[tuple[Any, int]]()
+
+    @property
+    @cache  # noqa: B019  there is one object only
+    def libraries(self) -> list[Any]:
+        from threadpoolctl import ThreadpoolController  # looks through all loaded libraries
+
+        return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with _lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.before = [(library, library.num_threads) for library in self.libraries]
+                for library, _ in self.before:
+                    library.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with _lock:
+                self.inside -= 1
+                if not self.inside:
+                    for library, n in self.before:
+                        library.set_num_threads(n)
+
+
+_blas = _Blas()
+
+
+# --- work -------------------------------------------------------------------------------------------
+
+
+def parallel(task: Callable[[Any], object], parts: Iterable[Any]) -> None:
+    """``task(part)`` for every part, on all threads. The first error of a task is raised when all have stopped."""
+    queue = deque(parts)
+    if getattr(_local, "busy", False):
+        for part in queue:
+            task(part)
+        return
+    others = min(threads(), len(queue)) - 1
+    starts, ends = deque(range(others)), SimpleQueue[BaseException | None]()
+
+    def work() -> None:
+        _local.busy = True
+        try:
+            while queue:
+                try:
+                    part = queue.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                task(part)
+        except BaseException:
+            queue.clear()
+            raise
+        finally:
+            _local.busy = False
+
+    def help() -> None:
+        try:
+            starts.pop()
+        except IndexError:  # all was done before this thread woke up
+            return
+        try:
+            work()
+        except BaseException as error:
+            ends.put(error)
+        else:
+            ends.put(None)
+
+    with _blas.alone():
+        while len(_helpers) < others:
+            _helpers.append(_Helper())
+        for helper in _helpers[:others]:
+            helper.calls.put(partial(copy_context().run, help))
+        try:
+            work()
+        finally:
+            asleep = 0
+            while starts:
+                try:
+                    starts.pop()
+                    asleep += 1
+                except IndexError:
+                    break
+            errors = [ends.get() for _ in range(others - asleep)]
+    for error in errors:
+        if error:
+            raise error
+
+
+def ranges(n: int, step: int) -> list[slice]:
+    """0 … n in slices of ``step``, the last one shorter."""
+    step = max(1, step)
+    return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array of this thread's own to work in, its contents undefined; the same memory again for the same name."""
+    buffers = _local.__dict__.setdefault("buffers", {})
+    size = prod(shape) * np.dtype(dtype).itemsize
+    buffer = buffers.get(name)
+    if buffer is None or buffer.size < size:
+        buffer = buffers[name] = np.empty(size, np.uint8)
+    return buffer[:size].view(dtype).reshape(shape)  # type: ignore[no-any-return]
+
+
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
+    m, n = a.shape[-2], b.shape[-1]
+    work = m * n * a.shape[-1] * prod(a.shape[:-2])
+    if work < SMALL:
+        return np.matmul(a, b, out=out)
+    if work < GEMM:
+        with _blas.alone():  # its own threads would go on waiting for work, in the way of ours
+            return np.matmul(a, b, out=out)
+    if out is None:
+        out = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
+    parts = min(16, work // GEMM)
+    if n > m:
+        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 64) * 64))
+    else:
+        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 64) * 64))
+    return out
+
+
+def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
+    """``function(*xs)``, which must work entry by entry, in parts: for arrays of one shape and one order in memory.
+
+    Numbers among ``xs`` go to every part. All else is left to a single call.
+    """
+    first = xs[0]
+    if not isinstance(first, np.ndarray) or first.size < 2 * CHUNK:
+        return function(*xs)
+    order = in_memory(first)
+    flat = []
+    for x in xs:
+        if isinstance(x, np.ndarray) and x.ndim:
+            x = x.transpose(order) if x.shape == first.shape else x[..., :0]
+            if not x.flags.c_contiguous or not x.size:
+                return function(*xs)
+            x = x.reshape(-1)
+        flat.append(x)
+    some = function(*[x[:1] if isinstance(x, np.ndarray) and x.ndim else x for x in flat])
+    out = np.empty_like(first, some.dtype)
+    target = out.transpose(order).reshape(-1)
+
+    def part(s: slice) -> None:
+        xs = [x[s] if isinstance(x, np.ndarray) and x.ndim else x for x in flat]
+        if isinstance(function, np.ufunc):
+            function(*xs, out=target[s])
+        else:
+            target[s] = function(*xs)
+
+    parallel(part, ranges(first.size, CHUNK))
+    return out
+
+
+def in_memory(x: Array) -> list[int]:
+    """The axes of x from the one with the largest steps in memory to the one with the smallest."""
+    return sorted(range(x.ndim), key=lambda i: (-x.strides[i], i))
