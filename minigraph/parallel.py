@@ -209,34 +209,56 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
-    """``function(*xs)``, which must work entry by entry, in parts: for arrays of one shape and one order in memory.
+    """``function(*xs)``, which must work entry by entry, in parts: for large arrays of one shape.
 
     Numbers among ``xs`` go to every part. All else is left to a single call.
     """
     first = xs[0]
     if not isinstance(first, np.ndarray) or first.size < 2 * CHUNK:
         return function(*xs)
+    arrays = [i for i, x in enumerate(xs) if isinstance(x, np.ndarray) and x.ndim]
+    if any(xs[i].shape != first.shape for i in arrays):
+        return function(*xs)
     order = in_memory(first)
-    flat = []
-    for x in xs:
-        if isinstance(x, np.ndarray) and x.ndim:
-            x = x.transpose(order) if x.shape == first.shape else x[..., :0]
-            if not x.flags.c_contiguous or not x.size:
-                return function(*xs)
-            x = x.reshape(-1)
-        flat.append(x)
-    some = function(*[x[:1] if isinstance(x, np.ndarray) and x.ndim else x for x in flat])
-    out = np.empty_like(first, some.dtype)
-    target = out.transpose(order).reshape(-1)
+    turned = [xs[i].transpose(order) for i in arrays]
+    flat = [x.reshape(-1) if x.flags.c_contiguous else x for x in turned]
+    if any(x.ndim > 1 for x in flat):
+        flat = turned
+
+    def call(s: slice, **out: Any) -> Any:
+        some = list(xs)
+        for i, x in zip(arrays, flat, strict=True):
+            some[i] = x[s]
+        return function(*some, **out)
+
+    dtype = call(slice(0, 1)).dtype
+    out = np.empty(turned[0].shape, dtype)
+    target = out.reshape(flat[0].shape)
 
     def part(s: slice) -> None:
-        xs = [x[s] if isinstance(x, np.ndarray) and x.ndim else x for x in flat]
         if isinstance(function, np.ufunc):
-            function(*xs, out=target[s])
+            call(s, out=target[s])
         else:
-            target[s] = function(*xs)
+            target[s] = call(s)
 
-    parallel(part, ranges(first.size, CHUNK))
+    parallel(part, ranges(len(target), CHUNK * len(target) // first.size))
+    return out.transpose(np.argsort(order))
+
+
+def by_sample(function: Callable[..., Any], *xs: Array) -> Array:
+    """``function(*xs)``, arrays (N, …) → array (N, …), each sample by itself, in parts of several samples."""
+    N, size = len(xs[0]), xs[0].size
+    if N < 2 or size < 2 * CHUNK:
+        return np.asarray(function(*xs))
+    first = np.asarray(function(*[x[:1] for x in xs]))
+    out = np.empty_like(first, shape=(N, *first.shape[1:]))
+    out[:1] = first
+
+    def part(s: slice) -> None:
+        s = slice(s.start + 1, s.stop + 1)
+        out[s] = function(*[x[s] for x in xs])
+
+    parallel(part, ranges(N - 1, CHUNK * N // size))
     return out
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigraph import parallel
 from minigraph.array import Array, plain
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Node, Spec, value_of
@@ -185,9 +186,12 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
             [sides[c] for c in batch] + shape
         )
 
-    product = matrices(a, x, free_a, summed) @ matrices(b, z, summed, free_b)
+    product = parallel.matmul(matrices(a, x, free_a, summed), matrices(b, z, summed, free_b))
     letters = batch + free_a + free_b
-    return product.reshape([sides[c] for c in letters]).transpose([letters.index(c) for c in out])
+    shape = tuple(sides[c] for c in letters)
+    if letters == out and product.shape == shape:
+        return product  # not a view
+    return product.reshape(shape).transpose([letters.index(c) for c in out])
 
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
@@ -319,7 +323,7 @@ class Linear(Op):
         return Spec((*x.shape[:-1], w.shape[0]), expect_floats(self, **got))
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        y = x @ w.T
+        y = parallel.matmul(x, w.T) if x.ndim > 1 else x @ w.T
         if b is not None:
             y = np.add(y, b, out=y if y.ndim and y.dtype == np.result_type(y, b) else None)
         return y

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
@@ -28,7 +28,9 @@ from minigraph.ops.conv.geometry import (
     window_over,
 )
 from minigraph.ops.conv.matrices import image_matrix
+from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
+from minigraph.parallel import by_sample
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -255,20 +257,88 @@ class MaxPool(Pool):
 
     def forward(self, x: Array) -> Array:
         window = self.window(x)
-        y = np.full((*x.shape[:2], *window.out), -np.inf, x.dtype)
-        for outputs, pixels in window.taps:
-            np.maximum(y[outputs], x[pixels], out=y[outputs])
-        return y
+        return by_sample(lambda x: reduce(lambda x, i: largest(x, window, i), range(len(window.out)), x), x)
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
-        window = self.window(x)
-        return [winners(window, value_of(x), value_of(y))]
+        return [Winners(self.window(x), value_of(x), value_of(y))]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
         for hyper, shape in samples():
             op, x = cls(*hyper), rng.permutation(prod(shape)).reshape(shape) / 8
             yield Case(op, (x,), by_loops(op, x, max), (x[0, 0],), "axes")
+
+
+def largest(x: Array, window: Window, i: int) -> Array:
+    """The largest entries of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
+    y = np.empty_like(x, shape=(*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
+    over: Any = (slice(None),) * (i + 2)
+    (first, pixels), *rest = window.axis_taps[i]
+    if first == slice(0, window.out[i]) and rest and rest[0][0] == first:
+        np.maximum(x[*over, pixels], x[*over, rest[0][1]], out=y)
+        rest = rest[1:]
+    else:
+        y[...] = -np.inf
+        rest = [(first, pixels), *rest]
+    for outputs, pixels in rest:
+        np.maximum(y[*over, outputs], x[*over, pixels], out=y[*over, outputs])
+    return y
+
+
+def routed(g: Array, y: Array, x: Array, window: Window, i: int) -> Array:
+    """The cotangent of x from that of y, its largest entries along axis ``i``: to the first pixel that is as large."""
+    over: Any = (slice(None),) * (i + 2)
+    taps = window.axis_taps[i]
+    apart = all(p == slice(0, window.out[i]) for p, _ in taps) and len(taps) * window.out[i] == x.shape[i + 2]
+    apart = apart and window.stride[i] == len(taps) and window.dilation[i] == 1
+    out = (np.empty_like if apart else np.zeros_like)(x)
+    rest = g
+    for t, (outputs, pixels) in enumerate(taps):
+        left, target = rest[*over, outputs], out[*over, pixels]
+        if t < len(taps) - 1:
+            hit = x[*over, pixels] == y[*over, outputs]
+            share, left = where_true(hit, left), where_true(~hit, left)
+            if left.shape == rest.shape:
+                rest = left
+            else:
+                rest = g.copy() if rest is g else rest
+                rest[*over, outputs] = left
+        else:  # to the last tap, what no other has won
+            share = left
+        if apart:
+            target[...] = share
+        else:
+            target += share
+    return out
+
+
+class Winners(Selection):
+    """A, the 0/1 selection of the entries of x that are the largest of their windows, y: the first of equals."""
+
+    def __init__(self, window: Window, x: Array, y: Array) -> None:
+        super().__init__(lambda v: self.picked.move(v), x.shape, y.shape, x.dtype, self.route)
+        self.window, self.x, self.y = window, x, y
+
+    @cached_property
+    def picked(self) -> Selection:
+        """The same by the numbers of the winners."""
+        return winners(self.window, self.x, self.y)
+
+    def route(self, g: Array) -> Any:
+        """Back axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
+        if np.isnan(self.y).any() or self.window.meetings.total == 0:
+            return self.picked.pull(g)
+        window, axes = self.window, range(len(self.window.out))
+
+        def part(g: Array, x: Array) -> Array:
+            lines = [x]
+            for i in reversed(axes):
+                lines.append(largest(lines[-1], window, i))
+            for i in axes:
+                g = routed(g, lines.pop(), lines[-1], window, i)
+            return g
+
+        return by_sample(part, g, self.x)
 
 
 def winners(window: Window, x: Array, y: Array) -> Selection:
@@ -387,7 +457,7 @@ class Averages(LinearMap):
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
             return Apply(self)(v)
-        sums = np.zeros((*self.in_shape[:2], *self.window.out), v.dtype)
+        sums = np.zeros_like(v, shape=(*self.in_shape[:2], *self.window.out), subok=False)
         for outputs, pixels in self.window.taps:
             sums[outputs] += v[pixels]
         sums /= self.divisors
@@ -397,7 +467,7 @@ class Averages(LinearMap):
         if isinstance(g, Node):
             return Apply(self.T)(g)
         g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
-        out = np.zeros(self.in_shape, g.dtype)
+        out = np.zeros_like(g, shape=self.in_shape)
         for outputs, pixels in self.window.taps:
             out[pixels] += g[outputs]
         return out

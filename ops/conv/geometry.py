@@ -83,8 +83,8 @@ class Window:
         return tuple(found)
 
     @cached_property
-    def taps(self) -> tuple[tuple[Any, Any], ...]:
-        """For each tap in C order (outputs, pixels): the slices of output and image that meet there."""
+    def axis_taps(self) -> tuple[tuple[tuple[slice, slice], ...], ...]:
+        """For each axis and each of its taps (outputs, pixels): the slices of output and image that meet there."""
         axes = []
         for n, f, s, (b, _), d, o in zip(*self._axes, strict=True):
             axis = []
@@ -92,8 +92,15 @@ class Window:
                 first, last = max(0, -(shift // s)), min(o - 1, (n - 1 - shift) // s)
                 meet = slice(first * s + shift, last * s + shift + 1, s)
                 axis.append((slice(first, last + 1), meet) if first <= last else (slice(0), slice(0)))
-            axes.append(axis)
-        return tuple(((..., *(p for p, _ in tap)), (..., *(q for _, q in tap))) for tap in itertools.product(*axes))
+            axes.append(tuple(axis))
+        return tuple(axes)
+
+    @cached_property
+    def taps(self) -> tuple[tuple[Any, Any], ...]:
+        """For each tap in C order (outputs, pixels): the slices of output and image that meet there."""
+        return tuple(
+            ((..., *(p for p, _ in tap)), (..., *(q for _, q in tap))) for tap in itertools.product(*self.axis_taps)
+        )
 
     @cached_property
     def meetings(self) -> Meetings:

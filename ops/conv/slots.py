@@ -19,9 +19,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, LinearMap, Shape, promoted
+from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import Algorithm, Work, choose, expect_supported
 from minigraph.ops.conv.geometry import (
     Ints,
@@ -35,7 +36,6 @@ from minigraph.ops.conv.geometry import (
     window_over,
 )
 from minigraph.ops.conv.matrices import filter_matrix, image_matrix, output_matrix
-from minigraph.ops.reduce import summation
 
 Letter = Literal["x", "w", "y"]
 
@@ -108,8 +108,10 @@ class Held(LinearMap):
 
 def bias_map(b: Any, y: Any) -> LinearMap:
     """v ↦ v[k] at every position of channel k of y; Jᵀ sums over samples and positions."""
-    channel = (1, y.shape[1], *[1] * (len(y.shape) - 2))
-    return promoted(summation(Spec(y.shape, y.dtype), channel, b.shape).T, b)
+    out, channel = y.shape, (1, y.shape[1], *[1] * (len(y.shape) - 2))
+    return promoted(
+        Selection(lambda v: np.broadcast_to(np.reshape(v, channel), out), b.shape, out, y.dtype, channels.totals), b
+    )
 
 
 @dataclass(eq=False)
@@ -138,6 +140,8 @@ class Slot(Op, abstract=True):
 def with_bias(y: Array, b: Array | None) -> Array:
     """Y with b[k] added to channel k, in place where the dtype allows."""
     if b is None:
+        return y
+    if np.result_type(y, b) == y.dtype and y.dtype.kind == "f" and channels.add(y, b.astype(y.dtype, copy=False)):
         return y
     b = b.reshape(-1, *[1] * (y.ndim - 2))
     return np.add(y, b, out=y if np.result_type(y, b) == y.dtype else None)
