@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.memory import empty, empty_like, in_memory
 
-CHUNK = 1 << 17  # entries of a part of elementwise work: a call shorter than that costs less than handing it over
+CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
 GEMM = 1 << 21  # multiply-adds of a part of a matrix product
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
@@ -232,7 +233,7 @@ def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
         return function(*some, **out)
 
     dtype = call(slice(0, 1)).dtype
-    out = np.empty(turned[0].shape, dtype)
+    out = empty(turned[0].shape, dtype)
     target = out.reshape(flat[0].shape)
 
     def part(s: slice) -> None:
@@ -251,7 +252,7 @@ def by_sample(function: Callable[..., Any], *xs: Array) -> Array:
     if N < 2 or size < 2 * CHUNK:
         return np.asarray(function(*xs))
     first = np.asarray(function(*[x[:1] for x in xs]))
-    out = np.empty_like(first, shape=(N, *first.shape[1:]))
+    out = empty_like(first, shape=(N, *first.shape[1:]))
     out[:1] = first
 
     def part(s: slice) -> None:
@@ -260,8 +261,3 @@ def by_sample(function: Callable[..., Any], *xs: Array) -> Array:
 
     parallel(part, ranges(N - 1, CHUNK * N // size))
     return out
-
-
-def in_memory(x: Array) -> list[int]:
-    """The axes of x from the one with the largest steps in memory to the one with the smallest."""
-    return sorted(range(x.ndim), key=lambda i: (-x.strides[i], i))

@@ -16,9 +16,11 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.memory import empty_like
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
+from minigraph.ops import channels
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
 
@@ -95,7 +97,7 @@ class Normalization(Op, abstract=True):
         if self.statistics is not None:
             maps = [Diagonal(Spec(x.shape, dtype), lambda: J.scale)]
         if w is not None and b is not None:
-            maps += [spread(w, x, dtype, layout, J), spread(b, x, dtype, layout)]
+            maps += [spread(w, x, dtype, layout, J, J), spread(b, x, dtype, layout, J)]
         return [promoted(K, p) for K, p in zip(maps, (x, w, b), strict=False)]
 
 
@@ -106,10 +108,8 @@ class Standardization(LinearMap):
         super().__init__(x.shape, x.shape, dtype)
         self.x, self.layout, self.mean, self.inverse, self.weight = x, layout, mean, inverse, weight
         self.m = prod(layout.view[i] for i in layout.axes)
-
-    @property
-    def scale(self) -> Any:
-        return self.inverse if self.weight is None else self.inverse * self.weight
+        self.found: Any = None, None  # the last cotangent and its sums
+        self.scale = inverse if weight is None else inverse * weight
 
     def standard(self) -> Any:
         """x̂, an array of its own."""
@@ -117,7 +117,44 @@ class Standardization(LinearMap):
         x_hat *= self.inverse
         return x_hat
 
+    def by_channel(self, g: Any) -> bool:
+        """Whether x̂ and g can be taken pixel by pixel: groups are channels, which lie last in memory."""
+        plain = type(self.x) is type(g) is type(self.mean) is np.ndarray and self.dtype == self.x.dtype == g.dtype
+        return plain and self.dtype.kind == "f" and self.mean.size == self.x.shape[1] and channels.pixels(self.x) is not None
+
+    def sums(self, g: Array) -> tuple[Array, Array]:
+        """Σ g and Σ x̂ g of each channel, (C,), found once for the pulls to x, weight and bias."""
+        if self.found[0] is not g:
+            pair = [channels.like(g, self.x), channels.pixels(self.x)]
+
+            def products(g: Array, x: Array, mean: Array) -> Array:
+                rest = np.subtract(x, mean, out=channels.scratch("rest", x.shape, x.dtype))
+                return np.multiply(rest, g, out=rest)
+
+            dots = channels.sums(products, pair, [self.mean.ravel()])
+            self.found = g, (channels.totals(g), (dots * self.inverse.ravel()).astype(g.dtype))
+        return self.found[1]
+
+    def project_by_channel(self, g: Array) -> Array:
+        """``project`` for channels: w σ⁻¹ (g − Σ g / m − x̂ Σ x̂g / m)."""
+        total, dot = self.sums(g)
+        scale, inverse = self.scale.ravel(), self.inverse.ravel()
+        out = empty_like(self.x)
+
+        def project(x: Array, g: Array, out: Array, mean: Array, slope: Array, shift: Array, scale: Array) -> None:
+            np.subtract(x, mean, out=out)
+            np.multiply(out, slope, out=out)
+            np.add(out, shift, out=out)
+            np.subtract(g, out, out=out)
+            np.multiply(out, scale, out=out)
+
+        arrays = [channels.pixels(self.x), channels.like(g, self.x), channels.pixels(out)]
+        channels.transform(project, arrays, [self.mean.ravel(), dot * inverse / self.m, total / self.m, scale])
+        return out
+
     def project(self, v: Any, scale: Any) -> Any:
+        if scale is self.scale and self.by_channel(v):
+            return self.project_by_channel(v)
         axes, x_hat, v = self.layout.axes, self.standard(), np.reshape(v, self.layout.view)
         share = total(axes, v, x_hat) * (-1 / self.m)
         u = x_hat * share if isinstance(share, Node) else np.multiply(x_hat, share, out=x_hat)
@@ -159,7 +196,7 @@ class Standardization(LinearMap):
         return Bounds(self.shape[0] * self.m, self.m, self.m)
 
 
-def spread(p: Any, x: Any, dtype: Any, layout: Layout, J: Standardization | None = None) -> LinearMap:
+def spread(p: Any, x: Any, dtype: Any, layout: Layout, K: Standardization, J: Standardization | None = None) -> LinearMap:
     """∂y/∂b: v repeated over all groups; or with J ∂y/∂w: the same, times x̂."""
     view, affine = layout.view, layout.affine
     summed = tuple(i for i, n in enumerate(affine) if n == 1)
@@ -169,6 +206,8 @@ def spread(p: Any, x: Any, dtype: Any, layout: Layout, J: Standardization | None
         return np.reshape(np.broadcast_to(v, view) if J is None else J.standard() * v, x.shape)
 
     def pull(g: Any) -> Any:
+        if K.by_channel(g):
+            return K.sums(g)[0 if J is None else 1]
         g = np.reshape(g, view)
         return np.reshape(np.sum(g, axis=summed) if J is None else total(summed, g, J.standard()), p.shape)
 
@@ -219,6 +258,27 @@ class BatchNorm(Normalization):
                 shapes == [x.shape[1:2]] * 2, self, f"running statistics of shape {x.shape[1:2]}", x=x, shapes=shapes
             )
         return x.shape[1:2]
+
+    def forward(self, x: Array, w: Array | None = None, b: Array | None = None) -> Array:
+        pixels = channels.pixels(x)
+        if pixels is None or x.dtype.kind != "f" or any(p is not None and p.dtype != x.dtype for p in (w, b)):
+            return super().forward(x, w, b)
+        mean, var = channels.moments(pixels) if self.statistics is None else self.statistics
+        mean, var = mean.astype(x.dtype), var.astype(x.dtype)
+        affine = self.layout(x).affine
+        self.seen = weakref.ref(x), (mean.reshape(affine), var.reshape(affine))
+        scale = 1 / np.sqrt(var + x.dtype.type(self.eps))
+        scale = scale if w is None else scale * w
+        shift = np.zeros_like(scale) if b is None else b
+        y = empty_like(x)
+
+        def normalize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
+            np.subtract(x, mean, out=y)
+            np.multiply(y, scale, out=y)
+            np.add(y, shift, out=y)
+
+        channels.transform(normalize, [pixels, channels.like(y, x)], [mean, scale, shift])
+        return y
 
     def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
         if self.statistics is None:

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import (
@@ -271,7 +272,7 @@ class MaxPool(Pool):
 
 def largest(x: Array, window: Window, i: int) -> Array:
     """The largest entries of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
-    y = np.empty_like(x, shape=(*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
+    y = empty_like(x, shape=(*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
     over: Any = (slice(None),) * (i + 2)
     (first, pixels), *rest = window.axis_taps[i]
     if first == slice(0, window.out[i]) and rest and rest[0][0] == first:

@@ -27,6 +27,7 @@ from numpy.lib.stride_tricks import as_strided
 from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
+from minigraph.memory import empty
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
@@ -42,7 +43,7 @@ def channels_last(x: Array) -> Array:
 
 def empty_images(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
     """New images (N, C, *n), channels last in memory, and their view (N, *n, C)."""
-    y = np.empty((n, *size, channels), dtype)
+    y = empty((n, *size, channels), dtype)
     return np.moveaxis(y, -1, 1), y
 
 

@@ -29,6 +29,7 @@ from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
 from minigraph.ops.conv.im2col import Part, channels_last, empty_images, lines, parts, patches
+from minigraph.memory import empty
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
@@ -107,10 +108,10 @@ class Winograd:
         for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(U) * y.itemsize)):
             starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
             spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
-            V = np.empty((len(U), starts[-1], C), y.dtype)
+            V = empty((len(U), starts[-1], C), y.dtype)
             each = list(zip(blocks[wave], spans, strict=True))
             parallel(lambda e: self.transform(self.BT, x, image, e[0], V[:, e[1]]), each)
-            M = np.empty((len(U), starts[-1], K), y.dtype)
+            M = empty((len(U), starts[-1], K), y.dtype)
             parallel(lambda t: multiply(V[t], U[t], M[t]), ranges(len(U), 6))
             parallel(lambda e: self.write(M[:, e[1]], output, e[0], y), each)
 
@@ -144,7 +145,7 @@ class Winograd:
             for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(sums[0]) * dtype.itemsize)):
                 starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
                 spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
-                V, M = (np.empty((side**2, starts[-1], channels), dtype) for channels in (C, K))
+                V, M = (empty((side**2, starts[-1], channels), dtype) for channels in (C, K))
                 each = zip(blocks[wave], spans, strict=True)
                 parallel(lambda e, V=V, M=M: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
                 parallel(lambda t, V=V, M=M: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))

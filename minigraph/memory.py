@@ -1,0 +1,64 @@
+"""Memory for large arrays, used again: fresh pages cost more than what is written into them.
+
+An array is given out as a view of a block of bytes. While anybody holds that view, or a view of it, the block counts
+more references than the pool's own; afterwards it is free for the next array of about its size.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigraph.array import Array
+
+LARGE = 1 << 20  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
+SPARE = 1 << 28  # bytes of free blocks that are kept when a new block must be made
+_OWN = 2  # references to a block in the pool that nobody uses: the pool's list, and the question's own
+
+_lock = threading.Lock()
+_blocks: list[Array] = []
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array with undefined contents, as numpy.empty; a large one from the pool."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    with _lock:
+        block = _block(size)
+        return block[:size].view(dtype).reshape(shape)
+
+
+def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None) -> Array:
+    """As numpy.empty_like: the axes lie in memory in the order of x's."""
+    order = in_memory(x)
+    sides = x.shape if shape is None else shape
+    array = empty(tuple(sides[i] for i in order), x.dtype if dtype is None else dtype)
+    return array.transpose(np.argsort(order))
+
+
+def in_memory(x: Array) -> list[int]:
+    """The axes of x from the one with the largest steps in memory to the one with the smallest."""
+    return sorted(range(x.ndim), key=lambda i: (-abs(x.strides[i]), i))
+
+
+def _block(size: int) -> Array:
+    """A free block of ``size`` bytes, or up to a half more; else a new one."""
+    best, spare = None, 0
+    for i in range(len(_blocks)):
+        if sys.getrefcount(_blocks[i]) == _OWN:
+            n = _blocks[i].size
+            spare += n
+            if size <= n <= size + size // 2 and (best is None or n < _blocks[best].size):
+                best = i
+    if best is not None:
+        return _blocks[best]
+    if spare > SPARE:
+        _blocks[:] = [block for block in _blocks if sys.getrefcount(block) > _OWN + 1]  # the loop's own
+    block = np.empty(size, np.uint8)
+    _blocks.append(block)
+    return block
