@@ -18,9 +18,15 @@ LINE = 4096  # entries of a line at most
 
 
 def pixels(x: Array) -> Array | None:
-    """x (N, C, *n) as its pixels (M, C), a view; None where the channels do not lie last in memory."""
+    """x (N, C, *n) as its pixels (M, C), a view; None where the channels do not lie last in memory.
+
+    Some channels of such images lie so too, with others between the pixels.
+    """
     last = np.moveaxis(x, 1, -1)
-    return last.reshape(-1, x.shape[1]) if x.size and last.flags.c_contiguous else None
+    steps = [n * s for n, s in zip(last.shape[1:-1], last.strides[1:-1], strict=True)]
+    if not x.size or last.strides[-1] != x.itemsize or list(last.strides[:-2]) != steps:
+        return None
+    return last.reshape(-1, x.shape[1])
 
 
 def like(g: Array, x: Array) -> Array:
@@ -38,7 +44,7 @@ def lines(*arrays: Array) -> tuple[int, list[Array]]:
     """R, and the pixels (M, C) as lines (M / R, R · C)."""
     M, C = arrays[0].shape
     R = 1
-    while M % (2 * R) == 0 and 2 * R * C <= LINE:
+    while all(a.flags.c_contiguous for a in arrays) and M % (2 * R) == 0 and 2 * R * C <= LINE:
         R *= 2
     return R, [a.reshape(M // R, R * C) for a in arrays]
 

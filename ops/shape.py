@@ -18,6 +18,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.array import IMPLEMENTATIONS, Array
 from minigraph.linear import Broadcast, LinearMap, Selection, promoted
+from minigraph.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 
@@ -195,7 +196,7 @@ def getitem(x: Any, key: Any) -> Any:
     basic = all(k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) for k in keys)
 
     def back(g: Any, x: Any) -> Any:
-        out = np.zeros(x.shape, g.dtype)
+        out = np.zeros_like(g, shape=x.shape) if g.ndim == len(x.shape) else np.zeros(x.shape, g.dtype)
         out[keys] = g
         return out
 
@@ -227,15 +228,21 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
     """Pad as numpy.pad: constant, edge, reflect, symmetric or wrap. J selects; constants have no derivative."""
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad: got mode {mode!r}; wanted constant, edge, reflect, symmetric or wrap")
+
+    def padded(v: Any, **options: Any) -> Any:  # in the order in memory that v has
+        order = in_memory(v)
+        widths = np.broadcast_to(pad_width, (v.ndim, 2))[order]
+        return np.pad(v.transpose(order), widths, mode, **options).transpose(np.argsort(order))  # type: ignore[call-overload]
+
     if mode != "constant":
-        return Rearrange("pad", lambda v: np.pad(v, pad_width, mode=mode), pad_width=pad_width, mode=mode)(x)  # type: ignore[call-overload]
+        return Rearrange("pad", padded, pad_width=pad_width, mode=mode)(x)
 
     def back(g: Any, x: Any) -> Any:
         before = np.broadcast_to(pad_width, (len(x.shape), 2))[:, 0]
         return g[tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True))]
 
-    return Rearrange("pad", lambda v: np.pad(v, pad_width), back,
-                     lambda v: np.pad(v, pad_width, constant_values=constant_values), pad_width=pad_width)(x)  # fmt: skip
+    filled = partial(padded, constant_values=constant_values)
+    return Rearrange("pad", padded, back, filled, pad_width=pad_width)(x)
 
 
 class Concatenate(Op):

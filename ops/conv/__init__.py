@@ -1,6 +1,6 @@
 """Convolution: one trilinear form, its three slots as ops, and an algorithm a file."""
 
-from minigraph.ops.conv import direct, fft, toeplitz, winograd, winograd1d  # noqa: F401  each enters itself into ALGORITHMS
+from minigraph.ops.conv import direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
 from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
 from minigraph.ops.conv.algorithm import Algorithm as Algorithm
 from minigraph.ops.conv.columns import col2im, im2col
