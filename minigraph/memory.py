@@ -41,6 +41,15 @@ def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None
     return array.transpose(np.argsort(order))
 
 
+def exclusive(x: Any) -> bool:
+    """Whether nobody can reach the memory of ``x`` but through x: it is no view, or the only one of its base."""
+    base = x.base
+    if base is None:
+        return True
+    known = 3 + any(base is block for block in _blocks)  # x, this name, the question, the pool
+    return type(base) is np.ndarray and sys.getrefcount(base) <= known
+
+
 def in_memory(x: Array) -> list[int]:
     """The axes of x from the one with the largest steps in memory to the one with the smallest."""
     return sorted(range(x.ndim), key=lambda i: (-abs(x.strides[i]), i))

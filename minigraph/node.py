@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,14 @@ class Parameter(Node):
     def __init__(self, value: Any, name: str | None = None, scope: str = "") -> None:
         super().__init__(value, None, (), name, scope)
         self.changed = 0
+
+    def room(self) -> Any:
+        """An array to write the next value into: this value's own where nobody else has it, else a new one."""
+        array = self._value
+        if type(array) is not np.ndarray or array.base is not None or sys.getrefcount(array) > 3:
+            return np.empty_like(array)  # known to others than the parameter, this name and the question
+        array.flags.writeable = True
+        return array
 
     def __iadd__(self, other: Any) -> Any:
         raise TypeError(f"{self.label}: p += v would make p another node; assign p.value = p.value + v")

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.memory import in_memory
 from minigraph.node import Parameter
 from minigraph.op import expect
+from minigraph.parallel import CHUNK, parallel, ranges
 
 __all__ = ["SGD"]
 
@@ -78,25 +80,39 @@ class SGD:
                 shape=np.shape(p.grad),
             )
         for p in learned:
-            d = np.asarray(p.grad).astype(p.dtype, copy=False)
-            if self.weight_decay:
-                d = d + self.weight_decay * p.value
-            if self.momentum:
-                d = self._accelerated(p, d)
-            new = -self.lr * d
-            new += p.value
-            if isinstance(new, np.ndarray):
-                new.flags.writeable = False  # handed over, so that the parameter need not copy it
-            p.value = new
+            self._move(p, np.asarray(p.grad).astype(p.dtype, copy=False))
 
-    def _accelerated(self, p: Parameter, d: Array) -> Any:
+    def _move(self, p: Parameter, g: Any) -> None:
+        """One parameter's step, in parts that stay in cache; in place where nobody else holds the value."""
         v = self._velocity.get(p)
-        if v is None:
-            v = self._velocity[p] = np.array(d)
-        else:
-            v *= self.momentum
-            v += d if self.dampening == 0 else (1 - self.dampening) * d
-        return d + self.momentum * v if self.nesterov else v
+        first = v is None
+        if self.momentum and v is None:
+            v = self._velocity[p] = np.empty_like(p.value)
+        new = p.room()
+        old = p.value
+        lr, momentum, decay = (p.dtype.type(n) for n in (self.lr, self.momentum, self.weight_decay))
+        arrays = [None if a is None else np.atleast_1d(a) for a in (new, old, g, v)]
+        order = in_memory(arrays[0])
+        turned = [None if a is None else a.transpose(order) for a in arrays]
+
+        def part(s: slice) -> None:
+            new, old, d, v = (None if a is None else a[s] for a in turned)
+            if self.weight_decay:
+                d = d + decay * old
+            if v is not None:
+                if first:
+                    v[...] = d
+                else:
+                    v *= momentum
+                    v += d if self.dampening == 0 else (1 - self.dampening) * d
+                d = d + momentum * v if self.nesterov else v
+            np.subtract(old, lr * d, out=new)
+
+        rows = len(turned[0])
+        parallel(part, ranges(rows, CHUNK * rows // max(p.size, 1)))
+        if isinstance(new, np.ndarray):
+            new.flags.writeable = False  # handed over, so that the parameter need not copy it
+        p.value = new
 
     def __repr__(self) -> str:
         names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")

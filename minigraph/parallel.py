@@ -26,6 +26,7 @@ from minigraph.memory import empty, empty_like, in_memory
 
 CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
 GEMM = 1 << 21  # multiply-adds of a part of a matrix product
+THIN = 64  # rows of a product that are few beside the other factor's
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
 _lock = threading.Lock()
@@ -200,9 +201,16 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         with _blas.alone():  # its own threads would go on waiting for work, in the way of ours
             return np.matmul(a, b, out=out)
     if out is None:
-        out = np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
+        out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
     parts = min(16, work // GEMM)
-    if n > m:
+    if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
+        turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
+
+        def part(s: slice) -> None:
+            out[..., s] = np.swapaxes(np.matmul(b.T[s], turned), -1, -2)
+
+        parallel(part, ranges(n, -(-n // parts // 64) * 64))
+    elif n > m:
         parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 64) * 64))
     else:
         parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 64) * 64))

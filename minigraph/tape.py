@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from minigraph.anomaly import finite_cotangent
 from minigraph.linear import Bounds, LinearMap
+from minigraph.memory import exclusive
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
@@ -100,7 +101,7 @@ class Tape:
         seed = self._seed(g)
         given = {id(g), id(seed)}  # arrays that somebody else holds
         for node, c in self._reverse(seed, set(wrt), False, retain_graph):
-            if isinstance(c, np.ndarray) and (c.base is not None or not c.flags.writeable or id(c) in given):
+            if isinstance(c, np.ndarray) and (not c.flags.writeable or id(c) in given or not exclusive(c)):
                 c = c.copy()
             given.add(id(c))
             with _grad_lock:
