@@ -18,6 +18,7 @@ from minigraph.memory import exclusive
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
+from minigraph.parallel import elementwise
 from minigraph.table import trace
 
 _FREED: Any = None
@@ -148,7 +149,7 @@ class Tape:
                             c = J.pull(g)
                             if anomaly:
                                 finite_cotangent(node, x, c)
-                            cotangents[x] = cotangents[x] + c if x in cotangents else c
+                            cotangents[x] = elementwise(np.add, cotangents[x], c) if x in cotangents else c
                 elif inputs is _FREED:  # by a walk in another thread
                     raise _freed(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from math import prod, sqrt
 from statistics import fmean, pvariance
 from string import ascii_letters
@@ -23,6 +22,7 @@ from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_
 from minigraph.ops import channels
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
+from minigraph.parallel import by_sample
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
@@ -491,6 +491,14 @@ def _constant(number: float, like: Any) -> Array:
     return np.full(shape_of(like), number, getattr(like, "dtype", None))
 
 
+def power(s: Any, exponent: float) -> Any:
+    """s to the ``exponent``; by square roots for −¾, which are ten times as fast."""
+    if exponent != -0.75:
+        return s**exponent
+    root = np.sqrt(s)
+    return 1 / (root * np.sqrt(root))
+
+
 @dataclass(eq=False)
 class LocalResponseNorm(Op):
     """y = x s^−β, s = k + α/size Σ x² over a window of ``size`` channels.   x (N, C, *n) → (N, C, *n).
@@ -520,37 +528,36 @@ class LocalResponseNorm(Op):
         image = Spec((N, 1, C, S), x.dtype)
         return Averages(self.window(x), np.full((1, 1), self.size), image, image.shape)
 
+    def averaged(self, v: Any, verb: str = "push") -> Any:
+        """The average of v over each window, or for ``verb`` "pull" its transpose."""
+        A = self.neighbours(v)
+        return np.reshape(getattr(A, verb)(np.reshape(v, A.in_shape)), v.shape)
+
+    def damping(self, y: Any, x: Any) -> tuple[Any, Any]:
+        """The entries of J: s^−β on the diagonal, and 2αβ y/s, which goes to the window's channels times their x."""
+        s = self.k + self.alpha * self.averaged(x * x)
+        return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
+
     def forward(self, x: Array) -> Array:
-        A = self.neighbours(x)
-        s = A.push(np.square(x).reshape(A.in_shape)).reshape(x.shape)
-        s *= self.alpha
-        s += self.k
-        np.power(s, -self.beta, out=s)
-        s *= x
-        return s  # type: ignore[no-any-return]
+        return by_sample(lambda x: x * power(self.k + self.alpha * self.averaged(x * x), -self.beta), x)
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
-        A, N, C, S = self.neighbours(x), x.shape[0], x.shape[1], prod(x.shape[2:])
-
-        def averaged(v: Any, verb: Any) -> Any:
-            return np.reshape(verb(np.reshape(v, A.in_shape)), x.shape)
-
-        @cache
-        def damping() -> tuple[Any, Any]:
-            s = self.k + self.alpha * averaged(x * x, A.push)
-            return s**-self.beta, (2 * self.alpha * self.beta) * y / s
+        N, C, S = x.shape[0], x.shape[1], prod(x.shape[2:])
 
         def push(v: Any) -> Any:
-            own, shared = damping()
-            return v * own - shared * averaged(x * v, A.push)
+            own, shared = self.damping(y, x)
+            return v * own - shared * self.averaged(x * v)
+
+        def pulled(g: Any, y: Any, x: Any) -> Any:
+            own, shared = self.damping(y, x)
+            return g * own - x * self.averaged(g * shared, "pull")
 
         def pull(g: Any) -> Any:
-            own, shared = damping()
-            return g * own - x * averaged(g * shared, A.pull)
+            return (by_sample(pulled, g, y, x) if type(g) is type(x) is np.ndarray else pulled(g, y, x))
 
         def matrix() -> sp.csr_array:
             near = self.window(x).pixels[0]  # (C, size): the channels of each window, −1 in the padding
-            own, shared = (value_of(d).reshape(N, C, S, 1) for d in damping())
+            own, shared = (value_of(d).reshape(N, C, S, 1) for d in self.damping(y, x))
             data = -shared / self.size * np.moveaxis(value_of(x).reshape(N, C, S)[:, near], 2, 3)
             data += own * (near == np.arange(C)[:, None])[:, None, :]
             columns = (np.arange(N)[:, None, None, None] * C + near[:, None, :]) * S + np.arange(S)[:, None]

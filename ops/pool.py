@@ -28,10 +28,13 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
+from minigraph.ops.conv.im2col import Part, lines
+from minigraph.ops.conv.im2col import parts as parts_of
 from minigraph.ops.conv.matrices import image_matrix
-from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
-from minigraph.parallel import by_sample
+from minigraph.parallel import parallel, ranges
+
+BLOCK_BYTES = 1 << 20
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -258,7 +261,18 @@ class MaxPool(Pool):
 
     def forward(self, x: Array) -> Array:
         window = self.window(x)
-        return by_sample(lambda x: reduce(lambda x, i: largest(x, window, i), range(len(window.out)), x), x)
+        y = empty_like(x, shape=(*x.shape[:2], *window.out))
+
+        def part(part: Part) -> None:
+            samples, outputs = part
+            pixels, over = lines(window, outputs)
+            found = x[samples, :, pixels]
+            for i in range(len(window.out)):
+                found = largest(found, over, i)
+            y[samples, :, outputs] = found
+
+        parallel(part, blocks(x, window))
+        return y
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         return [Winners(self.window(x), value_of(x), value_of(y))]
@@ -268,6 +282,11 @@ class MaxPool(Pool):
         for hyper, shape in samples():
             op, x = cls(*hyper), rng.permutation(prod(shape)).reshape(shape) / 8
             yield Case(op, (x,), by_loops(op, x, max), (x[0, 0],), "axes")
+
+
+def blocks(x: Array, window: Window) -> list[Part]:
+    """The windows over x in blocks of samples, or of lines of a sample, whose entries stay in cache."""
+    return parts_of(len(x), window.out[0], x[:1].nbytes // window.out[0], BLOCK_BYTES)
 
 
 def largest(x: Array, window: Window, i: int) -> Array:
@@ -287,29 +306,31 @@ def largest(x: Array, window: Window, i: int) -> Array:
 
 
 def routed(g: Array, y: Array, x: Array, window: Window, i: int) -> Array:
-    """The cotangent of x from that of y, its largest entries along axis ``i``: to the first pixel that is as large."""
+    """The cotangent of x from that of y, its largest entries along axis ``i``: to the first pixel that is as large.
+
+    Bits, not numbers, are kept or cleared, so that an infinite cotangent leaves no NaN where it does not go.
+    """
     over: Any = (slice(None),) * (i + 2)
-    taps = window.axis_taps[i]
-    apart = all(p == slice(0, window.out[i]) for p, _ in taps) and len(taps) * window.out[i] == x.shape[i + 2]
+    whole, taps = slice(0, window.out[i]), window.axis_taps[i]
+    apart = all(outputs == whole for outputs, _ in taps) and len(taps) * window.out[i] == x.shape[i + 2]
     apart = apart and window.stride[i] == len(taps) and window.dilation[i] == 1
-    out = (np.empty_like if apart else np.zeros_like)(x)
-    rest = g
+    out = empty_like(x, g.dtype)
+    if not apart:
+        out[...] = 0
+    bits = np.dtype(f"i{g.itemsize}")
+    rest = np.array(g, order="K") if len(taps) > 1 else g  # what has not found its winner yet
     for t, (outputs, pixels) in enumerate(taps):
         left, target = rest[*over, outputs], out[*over, pixels]
         if t < len(taps) - 1:
-            hit = x[*over, pixels] == y[*over, outputs]
-            share, left = where_true(hit, left), where_true(~hit, left)
-            if left.shape == rest.shape:
-                rest = left
-            else:
-                rest = g.copy() if rest is g else rest
-                rest[*over, outputs] = left
-        else:  # to the last tap, what no other has won
-            share = left
+            hit = np.equal(x[*over, pixels], y[*over, outputs])
+            share = np.negative(hit.view(np.int8), dtype=bits)
+            np.bitwise_and(share, left.view(bits), out=share)
+            np.bitwise_xor(left.view(bits), share, out=left.view(bits))
+            left = share.view(g.dtype)
         if apart:
-            target[...] = share
+            target[...] = left
         else:
-            target += share
+            target += left
     return out
 
 
@@ -327,19 +348,28 @@ class Winners(Selection):
 
     def route(self, g: Array) -> Any:
         """Back axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
-        if np.isnan(self.y).any() or self.window.meetings.total == 0:
+        if np.isnan(self.y).any() or not g.size or self.window.meetings.total == 0:
             return self.picked.pull(g)
         window, axes = self.window, range(len(self.window.out))
+        x, y, out = self.x, self.y, empty_like(self.x, g.dtype)
 
-        def part(g: Array, x: Array) -> Array:
-            lines = [x]
+        def part(part: Part) -> None:
+            samples, outputs = part
+            pixels, over = lines(window, outputs)
+            found, steps = g[samples, :, outputs], [x[samples, :, pixels]]
             for i in reversed(axes):
-                lines.append(largest(lines[-1], window, i))
+                steps.append(largest(steps[-1], over, i))
             for i in axes:
-                g = routed(g, lines.pop(), lines[-1], window, i)
-            return g
+                found = routed(found, steps.pop(), steps[-1], over, i)
+            out[samples, :, pixels] = found
 
-        return by_sample(part, g, self.x)
+        if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
+            if window.kernel[0] * window.out[0] != window.size[0] or window.padding[0] != (0, 0):
+                out[...] = 0  # pixels between and beside them
+            parallel(part, blocks(x, window))
+        else:
+            parallel(part, [(s, slice(0, window.out[0])) for s in ranges(len(x), BLOCK_BYTES // x[:1].nbytes)])
+        return out
 
 
 def winners(window: Window, x: Array, y: Array) -> Selection:

@@ -132,8 +132,9 @@ def algorithms_agree(geometry, dtype=np.float64):
             nodes = [mg.constant(a.astype(np.float64) if algorithm == "direct" else a) for a in arrays]
             found = f(*nodes, **hyper, algorithm=algorithm)
             values[algorithm] = [found.value, *mg.Tape.of(found).pull(g, nodes)]
-    plain = set(window.kernel) == {3} and set(window.stride) == set(window.dilation) == {1} and len(window.out) == 2
-    assert ("winograd" in values) == ("winograd2" in values) == plain
+    plain = set(window.stride) == set(window.dilation) == {1} and len(window.out) == 2
+    assert ("winograd" in values) == (plain and window.kernel in ((3, 3), (5, 5)))
+    assert ("winograd2" in values) == (plain and window.kernel == (3, 3))
     for algorithm, found in values.items():
         tolerance = DOUBLE if dtype == np.float64 else SINGLES.get(algorithm, SINGLE)
         for value, reference in zip(found, values["direct"], strict=True):
@@ -159,15 +160,18 @@ def test_algorithms_agree_on_many_channels(dtype):
     """In several blocks of the batch, and where sums are long."""
     rng = np.random.default_rng(6)
     algorithms_agree(((9, 64, 15, 14), (32, 64, 3, 3), {"padding": 1}, rng), dtype)
+    algorithms_agree(((5, 24, 17, 14), (32, 12, 5, 5), {"padding": (1, 2, 0, 6), "groups": 2}, rng), dtype)
+    algorithms_agree(((2, 32, 3, 4), (80, 32, 3, 3), {"stride": 2, "padding": 1}, rng), dtype)
+    algorithms_agree(((2, 256, 9, 9), (256, 256, 3, 3), {"padding": 1}, rng), dtype)
     algorithms_agree(((3, 8, 20, 17), (4, 4, 7, 5), {"stride": 2, "padding": 3, "groups": 2}, rng), dtype)
 
 
-@pytest.mark.parametrize("F, m", [(winograd.F2, 2), (winograd.F4, 4)])
-def test_winograds_matrices_are_exact(F, m):
+@pytest.mark.parametrize("F", [winograd.F2, winograd.F4, winograd.F2_5])
+def test_winograds_matrices_are_exact(F):
     """Σ_t Bᵀ[t, q] G[t, i] A[t, p] is 1 where q = p + i, else 0, in integers."""
     G = np.rint(24 * F.G).astype(int)
     np.testing.assert_allclose(G / 24, F.G, rtol=1e-15)
-    q, i, p = np.ogrid[: m + 2, :3, :m]
+    q, i, p = np.ogrid[: F.m + F.r - 1, : F.r, : F.m]
     np.testing.assert_array_equal(np.einsum("tq,ti,tp->qip", F.BT, G, F.A), 24 * (q == p + i))
 
 

@@ -31,7 +31,9 @@ from minigraph.memory import empty
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
-LANES_BYTES = 32 << 20  # of partial sums of a filter's gradient
+FEW = 4  # blocks that are too few to share: then the threads share the product
+LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
+LANE_BYTES = 2 << 20  # each
 
 Part = tuple[slice, slice]  # samples, and outputs of the first axis
 
@@ -89,13 +91,18 @@ def patches(x: Array, window: Window) -> Array:
     return as_strided(x, shape, (x.strides[0], *outer, *taps, x.strides[-1]), writeable=False)
 
 
-def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
-    """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
+def rows_of(x: Array, window: Window, part: Part, groups: int, channels_first: bool = False) -> Array:
+    """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so.
+
+    ``channels_first``: (groups, rows, C/groups · f…), the order in which filters lie.
+    """
     samples, outputs = part
     pixels, window = lines(window, outputs)
     found = patches(x[samples, pixels], window)
     found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
     found = np.moveaxis(found, -2, 0)
+    if channels_first:
+        found = np.moveaxis(found, -1, 2 + len(window.out))
     n = prod(found.shape[1 : 2 + len(window.out)])
     if found.flags.c_contiguous:
         return found.reshape(groups, n, -1)
@@ -154,8 +161,15 @@ def in_rows(y: Array, m: int) -> Array:
     return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
 
 
+def few_rows(work: Work) -> bool:
+    """Whether to bring the rows into the filters' order costs less than to bring the filters into theirs."""
+    return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * work.K // work.groups
+
+
 def neighbours(work: Work) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
+    if few_rows(work):
+        return 1
     last = work.window.out[-1]
     return min((m for m in range(1, min(last, 32) + 1) if last % m == 0), key=lambda m: seconds(work, m))
 
@@ -178,23 +192,29 @@ def seconds(work: Work, m: int) -> float:
 def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, K) = the patches of x (N, *n, C) times ``filters`` (groups, *f, C/groups, K/groups)."""
     groups, K = len(filters), y.shape[-1]
-    m = neighbours(Work(window, len(x), x.shape[-1], K, groups, y.dtype))
+    work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
+    m, channels_first = neighbours(work), few_rows(work)
+    if channels_first:
+        filters = np.moveaxis(filters, -2, 1)
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
-    def block(part: Part) -> None:
-        rows = rows_of(x, wide, part, groups)
+    def block(part: Part, product: Any = np.matmul) -> None:
+        rows = rows_of(x, wide, part, groups, channels_first)
         target = Y[part]
         if groups == 1 and target.flags.c_contiguous:
-            np.matmul(rows[0], matrix[0], out=target.reshape(rows.shape[1], m * K))
+            product(rows[0], matrix[0], out=target.reshape(rows.shape[1], m * K))
         else:
-            found = np.matmul(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
+            found = product(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
             target[...] = np.moveaxis(found, 0, 2).reshape(target.shape)
 
-    if x.size and y.size:
-        parallel(block, parts(len(x), wide.out[0], each))
-    else:
+    blocks = parts(len(x), wide.out[0], each)
+    if not (x.size and y.size):
         y[...] = 0
+    elif len(blocks) < FEW:
+        block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
+    else:
+        parallel(block, blocks)
 
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
@@ -248,37 +268,47 @@ def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
-    """W = Σ im2col(x)ᵀ · g over the blocks: (C f…, rows) · (rows, K). A few lanes of blocks, then their sum in order."""
+    """W = Σ gᵀ · im2col(x) over the blocks: (K, rows) · (rows, C f…). A few lanes of blocks, then their sum in order."""
     C, K, dtype = x.shape[1] // groups, g.shape[1] // groups, np.result_type(x, g)
-    w = np.empty((groups * K, C, *window.kernel), dtype)
     if not (x.size and g.size):
-        w[...] = 0
-        return w
-    m = neighbours(Work(window, len(x), x.shape[1], g.shape[1], groups, dtype))
+        return np.zeros((groups * K, C, *window.kernel), dtype)
+    work = Work(window, len(x), x.shape[1], g.shape[1], groups, dtype)
+    m, channels_first = neighbours(work), few_rows(work)
     wide, X, G = banded_window(window, m), channels_last(x), in_rows(channels_last(g), m)
-    shape = groups, prod(wide.kernel) * C, m * K
-    each = prod(wide.out[1:]) * shape[1] * groups * dtype.itemsize
-    blocks = parts(len(x), wide.out[0], each, max(BLOCK_BYTES, prod(shape) * dtype.itemsize))
-    lanes = max(2, min(8, LANES_BYTES // (prod(shape) * dtype.itemsize)))
-    total = np.empty((min(lanes, len(blocks)), *shape), dtype)
+    shape = groups, m * K, prod(wide.kernel) * C
+    each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
+    many = prod(shape) * dtype.itemsize > LANE_BYTES
+    blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 * many)
+    lanes = LANES if len(blocks) >= FEW and not many else 1
+    total = np.empty((lanes, *shape), dtype)
 
     def lane(i: int) -> None:
-        share = ranges(len(blocks), -(-len(blocks) // len(total)))[i : i + 1]
-        total[i] = 0
-        for part in blocks[share[0]] if share else []:
-            rows = rows_of(X, wide, part, groups)
-            cotangents = G[part].reshape(rows.shape[1], m, groups, K)
-            cotangents = np.moveaxis(cotangents, 2, 0).reshape(groups, rows.shape[1], m * K)
-            total[i] += np.matmul(rows.swapaxes(1, 2), cotangents)
+        for j, part in enumerate(blocks[i::lanes]):
+            rows = rows_of(X, wide, part, groups, channels_first)
+            cotangents = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
+            turned = cotangents.reshape(groups, rows.shape[1], m * K).swapaxes(1, 2)
+            if j:
+                total[i] += matmul(turned, rows)
+            else:
+                matmul(turned, rows, out=total[i])
+        if i >= len(blocks):
+            total[i] = 0
 
-    parallel(lane, range(len(total)))
-    found = total.sum(0).reshape(groups, *wide.kernel, C, m, K)
+    if lanes == 1:  # the products themselves go to the threads
+        lane(0)
+    else:
+        parallel(lane, range(lanes))
+    found = total[0] if lanes == 1 else total.sum(0)
+    if channels_first or (m == 1 and prod(window.kernel) == 1):
+        return found.reshape(groups * K, C, *window.kernel)
+    found = np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1))
     if m == 1:
         filters = found[..., 0, :]
     else:
         filters = np.zeros((groups, *window.kernel, C, K), dtype)
         for at, taps in bands(window, m):
             filters[taps] += found[at]
+    w = np.empty((groups * K, C, *window.kernel), dtype)
     w.reshape(groups, K, C, *window.kernel)[...] = np.moveaxis(filters, (-1, -2), (1, 2))
     return w
 

@@ -1,9 +1,9 @@
-"""Convolution by Winograd's minimal filtering, tile by tile: F(m, 3) computes m outputs of 3 taps by m + 2 products.
+"""Convolution by Winograd's minimal filtering: F(m, r) computes m outputs of r taps by t = m + r − 1 products.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015 (the matrices: section 4), after Winograd 1980.
 
-On one axis the form over a tile of the image x (m + 2), the filter w (3) and a tile of outputs y (m) is a sum of m + 2
-products, exactly:
+On one axis the form over a tile of the image x (t), the filter w (r) and a tile of outputs y (m) is a sum of t products,
+exactly:
 
     Σ x[p + i] w[i] y[p] = Σ_t (Bᵀ x)[t] (G w)[t] (A y)[t]
 
@@ -12,14 +12,16 @@ of the other two's transforms, with the transposed matrix of its own on the way 
 convolution of g with the filters turned by 180°. Transforms are matrix products over the tiles of a block, and so are,
 for each t, the sums over the channels.
 
-"winograd" is F(4×4, 3×3): 36 products instead of 144; it loses a digit or two. "winograd2" is F(2×2, 3×3): 16 instead
-of 36, about as accurate as the sum itself.
+The matrices come from t points, one of them ∞: the rows of G and A are their powers. So the same points, and the same
+Bᵀ, serve all m and r with the same t.
+
+"winograd" is F(4×4, 3×3), 36 products instead of 144, and for kernels 5×5 F(2×2, 5×5), 36 instead of 100; it loses a
+digit or two. "winograd2" is F(2×2, 3×3): 16 instead of 36, about as accurate as the sum itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -39,7 +41,7 @@ LANES = 8  # of blocks whose filter gradients are added up apart
 
 @dataclass(frozen=True, eq=False)
 class Winograd:
-    """F(m, 3) by its matrices Bᵀ (m + 2, m + 2), G (m + 2, 3), A (m + 2, m); ``entries`` of a matrix in a block."""
+    """F(m, r) by its matrices Bᵀ (t, t), G (t, r), A (t, m); ``entries`` of a matrix in a block."""
 
     BT: Array
     G: Array
@@ -50,14 +52,16 @@ class Winograd:
     def m(self) -> int:
         return self.A.shape[1]
 
+    @property
+    def r(self) -> int:
+        return self.G.shape[1]
+
     def image_tiles(self, window: Window) -> Window:
-        """The tiles of m + 2 pixels, overlapping by 2, as a window over the image."""
-        m = self.m
-        many = [-(-n // m) for n in window.out]
-        axes = zip(many, window.size, window.padding, strict=True)
-        return Window(
-            window.size, (m + 2, m + 2), (m, m), tuple((b, t * m + 2 - n - b) for t, n, (b, _) in axes), (1, 1)
-        )
+        """The tiles of t pixels, overlapping by r − 1, as a window over the image."""
+        m, side = self.m, len(self.BT)
+        axes = zip(window.out, window.size, window.padding, strict=True)
+        padding = tuple((b, -(-o // m) * m + side - m - n - b) for o, n, (b, _) in axes)
+        return Window(window.size, (side, side), (m, m), padding, (1, 1))
 
     def output_tiles(self, window: Window) -> Window:
         """The tiles of m outputs, side by side, as a window over the outputs."""
@@ -65,10 +69,10 @@ class Winograd:
         return Window(window.out, (m, m), (m, m), tuple((0, -n % m) for n in window.out), (1, 1))
 
     def filters(self, w: Array, groups: int, dtype: Any) -> Array:
-        """G w Gᵀ for each filter: (K, C, 3, 3) → (t, groups, K/groups, C/groups)."""
+        """G w Gᵀ for each filter: (K, C, r, r) → (t², groups, K/groups, C/groups)."""
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
-        return matmul(square, w.reshape(K * C, 9).astype(dtype, copy=False).T).reshape(-1, groups, K // groups, C)
+        return matmul(square, w.reshape(K * C, self.r**2).astype(dtype, copy=False).T).reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
@@ -84,7 +88,8 @@ class Winograd:
         images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
         if g.size and w.size:
             axes = zip(window.out, window.size, window.padding, strict=True)
-            turned = Window(window.out, (3, 3), (1, 1), tuple((2 - b, n - o + b) for o, n, (b, _) in axes), (1, 1))
+            padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
+            turned = Window(window.out, window.kernel, (1, 1), padding, (1, 1))
             self.correlate(channels_last(g), self.filters(w[:, :, ::-1, ::-1], groups, x.dtype), turned, x)
         else:
             x[...] = 0
@@ -118,7 +123,7 @@ class Winograd:
     def filter_gradient(self, x: Array, g: Array, window: Window, groups: int) -> Array:
         """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
         image, output = self.image_tiles(window), self.output_tiles(window)
-        C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), self.m + 2
+        C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), len(self.BT)
         X, G = channels_last(x), channels_last(g)
         blocks = parts(len(x), image.out[0], image.out[1] * max(C, K), self.entries) if x.size and g.size else []
 
@@ -149,9 +154,9 @@ class Winograd:
                 each = zip(blocks[wave], spans, strict=True)
                 parallel(lambda e, V=V, M=M: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
                 parallel(lambda t, V=V, M=M: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))
-        w = np.empty((K, C // groups, 3, 3), dtype)
+        w = np.empty((K, C // groups, *window.kernel), dtype)
         back = np.kron(self.G, self.G).astype(dtype)
-        matmul(sums.sum(0).reshape(side**2, -1).T, back, out=w.reshape(-1, 9))
+        matmul(sums.sum(0).reshape(side**2, -1).T, back, out=w.reshape(-1, self.r**2))
         return w
 
     def transform(self, matrix: Array, x: Array, tiles: Window, part: Part, out: Array) -> None:
@@ -169,7 +174,7 @@ class Winograd:
     def write(self, M: Array, tiles: Window, part: Part, y: Array) -> None:
         """Aᵀ M A, M (t, tiles, K), to the tiles of a part of y (N, *n′, K)."""
         samples, outputs = part
-        m, side, n = self.m, self.m + 2, M.shape[1] * M.shape[2]
+        m, side, n = self.m, len(self.BT), M.shape[1] * M.shape[2]
         AT = np.ascontiguousarray(self.A.T, M.dtype)
         half = scratch("half", (m, side, n), M.dtype)
         np.matmul(AT, as_matrices(M, side).swapaxes(0, 1), out=half.swapaxes(0, 1))
@@ -217,48 +222,59 @@ def whole_and_rest(n: int, m: int) -> list[tuple[tuple[slice, slice], int]]:
     ]
 
 
-def supports(window: Window) -> bool:
-    """3×3 kernels, stride and dilation 1."""
-    return window.kernel == (3, 3) and prod(window.stride) == prod(window.dilation) == 1
-
-
 def cost(F: Winograd, work: Work) -> float:
     """Seconds of a core for the forward slot: both transforms, the products, the filters'. float32 only."""
     if work.dtype != np.float32:
         return float("inf")  # others want exactness
-    t, C, K = (F.m + 2) ** 2, work.C // work.groups, work.K // work.groups
+    t, C, K = len(F.BT) ** 2, work.C // work.groups, work.K // work.groups
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
     products = 2 * n * work.C * (sixteens + 3) / 97
-    return 1e-9 * t * (n * (0.75 * work.C + 0.45 * work.K) + products + 0.35 * C * work.K)
+    return 1e-9 * t * (n * (0.75 * work.C + 0.45 * work.K) + products + 1.6 * C * work.K)
 
 
-F2 = Winograd(
-    np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
-    np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2,
-    np.array([[1, 0], [1, 1], [1, -1], [0, -1]]),
-    1 << 15,
-)
-F4 = Winograd(
-    np.array([
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ]),
-    np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24,
-    np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]),
-    1 << 14,
-)  # fmt: skip
+def powers(points: list[int], n: int) -> Array:
+    """The first n powers of each point as its row, and the row of ∞."""
+    return np.array([[p**k for k in range(n)] for p in points] + [[0] * (n - 1) + [1]])
 
-for name, F in (("winograd", F4), ("winograd2", F2)):
+
+BT6 = np.array([
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+])  # fmt: skip
+SIX = [0, 1, -1, 2, -2]
+SCALE6 = np.array([[6], [-4], [-4], [1], [1], [24]]) / 24
+BT4 = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
+FOUR = [0, 1, -1]
+SCALE4 = np.array([[2], [1], [1], [2]]) / 2
+
+F4 = Winograd(BT6, SCALE6 * powers(SIX, 3), powers(SIX, 4), 1 << 14)
+F2 = Winograd(BT4, SCALE4 * powers(FOUR, 3), powers(FOUR, 2), 1 << 15)
+F2_5 = Winograd(BT6, SCALE6 * powers(SIX, 5), powers(SIX, 2), 1 << 14)
+
+
+def enter(name: str, sizes: dict[int, Winograd]) -> None:
+    """Enter the algorithm ``name``, which has an F for each of some square kernels."""
+    limits = " or ".join(f"{r}×{r}" for r in sizes)
+
+    def of(window: Window) -> Winograd:
+        return sizes[window.kernel[0]]
+
     ALGORITHMS[name] = Algorithm(
-        F.forward,
-        F.input_gradient,
-        F.filter_gradient,
-        supports,
-        "a kernel 3×3 with stride 1 and dilation 1",
-        partial(cost, F),
+        lambda x, w, window, groups: of(window).forward(x, w, window, groups),
+        lambda g, w, window, groups: of(window).input_gradient(g, w, window, groups),
+        lambda x, g, window, groups: of(window).filter_gradient(x, g, window, groups),
+        lambda window: (
+            window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1
+        ),
+        f"a kernel {limits} with stride 1 and dilation 1",
+        lambda work: cost(of(work.window), work),
     )
+
+
+enter("winograd", {3: F4, 5: F2_5})
+enter("winograd2", {3: F2})
