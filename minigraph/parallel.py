@@ -25,7 +25,8 @@ from minigraph.array import Array
 from minigraph.memory import empty, empty_like, in_memory
 
 CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
-GEMM = 1 << 21  # multiply-adds of a part of a matrix product
+GEMM = 1 << 21  # multiply-adds of a matrix product that is worth sharing, in two parts,
+PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
 THIN = 64  # rows of a product that are few beside the other factor's
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
@@ -202,18 +203,20 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
             return np.matmul(a, b, out=out)
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
-    parts = min(16, work // GEMM)
+    parts = 2
+    while parts < 16 and work > parts * PART:
+        parts *= 2
     if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
 
         def part(s: slice) -> None:
             out[..., s] = np.swapaxes(np.matmul(b.T[s], turned), -1, -2)
 
-        parallel(part, ranges(n, -(-n // parts // 64) * 64))
+        parallel(part, ranges(n, -(-n // parts // 16) * 16))
     elif n > m:
-        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 64) * 64))
+        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 16) * 16))
     else:
-        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 64) * 64))
+        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 16) * 16))
     return out
 
 

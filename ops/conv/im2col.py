@@ -49,8 +49,10 @@ def empty_images(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tu
     return np.moveaxis(y, -1, 1), y
 
 
-def parts(n: int, rows: int, bytes_each: int, most: int = BLOCK_BYTES) -> list[Part]:
+def parts(n: int, rows: int, bytes_each: int, most: int | None = None) -> list[Part]:
     """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line."""
+    if most is None:  # several for each thread, unless they are very short
+        most = min(BLOCK_BYTES, max(BLOCK_BYTES // 4, n * rows * bytes_each // 8))
     samples = most // max(rows * bytes_each, 1)
     if samples or rows == 1:
         return [(s, slice(0, rows)) for s in ranges(n, samples)]
@@ -161,6 +163,12 @@ def in_rows(y: Array, m: int) -> Array:
     return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
 
 
+def is_identity(work: Work) -> bool:
+    """Whether the rows are the pixels themselves: 1×1 kernels at every pixel."""
+    window = work.window
+    return work.groups == 1 and prod(window.kernel) == prod(window.stride) == 1 and window.out == window.size
+
+
 def few_rows(work: Work) -> bool:
     """Whether to bring the rows into the filters' order costs less than to bring the filters into theirs."""
     return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * work.K // work.groups
@@ -168,7 +176,7 @@ def few_rows(work: Work) -> bool:
 
 def neighbours(work: Work) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
-    if few_rows(work):
+    if few_rows(work) or is_identity(work):
         return 1
     last = work.window.out[-1]
     return min((m for m in range(1, min(last, 32) + 1) if last % m == 0), key=lambda m: seconds(work, m))
@@ -180,9 +188,8 @@ def seconds(work: Work, m: int) -> float:
     wide, n = banded_window(window, m), work.K // groups * m
     rows, k = work.N * prod(wide.out) * groups, C * prod(wide.kernel)
     run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
-    identity = prod(wide.kernel) == prod(wide.stride) == 1 and groups == 1
     sixteens = -(-n // 16) * 16
-    copy = 0.0 if identity else rows * k / run * (5 + 0.12 * run)
+    copy = 0.0 if is_identity(work) else rows * k / run * (5 + 0.12 * run)
     return 1e-9 * (copy + 2 * rows * k * (sixteens + 3) / 97)
 
 
@@ -211,7 +218,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     blocks = parts(len(x), wide.out[0], each)
     if not (x.size and y.size):
         y[...] = 0
-    elif len(blocks) < FEW:
+    elif len(blocks) < FEW or is_identity(work):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
         parallel(block, blocks)
@@ -278,8 +285,12 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
     many = prod(shape) * dtype.itemsize > LANE_BYTES
-    blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 * many)
-    lanes = LANES if len(blocks) >= FEW and not many else 1
+    if is_identity(work):
+        many = work.N * prod(window.out) < 8 * max(shape)
+        blocks = parts(len(x), wide.out[0], each, -(-x.nbytes // (1 if many else LANES)))
+    else:
+        blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
+    lanes = 1 if many else min(LANES, len(blocks))
     total = np.empty((lanes, *shape), dtype)
 
     def lane(i: int) -> None:
