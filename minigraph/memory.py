@@ -29,8 +29,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     if size < LARGE:
         return np.empty(shape, dtype)
     with _lock:
-        block = _block(size)
-        return block[:size].view(dtype).reshape(shape)
+        array: Array = _block(size)[:size].view(dtype).reshape(shape)
+        return array
 
 
 def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None) -> Array:

@@ -84,29 +84,27 @@ class SGD:
 
     def _move(self, p: Parameter, g: Any) -> None:
         """One parameter's step, in parts that stay in cache; in place where nobody else holds the value."""
-        v = self._velocity.get(p)
-        first = v is None
-        if self.momentum and v is None:
-            v = self._velocity[p] = np.empty_like(p.value)
+        momentum, velocity = self.momentum != 0, self._velocity.get(p)
+        first = momentum and velocity is None
+        if first:
+            velocity = self._velocity[p] = np.empty_like(p.value)
         new = p.room()
-        old = p.value
-        lr, momentum, decay = (p.dtype.type(n) for n in (self.lr, self.momentum, self.weight_decay))
-        arrays = [None if a is None else np.atleast_1d(a) for a in (new, old, g, v)]
-        order = in_memory(arrays[0])
-        turned = [None if a is None else a.transpose(order) for a in arrays]
+        order = in_memory(new)
+        arrays = [new, p.value, g] + ([velocity] if momentum else [])
+        turned = [np.atleast_1d(a.transpose(order)) for a in arrays]
 
         def part(s: slice) -> None:
-            new, old, d, v = (None if a is None else a[s] for a in turned)
+            new, old, d, *velocity = (a[s] for a in turned)
             if self.weight_decay:
-                d = d + decay * old
-            if v is not None:
+                d = d + self.weight_decay * old
+            for v in velocity:
                 if first:
                     v[...] = d
                 else:
-                    v *= momentum
+                    v *= self.momentum
                     v += d if self.dampening == 0 else (1 - self.dampening) * d
-                d = d + momentum * v if self.nesterov else v
-            np.subtract(old, lr * d, out=new)
+                d = d + self.momentum * v if self.nesterov else v
+            np.subtract(old, self.lr * d, out=new)
 
         rows = len(turned[0])
         parallel(part, ranges(rows, CHUNK * rows // max(p.size, 1)))

@@ -22,7 +22,6 @@ __all__ = [
 ]  # fmt: skip
 
 
-
 def _positive_part(x: Any) -> Any:
     """max(x, 0): by a whole array of zeros, which NumPy compares three times as fast as the number 0."""
     return np.maximum(x, np.zeros_like(x)) if np.ndim(x) else np.maximum(x, 0)

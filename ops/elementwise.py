@@ -64,7 +64,8 @@ class Pointwise(Diagonal):
             return elementwise(self._times, v, *self.args)
         return v * self.derivative(*self.args)
 
-    pull = push
+    def pull(self, g: Any) -> Any:
+        return self.push(g)
 
     def _times(self, v: Any, *args: Any) -> Any:
         d = self.derivative(*args)

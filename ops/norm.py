@@ -22,7 +22,7 @@ from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_
 from minigraph.ops import channels
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
-from minigraph.parallel import by_sample
+from minigraph.parallel import by_sample, scratch
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
@@ -120,15 +120,20 @@ class Standardization(LinearMap):
     def by_channel(self, g: Any) -> bool:
         """Whether x̂ and g can be taken pixel by pixel: groups are channels, which lie last in memory."""
         plain = type(self.x) is type(g) is type(self.mean) is np.ndarray and self.dtype == self.x.dtype == g.dtype
-        return plain and self.dtype.kind == "f" and self.mean.size == self.x.shape[1] and channels.pixels(self.x) is not None
+        return (
+            plain
+            and self.dtype.kind == "f"
+            and self.mean.size == self.x.shape[1]
+            and channels.pixels(self.x) is not None
+        )
 
-    def sums(self, g: Array) -> tuple[Array, Array]:
+    def sums(self, g: Array) -> Any:
         """Σ g and Σ x̂ g of each channel, (C,), found once for the pulls to x, weight and bias."""
         if self.found[0] is not g:
-            pair = [channels.like(g, self.x), channels.pixels(self.x)]
+            pair = [channels.like(g, self.x), channels.like(self.x, self.x)]
 
             def products(g: Array, x: Array, mean: Array) -> Array:
-                rest = np.subtract(x, mean, out=channels.scratch("rest", x.shape, x.dtype))
+                rest = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
                 return np.multiply(rest, g, out=rest)
 
             dots = channels.sums(products, pair, [self.mean.ravel()])
@@ -148,7 +153,7 @@ class Standardization(LinearMap):
             np.subtract(g, out, out=out)
             np.multiply(out, scale, out=out)
 
-        arrays = [channels.pixels(self.x), channels.like(g, self.x), channels.pixels(out)]
+        arrays = [channels.like(a, self.x) for a in (self.x, g, out)]
         channels.transform(project, arrays, [self.mean.ravel(), dot * inverse / self.m, total / self.m, scale])
         return out
 
@@ -196,7 +201,9 @@ class Standardization(LinearMap):
         return Bounds(self.shape[0] * self.m, self.m, self.m)
 
 
-def spread(p: Any, x: Any, dtype: Any, layout: Layout, K: Standardization, J: Standardization | None = None) -> LinearMap:
+def spread(
+    p: Any, x: Any, dtype: Any, layout: Layout, K: Standardization, J: Standardization | None = None
+) -> LinearMap:
     """∂y/∂b: v repeated over all groups; or with J ∂y/∂w: the same, times x̂."""
     view, affine = layout.view, layout.affine
     summed = tuple(i for i, n in enumerate(affine) if n == 1)
@@ -553,7 +560,7 @@ class LocalResponseNorm(Op):
             return g * own - x * self.averaged(g * shared, "pull")
 
         def pull(g: Any) -> Any:
-            return (by_sample(pulled, g, y, x) if type(g) is type(x) is np.ndarray else pulled(g, y, x))
+            return by_sample(pulled, g, y, x) if type(g) is type(x) is np.ndarray else pulled(g, y, x)
 
         def matrix() -> sp.csr_array:
             near = self.window(x).pixels[0]  # (C, size): the channels of each window, −1 in the padding

@@ -351,7 +351,7 @@ class Winners(Selection):
         if np.isnan(self.y).any() or not g.size or self.window.meetings.total == 0:
             return self.picked.pull(g)
         window, axes = self.window, range(len(self.window.out))
-        x, y, out = self.x, self.y, empty_like(self.x, g.dtype)
+        x, out = self.x, empty_like(self.x, g.dtype)
 
         def part(part: Part) -> None:
             samples, outputs = part

@@ -3,6 +3,8 @@
 from minigraph.ops.conv import direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
 from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
 from minigraph.ops.conv.algorithm import Algorithm as Algorithm
+from minigraph.ops.conv.algorithm import autotune as autotune
+from minigraph.ops.conv.algorithm import precision as precision
 from minigraph.ops.conv.columns import col2im, im2col
 from minigraph.ops.conv.filters import connected_filters, conv_to_linear, linear_to_conv
 from minigraph.ops.conv.functions import (
@@ -25,6 +27,7 @@ from minigraph.ops.conv.tiled import (
 )
 
 __all__ = [
+    "autotune",
     "col2im",
     "connected_filters",
     "conv1d",
@@ -41,6 +44,7 @@ __all__ = [
     "locally_connected2d",
     "locally_connected3d",
     "patch_matrix",
+    "precision",
     "tiled_conv1d",
     "tiled_conv2d",
     "tiled_conv3d",

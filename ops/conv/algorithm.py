@@ -1,14 +1,22 @@
-"""The algorithms that compute a convolution: each fills the three slots of one trilinear form."""
+"""The algorithms that compute a convolution: each fills the three slots of one trilinear form.
+
+"auto" takes the one whose estimated cost is least, or after ``autotune()`` the one that was fastest when tried.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import lru_cache
+from math import inf
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minigraph.array import Array
 from minigraph.ops.conv.geometry import Window
 
-Kernel = Callable[[Array, Array, Window, int], Array]
+Kernel = Callable[[Array, Array, Window, int], Array]  # two arrays, geometry, groups
 
 
 class Work(NamedTuple):
@@ -29,7 +37,7 @@ def everywhere(window: Window) -> bool:
 
 def never(work: Work) -> float:
     """Not to be chosen by "auto"."""
-    return float("inf")
+    return inf
 
 
 class Algorithm(NamedTuple):
@@ -38,7 +46,8 @@ class Algorithm(NamedTuple):
     x (N, C, *n), w (K, C/groups, *f), g (N, K, *n′); every result is a new array of the common dtype, in any order
     in memory. An algorithm for some geometries only says which in ``supports``, and in words in ``limits``. It may ask
     for kernel, stride and dilation: these the three slots share, so where a convolution is computed, its derivatives
-    of every order are. ``cost`` estimates seconds, for "auto" to compare.
+    of every order are. ``cost`` estimates the seconds that the forward slot takes a core, for "auto" to compare.
+    ``error``: the largest relative error in float32 that is usual, by the largest entry of the result.
     """
 
     forward: Kernel  # x, w → y
@@ -47,6 +56,7 @@ class Algorithm(NamedTuple):
     supports: Callable[[Window], bool] = everywhere
     limits: str = "any geometry"
     cost: Callable[[Work], float] = never
+    error: float = 1e-6
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
@@ -61,12 +71,64 @@ def expect_supported(op: object, name: str, window: Window) -> None:
         )
 
 
-def choose(name: str, work: Work) -> Algorithm:
-    """The algorithm of that name, or for "auto" the one that should be fastest."""
+PRECISIONS = {"fast": inf, "strict": 2e-6}  # the largest error that "auto" takes
+_precision = "fast"
+_tuned: dict[tuple[Any, ...], Kernel] | None = None
+
+
+def precision(name: str | None = None) -> str:
+    """How exact "auto" is in float32, "fast" or "strict"; with ``name``, from now on.
+
+    "strict" keeps out algorithms that lose more than rounding does: Winograd's F(4×4, 3×3) and F(2×2, 5×5), whose
+    errors are about 1e-5 of the largest entry. float64 never takes them. Raises ValueError for another name.
+    """
+    global _precision
+    if name is not None:
+        if name not in PRECISIONS:
+            raise ValueError(f"precision: got {name!r}; wanted one of {', '.join(PRECISIONS)}")
+        _precision = name
+    return _precision
+
+
+def autotune(on: bool = True) -> None:
+    """Let "auto" try all algorithms that may do when it meets a convolution first, and keep to the fastest.
+
+    That costs some calls for each new shape and slot, once in a process. Estimates decide again after ``autotune(False)``.
+    What is fastest may differ from run to run, and with it the rounding.
+    """
+    global _tuned
+    _tuned = (_tuned or {}) if on else None
+
+
+def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
+    """The kernel for ``slot`` (a field of Algorithm) of the algorithm of that name, or for "auto" the fastest one."""
     if name != "auto":
-        return ALGORITHMS[name]
-    fit = [algorithm for algorithm in ALGORITHMS.values() if algorithm.supports(work.window)]
-    return min(fit, key=lambda algorithm: algorithm.cost(work))
+        return getattr(ALGORITHMS[name], slot)  # type: ignore[no-any-return]
+    fit = _by_cost(work, PRECISIONS[_precision])
+    if _tuned is None or len(fit) == 1:
+        return getattr(fit[0], slot)  # type: ignore[no-any-return]
+    key = slot, work, _precision
+    if key not in _tuned:
+        _tuned[key] = min((getattr(a, slot) for a in fit), key=lambda kernel: _seconds(kernel, work, a, b))
+    return _tuned[key]
+
+
+@lru_cache(4096)
+def _by_cost(work: Work, most: float) -> list[Algorithm]:
+    """The algorithms that may do it with errors of ``most``, the cheapest first."""
+    exact = [a for a in ALGORITHMS.values() if a.error <= most and a.supports(work.window)]
+    costs = [(algorithm.cost(work), i) for i, algorithm in enumerate(exact)]
+    return [exact[i] for cost, i in sorted(costs) if cost < inf]
+
+
+def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:
+    """The least of three calls, after one to warm up."""
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        kernel(a, b, work.window, work.groups)
+        times.append(time.perf_counter() - start)
+    return float(np.min(times[1:]))
 
 
 def known(op: str, name: str) -> str:

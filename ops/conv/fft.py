@@ -12,13 +12,14 @@ spreads over its plane.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # scipy.fft loads when first used
 
 from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel
+from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel, Work
 from minigraph.ops.conv.direct import grouped
 from minigraph.ops.conv.geometry import Ints, Window
 from minigraph.parallel import ranges
@@ -124,4 +125,11 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return w
 
 
-ALGORITHMS["fft"] = Algorithm(real(forward), real(input_gradient), real(filter_gradient))
+def cost(work: Work) -> float:
+    """Seconds of a core: the transforms of all planes, and the products of frequencies."""
+    sites = prod(Torus.of(work.window).sides)
+    planes = work.N * (work.C + work.K) + work.C * work.K // work.groups
+    return 1e-9 * sites * (9 * planes + 0.2 * work.N * work.C * work.K // work.groups)
+
+
+ALGORITHMS["fft"] = Algorithm(real(forward), real(input_gradient), real(filter_gradient), cost=cost)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from math import gcd, prod
 from typing import Any
@@ -25,9 +26,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.array import Array
+from minigraph.memory import empty
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.memory import empty
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
@@ -174,6 +175,7 @@ def few_rows(work: Work) -> bool:
     return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * work.K // work.groups
 
 
+@lru_cache(4096)
 def neighbours(work: Work) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
     if few_rows(work) or is_identity(work):
@@ -311,7 +313,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         parallel(lane, range(lanes))
     found = total[0] if lanes == 1 else total.sum(0)
     if channels_first or (m == 1 and prod(window.kernel) == 1):
-        return found.reshape(groups * K, C, *window.kernel)
+        return np.reshape(found, (groups * K, C, *window.kernel))
     found = np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1))
     if m == 1:
         filters = found[..., 0, :]

@@ -23,7 +23,7 @@ from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import Algorithm, Work, choose, expect_supported
+from minigraph.ops.conv.algorithm import Work, chosen, expect_supported
 from minigraph.ops.conv.geometry import (
     Ints,
     Padding,
@@ -130,8 +130,10 @@ class Slot(Op, abstract=True):
     def window(self, x: Any, w: Any) -> Window:
         raise NotImplementedError
 
-    def _kernels(self, window: Window, N: int, C: int, K: int, dtype: Any) -> Algorithm:
-        return choose(self.algorithm, Work(window, N, C, K, self.groups, np.dtype(dtype)))
+    def compute(self, slot: str, window: Window, C: int, K: int, a: Array, b: Array) -> Array:
+        """The open ``slot`` from the arrays of the other two, by the algorithm chosen."""
+        work = Work(window, len(a), C, K, self.groups, np.result_type(a, b))
+        return chosen(self.algorithm, slot, work, a, b)(a, b, window, self.groups)
 
     def _form(self, window: Window, x: Shape, y: Shape) -> Form:
         return Form(window, self.groups, self.algorithm, x[0], x[1], y[1])
@@ -174,9 +176,7 @@ class Conv(Slot):
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(x, w)
-        return with_bias(
-            self._kernels(window, *x.shape[:2], len(w), np.result_type(x, w)).forward(x, w, window, self.groups), b
-        )
+        return with_bias(self.compute("forward", window, x.shape[1], len(w), x, w), b)
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(x, w), x.shape, y.shape)
@@ -222,12 +222,7 @@ class ConvInputGradient(Slot):
 
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
         window = self.window(g, w)
-        return with_bias(
-            self._kernels(window, len(g), w.shape[1] * self.groups, len(w), np.result_type(g, w)).input_gradient(
-                g, w, window, self.groups
-            ),
-            b,
-        )
+        return with_bias(self.compute("input_gradient", window, w.shape[1] * self.groups, len(w), g, w), b)
 
     def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(g, w), x.shape, g.shape)
@@ -275,9 +270,7 @@ class ConvFilterGradient(Slot):
 
     def forward(self, x: Array, g: Array) -> Array:
         window = self.window(x, g)
-        return self._kernels(window, *x.shape[:2], g.shape[1], np.result_type(x, g)).filter_gradient(
-            x, g, window, self.groups
-        )
+        return self.compute("filter_gradient", window, x.shape[1], g.shape[1], x, g)
 
     def jacobians(self, w: Any, x: Any, g: Any) -> list[LinearMap]:
         form = self._form(self.window(x, g), x.shape, g.shape)

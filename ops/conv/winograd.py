@@ -22,16 +22,17 @@ digit or two. "winograd2" is F(2×2, 3×3): 16 instead of 36, about as accurate 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.memory import empty
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
 from minigraph.ops.conv.im2col import Part, channels_last, empty_images, lines, parts, patches
-from minigraph.memory import empty
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
@@ -50,11 +51,11 @@ class Winograd:
 
     @property
     def m(self) -> int:
-        return self.A.shape[1]
+        return int(self.A.shape[1])
 
     @property
     def r(self) -> int:
-        return self.G.shape[1]
+        return int(self.G.shape[1])
 
     def image_tiles(self, window: Window) -> Window:
         """The tiles of t pixels, overlapping by r − 1, as a window over the image."""
@@ -72,7 +73,9 @@ class Winograd:
         """G w Gᵀ for each filter: (K, C, r, r) → (t², groups, K/groups, C/groups)."""
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
-        return matmul(square, w.reshape(K * C, self.r**2).astype(dtype, copy=False).T).reshape(-1, groups, K // groups, C)
+        return matmul(square, w.reshape(K * C, self.r**2).astype(dtype, copy=False).T).reshape(
+            -1, groups, K // groups, C
+        )
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
@@ -107,18 +110,18 @@ class Winograd:
             multiply(V, U, M)
             self.write(M, output, block, y)
 
-        if U.nbytes <= FEW:
-            parallel(whole, blocks)
-            return
-        for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(U) * y.itemsize)):
-            starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
-            spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
-            V = empty((len(U), starts[-1], C), y.dtype)
-            each = list(zip(blocks[wave], spans, strict=True))
+        def wave(some: list[Part]) -> None:
+            each, n = spans(image, some)
+            V, M = empty((len(U), n, C), y.dtype), empty((len(U), n, K), y.dtype)
             parallel(lambda e: self.transform(self.BT, x, image, e[0], V[:, e[1]]), each)
-            M = empty((len(U), starts[-1], K), y.dtype)
             parallel(lambda t: multiply(V[t], U[t], M[t]), ranges(len(U), 6))
             parallel(lambda e: self.write(M[:, e[1]], output, e[0], y), each)
+
+        if U.nbytes <= FEW:
+            parallel(whole, blocks)
+        else:
+            for some in self.waves(blocks, y.dtype):
+                wave(some)
 
     def filter_gradient(self, x: Array, g: Array, window: Window, groups: int) -> Array:
         """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
@@ -135,11 +138,17 @@ class Winograd:
             W += by_group(M, groups).swapaxes(2, 3) @ by_group(V, groups)
 
         def lane(i: int) -> None:
-            for block in blocks[i :: len(sums)]:
+            for block in blocks[i::LANES]:
                 V = scratch("transformed", (side**2, tiles(image, block), C), dtype)
                 M = scratch("products", (side**2, tiles(image, block), K), dtype)
                 transform(block, V, M)
                 add_products(sums[i], V, M)
+
+        def wave(some: list[Part]) -> None:
+            each, n = spans(image, some)
+            V, M = empty((side**2, n, C), dtype), empty((side**2, n, K), dtype)
+            parallel(lambda e: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
+            parallel(lambda t: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))
 
         shape = side**2, groups, K // groups, C // groups
         few = prod(shape) * dtype.itemsize <= FEW
@@ -147,17 +156,17 @@ class Winograd:
         if few:
             parallel(lane, range(LANES))
         else:
-            for wave in ranges(len(blocks), WAVE_BYTES // (self.entries * len(sums[0]) * dtype.itemsize)):
-                starts = np.cumsum([0, *(tiles(image, b) for b in blocks[wave])])
-                spans = [slice(*span) for span in zip(starts, starts[1:], strict=False)]
-                V, M = (empty((side**2, starts[-1], channels), dtype) for channels in (C, K))
-                each = zip(blocks[wave], spans, strict=True)
-                parallel(lambda e, V=V, M=M: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
-                parallel(lambda t, V=V, M=M: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))
+            for some in self.waves(blocks, dtype):
+                wave(some)
         w = np.empty((K, C // groups, *window.kernel), dtype)
         back = np.kron(self.G, self.G).astype(dtype)
         matmul(sums.sum(0).reshape(side**2, -1).T, back, out=w.reshape(-1, self.r**2))
         return w
+
+    def waves(self, blocks: list[Part], dtype: Any) -> list[list[Part]]:
+        """Blocks of which as many go together as stay in cache between transforms and products."""
+        each = self.entries * len(self.BT) ** 2 * np.dtype(dtype).itemsize
+        return [blocks[some] for some in ranges(len(blocks), WAVE_BYTES // each)]
 
     def transform(self, matrix: Array, x: Array, tiles: Window, part: Part, out: Array) -> None:
         """Out (t, tiles, C) = ``matrix`` · tile · ``matrix``ᵀ for every tile of a part of x (N, *n, C)."""
@@ -198,7 +207,14 @@ def multiply(V: Array, U: Array, out: Array) -> None:
 
 def tiles(image: Window, part: Part) -> int:
     """How many tiles a part has."""
-    return (part[0].stop - part[0].start) * (part[1].stop - part[1].start) * image.out[1]
+    samples, rows = (s.stop - s.start for s in part)
+    return int(samples * rows * image.out[1])
+
+
+def spans(image: Window, blocks: list[Part]) -> tuple[list[tuple[Part, slice]], int]:
+    """Blocks, each with the places of its tiles among those of all; and how many these are."""
+    ends = list(accumulate((tiles(image, block) for block in blocks), initial=0))
+    return [(block, slice(*span)) for block, span in zip(blocks, pairwise(ends), strict=True)], ends[-1]
 
 
 def as_matrices(M: Array, side: int) -> Array:
@@ -257,7 +273,7 @@ F2 = Winograd(BT4, SCALE4 * powers(FOUR, 3), powers(FOUR, 2), 1 << 15)
 F2_5 = Winograd(BT6, SCALE6 * powers(SIX, 5), powers(SIX, 2), 1 << 14)
 
 
-def enter(name: str, sizes: dict[int, Winograd]) -> None:
+def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
     """Enter the algorithm ``name``, which has an F for each of some square kernels."""
     limits = " or ".join(f"{r}×{r}" for r in sizes)
 
@@ -268,13 +284,12 @@ def enter(name: str, sizes: dict[int, Winograd]) -> None:
         lambda x, w, window, groups: of(window).forward(x, w, window, groups),
         lambda g, w, window, groups: of(window).input_gradient(g, w, window, groups),
         lambda x, g, window, groups: of(window).filter_gradient(x, g, window, groups),
-        lambda window: (
-            window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1
-        ),
+        lambda window: window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1,
         f"a kernel {limits} with stride 1 and dilation 1",
         lambda work: cost(of(work.window), work),
+        error,
     )
 
 
-enter("winograd", {3: F4, 5: F2_5})
-enter("winograd2", {3: F2})
+enter("winograd", {3: F4, 5: F2_5}, 3e-5)
+enter("winograd2", {3: F2}, 2e-6)

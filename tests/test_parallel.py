@@ -1,0 +1,267 @@
+"""Threads, memory used again, and the order in memory: what must not change any result."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph import memory, parallel
+from minigraph.nn import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, Module, ReLU, Sequential
+from minigraph.ops import channels
+from minigraph.ops.conv import ALGORITHMS
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = mg.threads()
+    mg.threads(2)
+    yield
+    mg.threads(before)
+
+
+def network():
+    """Large enough that every kernel works in parts."""
+    return Sequential(
+        Conv2d(3, 32, 3, padding=1), BatchNorm2d(32), ReLU(), MaxPool2d(2), Conv2d(32, 64, 5, padding=2), ReLU(),
+        LocalResponseNorm(5, beta=0.75), MaxPool2d(3, 2, 1), Conv2d(64, 160, 3, padding=1), ReLU(),
+        Conv2d(160, 48, 1), BatchNorm2d(48), ReLU(), Conv2d(48, 48, 3, 2, 1, groups=4), Flatten(), Linear(48 * 25, 100),
+    )  # fmt: skip
+
+
+def step(model: Module, order: str = "C"):
+    x = np.random.default_rng(1).standard_normal((24, 3, 38, 38), dtype=np.float32)
+    if order == "channels last":
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    x = mg.parameter(np.asarray(x, order="F") if order == "F" else x)
+    for p in model.parameters():
+        p.grad = None
+    y = model(x)
+    loss = mg.cross_entropy(y, np.arange(24))
+    loss.backward()
+    return [y.value, x.grad, *(p.grad for p in model.parameters())]
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    """Bit by bit: forward, every gradient and two steps of the optimizer."""
+    found = []
+    for n in (1, 2, 3, 7):
+        mg.threads(n)
+        model = network()
+        model.initialize(0)
+        optimizer = mg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, nesterov=True)
+        found.append(step(model))
+        optimizer.step()
+        found[-1] += step(model)
+        optimizer.step()
+        found[-1] += [p.value.copy() for p in model.parameters()]
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("order", ["channels last", "F"])
+def test_results_do_not_depend_on_the_order_in_memory(order):
+    model = network()
+    model.initialize(0)
+    for a, b in zip(step(model), step(model, order), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-4 * np.abs(b).max())
+
+
+def test_errors_of_parts_are_raised_and_the_threads_go_on():
+    def task(i):
+        if i == 5:
+            raise ArithmeticError("of part 5")
+
+    for _ in range(20):
+        with pytest.raises(ArithmeticError, match="of part 5"):
+            parallel.parallel(task, range(50))
+    done = []
+    parallel.parallel(done.append, range(50))
+    assert sorted(done) == list(range(50))
+
+
+def test_parts_inside_parts_and_from_several_threads():
+    totals = []
+
+    def outer(i):
+        found = []
+        parallel.parallel(found.append, range(10))
+        totals.append(sum(found))
+
+    callers = [threading.Thread(target=parallel.parallel, args=(outer, range(8))) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert totals == [45] * 32
+
+
+def test_errors_of_floats_are_those_of_the_caller():
+    x = np.full((1 << 20,), 1e38, np.float32)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        mg.square(x)
+    with np.errstate(over="ignore"):
+        assert np.isinf(mg.square(x)).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_has_threads_of_its_own():
+    x = np.ones((1 << 20,), np.float32)
+    mg.exp(x)
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.allclose(mg.exp(x), np.e) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("wrong, error", [(0, ValueError), (-1, ValueError), (True, ValueError), (1.5, TypeError)])
+def test_threads_refuses(wrong, error):
+    with pytest.raises(error, match="threads: got|integer"):
+        mg.threads(wrong)
+    assert mg.threads() == 2
+
+
+@pytest.mark.parametrize("m, k, n", [(3, 400, 5000), (700, 300, 900), (2000, 300, 7), (1, 1, 1), (64, 4096, 65)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_products_in_parts(m, k, n, turned):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k)).T if turned else rng.standard_normal((k, n))
+    np.testing.assert_allclose(parallel.matmul(a, b), a @ b, atol=1e-11)
+    np.testing.assert_allclose(parallel.matmul(a[None], b), (a @ b)[None], atol=1e-11)
+
+
+def test_elementwise_in_parts_keeps_the_order_in_memory():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 40, 50, 60)).transpose(0, 3, 1, 2)
+    for y in (x, np.ascontiguousarray(x), rng.standard_normal((6, 120, 40, 50))[:, ::2]):
+        found = parallel.elementwise(lambda a, b, c: a * b + c, x, y, 2.0)
+        np.testing.assert_array_equal(found, x * y + 2)
+        assert found.strides == x.strides
+
+
+# --- memory ---------------------------------------------------------------------------------------------
+
+
+def test_memory_is_used_again_only_when_nobody_holds_it():
+    shape = (1 << 10, 1 << 10)
+    a = memory.empty(shape, np.float32)
+    part = a[3:5].T
+    a[...] = 1
+    address = a.__array_interface__["data"][0]
+    del a
+    b = memory.empty(shape, np.float32)
+    b[...] = 2
+    assert (part == 1).all()
+    del part, b
+    assert address in [memory.empty(shape, np.float32).__array_interface__["data"][0] for _ in range(2)]
+
+
+def test_who_alone_holds_memory():
+    a = np.zeros((3, 4))
+    assert memory.exclusive(a)
+    assert not memory.exclusive(a.T)
+    reshaped = np.zeros(12).reshape(3, 4)
+    assert memory.exclusive(reshaped)
+    b = memory.empty((1 << 20,), np.float64)
+    assert memory.exclusive(b)
+    c = b[:5]
+    assert not memory.exclusive(b) and not memory.exclusive(c)
+    del b
+    assert memory.exclusive(c)
+
+
+def test_values_on_the_tape_outlive_their_step():
+    """Arrays that somebody keeps are not written to by later steps."""
+    model = network()
+    model.initialize(0)
+    first = step(model)
+    copies = [a.copy() for a in first]
+    for _ in range(3):
+        step(model)
+    for a, b in zip(first, copies, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_writes_in_place_only_what_nobody_else_holds():
+    p = mg.parameter(np.ones(5))
+    held = p.value
+    optimizer = mg.optim.SGD([p], lr=1.0)
+    p.grad = np.ones(5)
+    optimizer.step()
+    assert (held == 1).all() and (p.value == 0).all()
+    address = p.value.__array_interface__["data"][0]
+    optimizer.step()
+    assert (p.value == -1).all() and p.value.__array_interface__["data"][0] == address
+    assert not p.value.flags.writeable
+    y = np.sum(p * p)
+    optimizer.step()
+    with pytest.raises(mg.GraphError, match="was changed after"):
+        y.backward()
+
+
+# --- channels -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 40, 40), (3, 5, 7, 7), (2, 700, 3), (9, 30, 31, 33)])
+def test_sums_of_channels(shape):
+    rng = np.random.default_rng(0)
+    last = rng.standard_normal((shape[0], *shape[2:], shape[1])) + 100
+    axes = (0, *range(2, len(shape)))
+    for x in (np.moveaxis(last, -1, 1), np.moveaxis(last, -1, 1)[:, 1:4]):
+        pixels = channels.pixels(x)
+        assert np.shares_memory(pixels, x)
+        mean, var = channels.moments(pixels)
+        np.testing.assert_allclose(mean, x.mean(axes), rtol=1e-13)
+        np.testing.assert_allclose(var, x.var(axes), rtol=1e-11)
+        np.testing.assert_allclose(channels.totals(x), x.sum(axes), rtol=1e-12)
+    assert channels.pixels(np.ascontiguousarray(np.moveaxis(last, -1, 1))) is None
+    x = (last - 100 + 3000).astype(np.float32)
+    mean, var = channels.moments(x.reshape(-1, shape[1]))
+    np.testing.assert_allclose(var, x.reshape(-1, shape[1]).astype(float).var(0), rtol=2e-3)
+
+
+# --- which algorithm ------------------------------------------------------------------------------------
+
+
+def test_strict_precision_keeps_out_what_loses_digits():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((4, 128, 30, 30), np.float32), rng.standard_normal((128, 128, 3, 3), np.float32)
+    exact = mg.conv2d(x.astype(float), w.astype(float))
+
+    def error():
+        return np.abs(mg.conv2d(x, w) - exact).max() / np.abs(exact).max()
+
+    assert mg.precision() == "fast" and error() > 2e-6
+    try:
+        mg.precision("strict")
+        assert error() < 2e-6
+    finally:
+        mg.precision("fast")
+    with pytest.raises(ValueError, match="precision: got 'exact'; wanted one of fast, strict"):
+        mg.precision("exact")
+
+
+def test_autotune_keeps_to_what_was_fastest(monkeypatch):
+    calls = []
+    for name, algorithm in ALGORITHMS.items():
+
+        def counted(*args, name=name, kernel=algorithm.forward):
+            calls.append(name)
+            return kernel(*args)
+
+        monkeypatch.setitem(ALGORITHMS, name, algorithm._replace(forward=counted))
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 19, 11, 13), np.float32), rng.standard_normal((23, 19, 3, 3), np.float32)
+    try:
+        mg.autotune()
+        y = mg.conv2d(x, w)
+        assert {"im2col", "winograd", "winograd2", "fft"} == set(calls)
+        fastest = calls[-1]
+        calls.clear()
+        np.testing.assert_array_equal(mg.conv2d(x, w), y)
+        assert calls == [fastest]
+    finally:
+        mg.autotune(False)
