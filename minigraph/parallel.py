@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from minigraph import memory
 from minigraph.array import Array
 from minigraph.memory import empty, empty_like, in_memory
 
@@ -189,7 +190,10 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = buffers[name] = np.empty(size, np.uint8)
-    return buffer[:size].view(dtype).reshape(shape)  # type: ignore[no-any-return]
+    array: Array = buffer[:size].view(dtype).reshape(shape)
+    if memory.FILL is not None and array.dtype.kind == "f":
+        array.fill(memory.FILL)
+    return array
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:

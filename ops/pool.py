@@ -363,12 +363,13 @@ class Winners(Selection):
                 found = routed(found, steps.pop(), steps[-1], over, i)
             out[samples, :, pixels] = found
 
+        rows = slice(0, window.out[0])
+        if lines(window, rows)[0] != slice(0, window.size[0]) or window.extent[0] < window.stride[0]:
+            out[...] = 0  # pixels beside and between the windows
         if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
-            if window.kernel[0] * window.out[0] != window.size[0] or window.padding[0] != (0, 0):
-                out[...] = 0  # pixels between and beside them
             parallel(part, blocks(x, window))
         else:
-            parallel(part, [(s, slice(0, window.out[0])) for s in ranges(len(x), BLOCK_BYTES // x[:1].nbytes)])
+            parallel(part, [(samples, rows) for samples in ranges(len(x), BLOCK_BYTES // x[:1].nbytes)])
         return out
 
 
