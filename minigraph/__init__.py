@@ -43,6 +43,7 @@ from minigraph.ops.pool import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
 from minigraph.parallel import threads as threads
+from minigraph.profile import profile as profile
 from minigraph.summary import summary as summary
 from minigraph.tape import Tape as Tape
 from minigraph.transforms import checkpoint as checkpoint

@@ -1,37 +1,64 @@
-"""Where a graph spends its time: every node computed again, forward and backward, with its traffic and arithmetic."""
+"""profile: where a graph spends its time, node by node, forward and backward, with traffic and arithmetic."""
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from html import escape
+from typing import Any, TypeVar
 
 import numpy as np
 
-from minigraph.node import GraphError, Node, Parameter
+from minigraph.mode import replaying
+from minigraph.node import FLOATS, GraphError, Node
 from minigraph.table import table
 from minigraph.tape import Tape
 from minigraph.verify import multiply_adds
 
+__all__ = ["Profile", "Row", "profile"]
+
+T = TypeVar("T")
+HEAD = ("node", "op", "shape", "forward, ms", "backward, ms", "share", "traffic, MB", "GB/s", "GFLOP/s")
+
 
 @dataclass(frozen=True)
-class Timing:
-    """One node: seconds forward and backward, bytes that must be read and written forward, multiply-adds."""
+class Row:
+    """One node: seconds ``forward`` and ``backward``, None where nothing is pulled through it.
+
+    ``traffic``: bytes of its inputs and its value, 0 where the value lies in an input's memory, like a reshape.
+    ``multiply_adds``: products that a convolution or matrix product sums, 0 for other ops.
+    """
 
     node: Node
     forward: float
-    backward: float
+    backward: float | None
     traffic: int
     multiply_adds: int
 
+    @property
+    def seconds(self) -> float:
+        """Forward and backward."""
+        return self.forward + (self.backward or 0.0)
 
-@dataclass(frozen=True)
+    @property
+    def name(self) -> str:
+        """Scope and name; the label of a node that has neither."""
+        return self.node.path or self.node.label
+
+
+@dataclass(frozen=True, repr=False)
 class Profile:
-    """The timings of a graph, in order; printed as a table, the slowest first."""
+    """What ``profile`` found: a row for each node that an op computed, in the order of the tape; prints as a table.
 
-    rows: tuple[Timing, ...]
+    It holds the nodes, and with them their values.
+    """
+
+    rows: tuple[Row, ...]
 
     @property
     def forward(self) -> float:
@@ -39,73 +66,132 @@ class Profile:
         return sum(row.forward for row in self.rows)
 
     @property
-    def backward(self) -> float:
-        """Seconds of all nodes backward."""
-        return sum(row.backward for row in self.rows)
+    def backward(self) -> float | None:
+        """Seconds of all nodes backward, None where there is no way back to a parameter."""
+        found = [row.backward for row in self.rows if row.backward is not None]
+        return sum(found) if found else None
 
-    def __str__(self) -> str:
-        return self.table(20)
+    @property
+    def seconds(self) -> float:
+        """Seconds of all nodes, forward and backward."""
+        return sum(row.seconds for row in self.rows)
 
-    def table(self, most: int | None = None) -> str:
-        """The table of the ``most`` slowest nodes, all by default, with the totals of all."""
-        rows = sorted(self.rows, key=lambda row: -row.forward - row.backward)
-        shown = [
-            (
-                row.node.path or row.node.label, row.node.kind, "×".join(map(str, row.node.shape)),
-                f"{1e3 * row.forward:.3f}", f"{1e3 * row.backward:.3f}", f"{row.traffic / 1e6:.1f}",
-                f"{row.traffic / row.forward / 1e9:.1f}" if row.forward else "",
-                f"{2 * row.multiply_adds / row.forward / 1e9:.0f}" if row.multiply_adds and row.forward else "",
-            )
-            for row in rows[:most]
-        ]  # fmt: skip
-        rest = rows[len(shown) :]
+    @property
+    def traffic(self) -> int:
+        """Bytes of traffic of all nodes."""
+        return sum(row.traffic for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of all nodes."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    def text(self, top: int | None = 20) -> str:
+        """The table of the ``top`` slowest nodes, None for all, and the sums of the others and of all.
+
+        GB/s is traffic, GFLOP/s two operations for each multiply-add, over the time forward.
+        """
+        rows = sorted(self.rows, key=lambda row: -row.seconds)
+        cells = [
+            (row.name, row.node.kind, "×".join(map(str, row.node.shape)) or "scalar", *self._numbers(row))
+            for row in rows[:top]
+        ]
+        rest = rows[len(cells) :]
         if rest:
-            seconds = [1e3 * sum(getattr(row, verb) for row in rest) for verb in ("forward", "backward")]
-            shown.append((f"{len(rest)} more", "", "", *(f"{s:.3f}" for s in seconds), "", "", ""))
-        traffic = sum(row.traffic for row in rows) / 1e6
-        shown.append(("total", "", "", f"{1e3 * self.forward:.3f}", f"{1e3 * self.backward:.3f}", f"{traffic:.1f}", "", ""))
-        head = ("node", "op", "shape", "forward, ms", "backward, ms", "traffic, MB", "GB/s", "GFLOP/s")
-        return table(head, shown, range(3, 8))
+            cells.append((f"{len(rest)} more", "", "", *self._numbers(Profile(tuple(rest)))))
+        cells.append(("total", "", "", *self._numbers(self)))
+        return table(HEAD, cells, range(3, len(HEAD)))
+
+    __str__ = text
+
+    def __repr__(self) -> str:
+        return f"<Profile of {len(self.rows)} nodes, {1e3 * self.seconds:.3f} ms>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+    def to_json(self) -> str:
+        """The report as JSON text: {"rows": [{"node", "op", "shape", "forward", …}], "totals": {…}}; what is blank is null."""
+        rows = [{"node": r.name, "op": r.node.kind, "shape": r.node.shape, **_figures(r)} for r in self.rows]
+        return json.dumps({"rows": rows, "totals": _figures(self)}, indent=1, ensure_ascii=False)
+
+    def _numbers(self, part: Row | Profile) -> tuple[str, ...]:
+        """The cells of one row, or of the sum of some."""
+        rates = part.traffic, 2 * part.multiply_adds
+        return (
+            f"{1e3 * part.forward:.3f}",
+            "" if part.backward is None else f"{1e3 * part.backward:.3f}",
+            f"{part.seconds / self.seconds:.1%}" if self.seconds else "",
+            f"{part.traffic / 1e6:.3f}",
+            *(f"{n / part.forward / 1e9:.1f}" if n and part.forward else "" for n in rates),
+        )
 
 
-def profile(y: Node, repeats: int = 5) -> Profile:
-    """Time every node behind ``y``: its kernel, and the pulls of its Jacobians on the way back to the parameters.
+def _figures(part: Row | Profile) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in ("forward", "backward", "traffic", "multiply_adds")}
 
-    Median seconds of ``repeats`` calls each, after one more to warm up, every node by itself, so that the sum is close to a step's time.
-    Traffic is what the inputs and the value of a node take in memory.
-    Raises GraphError for a graph without values or a freed one, ValueError for less than one repeat.
+
+def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
+    """Time every node behind ``y``: its kernel, and its local Jacobians' making and pulls back towards the parameters.
+
+    A time is the median of ``repeats`` calls after one to warm up, every node by itself: its inputs may still be in
+    the processor's caches, and what is added where paths meet is left out. The cotangent of y is 1 everywhere. Values,
+    ``.grad`` and running statistics stay as they are. ``progress`` shows a bar on stderr where it takes long.
+
+    Raises TypeError for anything but a Node, ValueError for less than one repeat; GraphError for a leaf, and when the
+    graph is abstract or freed, or when a parameter was changed after it was recorded.
     """
     if repeats < 1:
         raise ValueError(f"profile: got repeats {repeats}; wanted at least 1")
     tape = Tape.of(y)
+    if y.op is None:
+        raise GraphError(f"profile: got {y.label}; wanted a node that an op computed")
+    if y.abstract:
+        raise GraphError(
+            f"profile: {y.label} was built from a Spec, so there is nothing to time; call the model with arrays"
+        )
     tape.check_unchanged()
-    for node in tape.nodes:
-        if node.abstract:
-            raise GraphError(f"profile: {node.label} was built from a Spec; wanted a graph with values")
-    active = tape.depending_on(tape.parameters)
-    cotangents: dict[Node, Any] = {y: np.ones(y.shape, y.dtype)[()]}
-    backward: dict[Node, float] = {}
-    for node in reversed(tape.nodes):
-        g = cotangents.pop(node, None)
-        if g is None or node.op is None or node not in active:
-            continue
+    with replaying():
+        ops = [node for node in tape.nodes if node.op]
+        forward = {}
+        for node in _counted(ops, "forward", len(ops), progress):
+            assert node.op
+            forward[node] = _seconds(partial(node.op.forward, *[x.value for x in node.inputs]), repeats)
+        backward = {}
+        active = tape.depending_on(tape.parameters) if y.dtype in FLOATS else set()
+        walk = tape._reverse(np.ones(y.shape, y.dtype)[()], active, False, True)
+        for node, g in _counted(walk, "backward", len(active), progress):
+            if node.op:
+                backward[node] = _seconds(partial(_pull, tape, node, g, active), repeats)
+    return Profile(tuple(Row(node, forward[node], backward.get(node), _traffic(node), _products(node)) for node in ops))
 
-        def pull(node: Node = node, g: Any = g) -> list[Any]:
-            maps = zip(node.inputs, tape.local(node), strict=True)
-            return [(x, J.pull(g)) for x, J in maps if J is not None and x in active]
 
-        backward[node] = _seconds(pull, repeats)
-        for x, c in pull():
-            if not isinstance(x, Parameter):
-                cotangents[x] = cotangents[x] + c if x in cotangents else c
-    rows = []
-    for node in tape.nodes:
-        if node.op is not None:
-            values = [x.value for x in node.inputs]
-            traffic = sum(v.nbytes for v in [*values, node.value])
-            forward = _seconds(lambda op=node.op, values=values: op.forward(*values), repeats)  # type: ignore[misc]
-            rows.append(Timing(node, forward, backward.get(node, 0.0), traffic, multiply_adds(node.op, node, *node.inputs)))
-    return Profile(tuple(rows))
+def _pull(tape: Tape, node: Node, g: Any, active: set[Node]) -> None:
+    """What a walk back does at this node."""
+    for x, J in zip(node.inputs, tape.local(node), strict=True):
+        if J is not None and x in active:
+            J.pull(g)
+
+
+def _traffic(node: Node) -> int:
+    inputs = [x.value for x in dict.fromkeys(node.inputs)]
+    if any(np.may_share_memory(node.value, value) for value in inputs):
+        return 0
+    return int(sum(value.nbytes for value in [*inputs, node.value]))
+
+
+def _products(node: Node) -> int:
+    return multiply_adds(node.op, node, *node.inputs)
+
+
+def _counted(nodes: Iterable[T], verb: str, total: int, progress: bool) -> Iterable[T]:
+    """The same, with a bar that counts them, where counting takes more than a second."""
+    if not progress:
+        return nodes
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(nodes, verb, total, unit="node", leave=False, delay=1, file=sys.stderr)
+    return bar
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> float:
