@@ -14,7 +14,8 @@ import pytest
 import minigraph as mg
 from minigraph.draw import draw, mimebundle, to_dot
 from minigraph.draw import render as rendering
-from minigraph.draw.dot import setting
+from minigraph.draw.dot import HOT, INK, duration, setting
+from minigraph.profile import Profile, Row
 
 HOSTILE = [
     'a "quoted" name', "back\\slash \\N \\G \\", "<b>&amp;</b>", "{x|y}", "line\nbreak\ttab\r", "nul\x00 and \udc80",
@@ -125,6 +126,50 @@ def test_hyperparameters_are_short():
     assert [setting(v) for v in ((1, 1), ((1, 1), (1, 1)), (3, 2), "im2col", 0.1, None, -1, ((0, 1), (2, 2)))] == [
         "1", "1", "3×2", "im2col", "0.1", "None", "−1", "(0×1, 2)",
     ]  # fmt: skip
+
+
+def luminance(colour):
+    """As the guidelines for accessible web content (WCAG 2) define it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (n / 255 for n in colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_nodes_are_coloured_by_their_time(tmp_path):
+    w = mg.parameter([1.0, 2.0], "w")
+    a = np.sin(w).named("a")
+    b = (a * a).named("b")
+    y = np.sum(b).named("y")
+    y.backward(retain_graph=True, retain_grad=True)
+    profile = Profile((Row(a, 0.001, 0.002, 0, 0), Row(b, 0.001, None, 0, 0), Row(y, 0.0, 0.0, 0, 0)))
+    text = to_dot(y, profile=profile)
+    boxes = {
+        re.search("<b>(.)</b>", line)[1]: line for line in text.splitlines() if re.match(" *n[0-9]+ .label=<", line)
+    }
+    fills = {name: re.findall('fillcolor="(#.{6})"', line)[-1] for name, line in boxes.items()}  # the last one holds
+    assert fills == {"a": "#FF7A1A", "b": "#FFD3B3", "y": "#FFFFFF", "w": "#FFFFFF"}  # a third of the way for b
+    for name, time in (("a", "3 ms, 75.0%"), ("b", "1 ms, 25.0%"), ("y", "0 µs, 0.0%")):
+        assert f"<b>{time}</b>" in boxes[name] and "∂ = " in boxes[name]
+        assert set(re.findall('font [^>]*color="(#.{6})"', boxes[name])) == {INK}
+    assert "%" not in boxes["w"]
+    ink = luminance(bytes.fromhex(INK[1:]))
+    assert (luminance(HOT) + 0.05) / (ink + 0.05) > 4.5
+
+    shown = svg_text(text).replace("\xa0", " ")
+    assert "4 ms = forward 2 ms + backward 2 ms" in shown and "3 ms, 75.0%" in shown
+    assert "forward" not in to_dot(
+        y, profile=Profile((Row(a, 1.0, None, 0, 0), *profile.rows[1:2], Row(y, 0, None, 0, 0)))
+    )
+    still = Profile(tuple(Row(node, 0.0, None, 0, 0) for node in (a, b, y)))
+    assert "0 µs, 0.0%" in to_dot(y, profile=still)
+    draw(y, tmp_path / "a.svg", profile=profile)
+    assert "#ff7a1a" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert [duration(s) for s in (5.094e-6, 0.9996e-3, 0.0427, 0.9996, 61.26)] == [
+        "5.09 µs", "1 ms", "42.7 ms", "1 s", "61.3 s",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="draw: got a profile without sum 'y', wanted that of the graph to be drawn"):
+        to_dot(y, profile=Profile(profile.rows[:2]))
+    with pytest.raises(TypeError, match="draw: got bool as profile, wanted what mg.profile"):
+        draw(y, tmp_path / "a.dot", profile=True)
 
 
 @pytest.mark.parametrize("form", MAGIC)

@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minigraph.draw.dot import Direction, to_dot
 from minigraph.draw.render import DPI, FORMATS, Engine, RenderError, picture, write
 from minigraph.node import GraphError, Node
 from minigraph.tape import Tape
+
+if TYPE_CHECKING:
+    from minigraph.profile import Profile
 
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
@@ -31,6 +35,7 @@ def draw(
     gradients: bool = True,
     scopes: bool = True,
     direction: Direction = "TB",
+    profile: Profile | None = None,
     dpi: float = DPI,
     engine: Engine | None = None,
     max_nodes: int = 5000,
@@ -41,7 +46,7 @@ def draw(
     the loss (a ``y`` of one entry) red and thick; other ``y`` are thick. Numbers like the 2 of x**2 are
     written into their reader, ``power(·, 2)``. Nodes built from a Spec are drawn without values.
 
-    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``: see ``to_dot``.
+    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``.
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
     ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH, through the package
     graphviz), or None for the first of them that is there.
@@ -69,7 +74,8 @@ def draw(
             f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a part "
             f"of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
         )
-    text = to_dot(tape, edges=edges, values=values, gradients=gradients, scopes=scopes, direction=direction)
+    dot = partial(to_dot, tape, values=values, gradients=gradients, scopes=scopes, direction=direction, profile=profile)
+    text = dot(edges=edges)
     if form == "dot":
         write(target, text.encode())
         return None
@@ -79,8 +85,7 @@ def draw(
         if not (edges and scopes):
             raise
         # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
-        text = to_dot(tape, edges=False, values=values, gradients=gradients, scopes=scopes, direction=direction)
-        drawn = picture(text, form, dpi=dpi, engine=engine)
+        drawn = picture(dot(edges=False), form, dpi=dpi, engine=engine)
         warnings.warn(f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}", stacklevel=2)
     if path is None:
         return Picture(drawn.decode())
