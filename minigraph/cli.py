@@ -1,4 +1,4 @@
-"""The console command ``minigraph``: demo, list, summary, draw, verify, doctor.
+"""The console command ``minigraph``: demo, list, summary, draw, verify, profile, doctor.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 all is well; 1 a mismatch or a failure;
 2 wrong usage; 130 interrupted.
@@ -128,13 +128,8 @@ def draw(arguments: argparse.Namespace) -> int:
     """Draw a graph."""
     import minigraph as mg
     from minigraph.draw import draw as picture
-    from minigraph.draw.render import FORMATS
 
-    path = Path(arguments.output)
-    if path.suffix.lower().removeprefix(".") not in FORMATS:
-        raise UsageError(f"got {path}; wanted a name that ends in one of {', '.join('.' + form for form in FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder {path.parent} does not exist; make it first")
+    path = _picture(arguments.output)
     y = load(arguments.target, arguments.seed, arguments.input, abstract=True)
     picture(
         mg.lower(y, arguments.lower) if arguments.lower else y,
@@ -160,6 +155,19 @@ def verify(arguments: argparse.Namespace) -> int:
     return 0 if report.ok else FAILURE
 
 
+def profile(arguments: argparse.Namespace) -> int:
+    """Time every node of a network, forward and backward; of a model with the cross-entropy of random labels."""
+    import minigraph as mg
+
+    path = _picture(arguments.draw) if arguments.draw else None
+    y = _loss(arguments.target, arguments.seed, arguments.batch, arguments.image)
+    report = mg.profile(y, arguments.repeats, progress=True)
+    if path:
+        mg.draw(y, path, edges=False, values=False, gradients=False, profile=report)
+    print(report.to_json() if arguments.json else report.text(arguments.top))
+    return 0
+
+
 def doctor(arguments: argparse.Namespace) -> int:
     """Say what is installed and whether it works."""
     from minigraph.doctor import examine
@@ -167,6 +175,18 @@ def doctor(arguments: argparse.Namespace) -> int:
     report = examine()
     print(json.dumps(report.figures, indent=2) if arguments.json else report)
     return 0 if report.ok else FAILURE
+
+
+def _picture(name: str) -> Path:
+    """The path of a picture, refused before anything is computed where it could not be written."""
+    from minigraph.draw.render import FORMATS
+
+    path = Path(name)
+    if path.suffix.lower().removeprefix(".") not in FORMATS:
+        raise UsageError(f"got {path}; wanted a name that ends in one of {', '.join('.' + form for form in FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist; make it first")
+    return path
 
 
 # --- targets -----------------------------------------------------------------------------------------
@@ -179,9 +199,7 @@ def load(
 
     A model without a ``shape`` is given its published one, or where it may be ``small`` the least that it takes.
     """
-    import numpy as np
-
-    from minigraph.node import Node, Spec, constant
+    from minigraph.node import Node
 
     found = resolve(target, seed, abstract)
     if small and not shape and hasattr(found, "least_side"):
@@ -194,6 +212,38 @@ def load(
     if shape is None:
         assert isinstance(found, Node)
         return found
+    return _output(target, found, shape, seed, abstract)
+
+
+def _loss(target: str | None, seed: int, batch: int | None, image: Shape | None) -> Node:
+    """The Node that ``target`` names, or the cross-entropy of its Module's scores for ``batch`` random images."""
+    import numpy as np
+
+    from minigraph.node import FLOATS, Node
+    from minigraph.ops.loss import cross_entropy
+
+    found = resolve(target, seed)
+    if isinstance(found, Node):
+        if batch or image:
+            raise UsageError("--batch and --image are for models; the target is a Node, which has its input")
+        return found
+    image = image or getattr(found, "image", None)
+    if not image:
+        raise UsageError(f"{type(found).__name__} needs an input; wanted --image, like --image 3,224,224")
+    y = _output(target, found, (batch or 1, *image), seed)
+    if y.ndim < 2 or y.dtype not in FLOATS:  # no scores (N, C, …)
+        return y
+    labels = np.random.default_rng(seed).integers(y.shape[1], size=(y.shape[0], *y.shape[2:]))
+    loss: Node = cross_entropy(y, labels)
+    return loss
+
+
+def _output(target: str | None, found: Any, shape: Shape, seed: int, abstract: bool = False) -> Node:
+    """What the Module ``found`` makes of an input of ``shape``: random, or ``abstract``."""
+    import numpy as np
+
+    from minigraph.node import Node, Spec, constant
+
     x = Spec(shape) if abstract else np.random.default_rng(seed).standard_normal(shape, np.float32)
     y = _called(target, lambda: found(constant(x, "input")))
     if not isinstance(y, Node):
@@ -339,7 +389,10 @@ def _parser() -> argparse.ArgumentParser:
     def target_too(to: argparse.ArgumentParser) -> None:
         to.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
         to.add_argument(
-            "--input", type=_sides, metavar="SHAPE", help="the input of a model, like 1,3,224,224 (default: its own)"
+            "--input",
+            type=_sides("1,3,224,224"),
+            metavar="SHAPE",
+            help="the input of a model, like 1,3,224,224 (default: its own)",
         )
 
     json_too(command(list_))
@@ -386,6 +439,20 @@ def _parser() -> argparse.ArgumentParser:
     seed_too(one)
     json_too(one)
 
+    one = command(profile)
+    one.add_argument("target", nargs="?", metavar="TARGET", help=TARGET)
+    one.add_argument("--batch", type=_whole(1), metavar="N", help="images at once (default: 1)")
+    one.add_argument(
+        "--image", type=_sides("3,224,224"), metavar="SHAPE", help="each of them, like 3,224,224 (default: the model's)"
+    )
+    one.add_argument(
+        "--repeats", type=_whole(1), default=5, metavar="N", help="calls to time of each node (default: 5)"
+    )
+    one.add_argument("--top", type=_whole(1), default=20, metavar="N", help="nodes to print, the slowest (default: 20)")
+    one.add_argument("--draw", metavar="FILE", help="draw the graph, coloured by time: .png, .svg, .pdf or .dot")
+    seed_too(one)
+    json_too(one)
+
     json_too(command(doctor))
     return parser
 
@@ -403,11 +470,14 @@ def _whole(least: int) -> Callable[[str], int]:
     return whole
 
 
-def _sides(text: str) -> Shape:
-    try:
-        shape = tuple(int(side) for side in text.replace("×", ",").replace("x", ",").split(","))
-    except ValueError:
-        shape = ()
-    if not shape or min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; wanted a shape like 1,3,224,224")
-    return shape
+def _sides(example: str) -> Callable[[str], Shape]:
+    def sides(text: str) -> Shape:
+        try:
+            shape = tuple(int(side) for side in text.replace("×", ",").replace("x", ",").split(","))
+        except ValueError:
+            shape = ()
+        if not shape or min(shape) < 1:
+            raise argparse.ArgumentTypeError(f"got {text!r}; wanted a shape like {example}")
+        return shape
+
+    return sides

@@ -38,6 +38,12 @@ class Nets:
 
 def module():
     return mg.nn.Sequential(mg.nn.Linear(3, 2, rng=0))
+
+class Total(mg.nn.Module):
+    def forward(self, x):
+        return mg.sum(x)
+
+total = Total()
 """
 
 
@@ -82,7 +88,7 @@ def test_interruption_is_quiet(monkeypatch, capsys):
 def test_help_names_every_command(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for name in ("demo", "list", "summary", "draw", "verify", "doctor"):
+    for name in ("demo", "list", "summary", "draw", "verify", "profile", "doctor"):
         assert name in text
         assert main([name, "--help"]) == 0
 
@@ -112,6 +118,15 @@ def test_help_names_every_command(capsys):
         ("draw nets:needs -o x.dot", 2, "nets:needs: missing a required argument: 'x'"),
         ("draw nets.py:array -o x.dot", 2, "nets.py:array gave ndarray; wanted a Node"),
         ("verify nets:loss", 1, "wanted a graph with a convolution"),
+        ("profile zebra", 2, "wanted one of lenet5, alexnet"),
+        ("profile nets:module", 2, "Sequential needs an input; wanted --image, like --image 3,224,224"),
+        ("profile nets:loss --batch 2", 2, "--batch and --image are for models; the target is a Node"),
+        ("profile nets:loss --image 3", 2, "--batch and --image are for models"),
+        ("profile lenet5 --image 1,x", 2, "got '1,x'; wanted a shape like 3,224,224"),
+        ("profile lenet5 --image 1,9,9", 1, "LeNet5 takes images (N, 1, H, W) of at least 32×32"),
+        ("profile lenet5 --draw x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
+        ("profile lenet5 --repeats 0", 2, "wanted a whole number of at least 1"),
+        ("profile nets:Nets.node", 1, "wanted a node that an op computed"),
         ("verify nets:wrong", 1, "nets:wrong raised ShapeError: matmul: got"),
     ],
 )
@@ -186,6 +201,24 @@ def test_draw_and_verify_models(here, capsys):
     out, err = capsys.readouterr()
     assert json.loads(out.removeprefix("x.dot\n"))["ok"] and "resnet20 is given an image of 3×5×5" in err
     assert main(["verify", "nets:module", "--input", "2,3"]) == 0
+
+
+def test_profile(here, capsys):
+    assert main("profile lenet5 --batch 2 --image 1,32,32 --repeats 1 --top 3 --draw x.dot".split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[0].startswith("node") and lines[-1].startswith("total")
+    text = (here / "x.dot").read_text(encoding="utf-8")
+    assert "conv2d" in text and "fillcolor" in text and "backward" in text and "2×6×28×28" in text
+    assert main("profile lenet5 --repeats 1 --seed 3 --json".split()) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert rows[0]["shape"] == [1, 6, 28, 28] and rows[0]["multiply_adds"] == 6 * 28 * 28 * 25
+    assert rows[-1]["op"] == "cross_entropy" and None not in [row["backward"] for row in rows]
+    for target, ops in (("nets:loss", "sin multiply sum"), ("nets:module --image 3 --batch 4", "linear cross_entropy"),
+                        ("nets:total --image 3", "sum")):  # fmt: skip
+        assert main(f"profile {target} --repeats 1 --json".split()) == 0
+        assert [row["op"] for row in json.loads(capsys.readouterr().out)["rows"]] == ops.split()
+    assert main("profile --repeats 1".split()) == 0  # the lectures' network
+    assert "H~" in capsys.readouterr().out
 
 
 def test_doctor(capsys, monkeypatch):
