@@ -15,7 +15,7 @@ from minigraph.array import Array
 from minigraph.linear import LinearMap
 from minigraph.node import GraphError, Node, Parameter, Spec
 from minigraph.op import Op
-from minigraph.ops.conv.algorithm import ALGORITHMS
+from minigraph.ops.conv.algorithm import ALGORITHMS, Work
 from minigraph.ops.conv.product import ToeplitzMatmul
 from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient, with_bias
 from minigraph.ops.conv.tiled import TiledConv
@@ -369,8 +369,9 @@ def _algorithms(op: Any, xs: Sequence[Array]) -> list[str]:
     """The algorithms that compute this convolution; none for another op."""
     if not isinstance(op, Conv | ConvInputGradient):
         return []
-    window = op.window(*xs[:2])
-    return [name for name, algorithm in ALGORITHMS.items() if algorithm.supports(window)]
+    window, x, w = op.window(*xs[:2]), *xs[:2]
+    work = Work(window, len(x), w.shape[1] * op.groups, len(w), op.groups, np.result_type(x, w))
+    return [name for name, algorithm in ALGORITHMS.items() if algorithm.supports(work)]
 
 
 def _by_algorithm(name: str, op: Any, xs: Sequence[Array], g: Array) -> Results:

@@ -1,8 +1,9 @@
 """Convolution: one trilinear form, its three slots as ops, and an algorithm a file."""
 
-from minigraph.ops.conv import direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
+from minigraph.ops.conv import depthwise, direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
 from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
 from minigraph.ops.conv.algorithm import Algorithm as Algorithm
+from minigraph.ops.conv.algorithm import Work as Work
 from minigraph.ops.conv.algorithm import autotune as autotune
 from minigraph.ops.conv.algorithm import precision as precision
 from minigraph.ops.conv.columns import col2im, im2col

@@ -30,7 +30,7 @@ class Work(NamedTuple):
     dtype: Any
 
 
-def everywhere(window: Window) -> bool:
+def everywhere(work: Work) -> bool:
     """Any geometry."""
     return True
 
@@ -45,15 +45,15 @@ class Algorithm(NamedTuple):
 
     x (N, C, *n), w (K, C/groups, *f), g (N, K, *n′); every result is a new array of the common dtype, in any order
     in memory. An algorithm for some geometries only says which in ``supports``, and in words in ``limits``. It may ask
-    for kernel, stride and dilation: these the three slots share, so where a convolution is computed, its derivatives
-    of every order are. ``cost`` estimates the seconds that the forward slot takes a core, for "auto" to compare.
+    for kernel, stride, dilation, groups and numbers of channels: these the three slots share, so where a convolution is
+    computed, its derivatives of every order are. ``cost`` estimates the seconds that the forward slot takes a core, for "auto" to compare.
     ``error``: the largest relative error in float32 that is usual, by the largest entry of the result.
     """
 
     forward: Kernel  # x, w → y
     input_gradient: Kernel  # g, w → x-shaped
     filter_gradient: Kernel  # x, g → w-shaped
-    supports: Callable[[Window], bool] = everywhere
+    supports: Callable[[Work], bool] = everywhere
     limits: str = "any geometry"
     cost: Callable[[Work], float] = never
     error: float = 1e-6
@@ -62,12 +62,13 @@ class Algorithm(NamedTuple):
 ALGORITHMS: dict[str, Algorithm] = {}
 
 
-def expect_supported(op: object, name: str, window: Window) -> None:
-    """Raise ValueError where the algorithm of that name does not compute this geometry."""
-    if name != "auto" and not ALGORITHMS[name].supports(window):
+def expect_supported(op: object, name: str, work: Work) -> None:
+    """Raise ValueError where the algorithm of that name does not compute this."""
+    if name != "auto" and not ALGORITHMS[name].supports(work):
+        window = work.window
         raise ValueError(
-            f"{op}: got kernel {window.kernel}, stride {window.stride}, dilation {window.dilation}; "
-            f"wanted {ALGORITHMS[name].limits} for algorithm {name!r}"
+            f"{op}: got kernel {window.kernel}, stride {window.stride}, dilation {window.dilation}, groups {work.groups} "
+            f"of {work.C} channels and {work.K} filters; wanted {ALGORITHMS[name].limits} for algorithm {name!r}"
         )
 
 
@@ -116,7 +117,7 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
 @lru_cache(4096)
 def _by_cost(work: Work, most: float) -> list[Algorithm]:
     """The algorithms that may do it with errors of ``most``, the cheapest first."""
-    exact = [a for a in ALGORITHMS.values() if a.error <= most and a.supports(work.window)]
+    exact = [a for a in ALGORITHMS.values() if a.error <= most and a.supports(work)]
     costs = [(algorithm.cost(work), i) for i, algorithm in enumerate(exact)]
     return [exact[i] for cost, i in sorted(costs) if cost < inf]
 

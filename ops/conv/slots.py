@@ -171,7 +171,7 @@ class Conv(Slot):
         expect_bias(self, b, w.shape[0])
         dtype = expect_floats(self, x=x, w=w, **({"b": b} if b else {}))
         window = self.window(x, w)
-        expect_supported(self, self.algorithm, window)
+        expect_supported(self, self.algorithm, Work(window, x.shape[0], channels, w.shape[0], self.groups, dtype))
         return Spec((x.shape[0], w.shape[0], *window.out), dtype)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
@@ -216,8 +216,8 @@ class ConvInputGradient(Slot):
         expect_groups(self, self.groups, w.shape[0], w.shape[1] * self.groups, x=g, w=w)
         expect_bias(self, b, w.shape[1] * self.groups)
         dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))
-        window = self.window(g, w)
-        expect_supported(self, self.algorithm, window)
+        window, K, C = self.window(g, w), w.shape[0], w.shape[1] * self.groups
+        expect_supported(self, self.algorithm, Work(window, g.shape[0], C, K, self.groups, dtype))
         return Spec((g.shape[0], w.shape[1] * self.groups, *window.size), dtype)
 
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:

@@ -277,6 +277,9 @@ def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
     """Enter the algorithm ``name``, which has an F for each of some square kernels."""
     limits = " or ".join(f"{r}×{r}" for r in sizes)
 
+    def fits(window: Window) -> bool:
+        return window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1
+
     def of(window: Window) -> Winograd:
         return sizes[window.kernel[0]]
 
@@ -284,7 +287,7 @@ def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
         lambda x, w, window, groups: of(window).forward(x, w, window, groups),
         lambda g, w, window, groups: of(window).input_gradient(g, w, window, groups),
         lambda x, g, window, groups: of(window).filter_gradient(x, g, window, groups),
-        lambda window: window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1,
+        lambda work: fits(work.window),
         f"a kernel {limits} with stride 1 and dilation 1",
         lambda work: cost(of(work.window), work),
         error,
