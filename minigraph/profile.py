@@ -89,7 +89,8 @@ class Profile:
     def text(self, top: int | None = 20) -> str:
         """The table of the ``top`` slowest nodes, None for all, and the sums of the others and of all.
 
-        GB/s is traffic, GFLOP/s two operations for each multiply-add, over the time forward.
+        GB/s is traffic, GFLOP/s two operations for each multiply-add, over the time forward. Winograd's algorithms make
+        fewer multiplications than that, and can seem faster than the processor.
         """
         rows = sorted(self.rows, key=lambda row: -row.seconds)
         cells = [
