@@ -382,12 +382,19 @@ def _inputs(tape: Tape) -> dict[Node, None]:
     return dict.fromkeys([x for x in constants if x.name] or [x for x in constants if x.ndim > 1])
 
 
+STAND_IN = 1 << 24  # entries of an array that may be made to see whether a rearrangement copies it
+
+
 def _is_view(node: Node) -> bool:
-    """Another look at its input's memory, like a reshape."""
+    """Another look at its input's memory, like a transpose; computed images lie channels last."""
     if not isinstance(node.op, Rearrange):
         return False
-    x = np.broadcast_to(np.int8(0), node.inputs[0].shape)
-    return np.may_share_memory(node.op.move(x), x)
+    (x,) = node.inputs
+    if x.op and x.ndim > 2 and x.size <= STAND_IN:
+        like = np.moveaxis(np.empty((x.shape[0], *x.shape[2:], x.shape[1]), np.int8), -1, 1)
+    else:
+        like = np.broadcast_to(np.int8(0), x.shape)
+    return np.may_share_memory(node.op.move(like), like)
 
 
 # --- receptive fields ------------------------------------------------------------------------------
