@@ -239,12 +239,44 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
     filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (1, 2), (-2, -1))
     filters = filters.astype(x.dtype, copy=False)
+    if scatters(Work(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
+        scatter(channels_last(g), filters, window.exact, x)
+        return images
     for pixels, taps, phase in phases(window):
         if phase is None:
             x[pixels] = 0
         else:
             correlate(channels_last(g), filters[(slice(None), *taps)], phase, x[pixels])
     return images
+
+
+@lru_cache(4096)
+def scatters(work: Work) -> bool:
+    """Whether to add rows to the patches they belong to is cheaper than a convolution: with very few channels."""
+    taps, outputs = prod(work.window.kernel), work.N * prod(work.window.out)
+    if work.groups > 1:
+        return False
+    turned = (
+        Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
+    )
+    products = 2 * outputs * work.K * taps * work.C / 97
+    return products + outputs * taps * (8 + 0.25 * work.C) < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
+
+
+def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
+    """X (N, *n, C) = the rows g · W, (N n′…, K) · (K, f… C), added to the patches of x: im2col transposed."""
+    matrix = np.moveaxis(filters[0], -2, 0).reshape(g.shape[-1], -1)
+    each = prod(window.out) * matrix.shape[1] * x.itemsize
+
+    def block(samples: slice) -> None:
+        rows = np.reshape(g[samples], (-1, len(matrix))) @ matrix
+        patches = rows.reshape(-1, *window.out, prod(window.kernel), x.shape[-1])
+        image = np.zeros((len(patches), *window.size, x.shape[-1]), x.dtype)
+        for t, (outputs, pixels) in enumerate(window.taps):
+            image[(slice(None), *pixels[1:])] += patches[(slice(None), *outputs[1:], t)]
+        x[samples] = image
+
+    parallel(block, ranges(len(x), 4 * BLOCK_BYTES // max(each, 1)))
 
 
 def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
