@@ -1,1 +1,1 @@
-"""Speed against peers, as ratios of medians of interleaved repeats in one run: ``python -m benchmarks``."""
+"""Speed and memory against peers, as ratios of medians of interleaved repeats: ``python -m benchmarks``."""

@@ -1,5 +1,7 @@
 """Every model at full resolution: seconds and peak memory of one forward and backward walk of one image, float32."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 import minigraph as mg
@@ -20,18 +22,18 @@ def step():
     mg.cross_entropy(y, [1]).backward()
     return middle - start, time.perf_counter() - middle
 step()
-times = [step() for _ in range(3)]
+times = [step() for _ in range({repeats})]
 peak = int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 print(*np.median(times, axis=0), peak)
 """
 
 
-def lines() -> Iterator[str]:
+def lines(repeats: int) -> Iterator[str]:
     """The table of all models; inference mode, so that one image is enough for batch normalisation."""
     rows = []
     for name in models.names():
         totals = mg.summary(models.build(name)).totals
-        forward, backward, peak = map(float, str(python(CODE.format(name=name))()).split())
+        forward, backward, peak = map(float, python(CODE.format(name=name, repeats=repeats)).split())
         counts = f"{totals.parameters:,}", f"{totals.multiply_adds:,}"
         rows.append((name, *counts, f"{forward:.3f}", f"{backward:.3f}", f"{peak:.0f}"))
     yield table(("model", "parameters", "multiply-adds", "forward, s", "backward, s", "peak, MB"), rows, range(1, 6))

@@ -1,5 +1,7 @@
 """Fair timing: contenders take turns, so that a machine that speeds up or slows down does so for all."""
 
+from __future__ import annotations
+
 import os
 import statistics
 import subprocess
@@ -7,48 +9,103 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minigraph as mg
+
+PAUSE = 0.05  # seconds before a turn: threads of BLAS and OpenMP go on spinning for some ms, in the way of the next
+TURN = 0.1  # seconds of a turn: what takes less is called again and again, and the median of its calls counts
+OURS = "minigraph"
+PEERS = ("torch", "mygrad", "autograd")  # packages that may be missing
+
+# Makes all ready and gives what is timed. Raises ModuleNotFoundError where its package is not installed.
+Contender = Callable[[], Callable[[], object]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: what was done, by whom, in how many seconds, and the ratio that was wanted."""
+    """A line of the table: what each contender took, round by round, and the largest ratio that is wanted."""
 
     task: str
-    seconds: dict[str, float]
-    wanted: str
+    wanted: float | None
+    samples: dict[str, list[float]]
+    missing: tuple[str, ...] = ()
+    unit: str = "s"
 
-    def __str__(self) -> str:
-        ours = self.seconds["minigraph"]
-        peers = "   ".join(
-            f"{name} {scaled(s)} (ratio {ours / s:.3g})" for name, s in self.seconds.items() if name != "minigraph"
-        )
-        return f"{self.task:<58} {scaled(ours):>10}   {peers}   wanted: {self.wanted}"
+    @property
+    def medians(self) -> dict[str, float]:
+        return {name: statistics.median(values) for name, values in self.samples.items()}
+
+    @property
+    def peer(self) -> str | None:
+        """The best of the others; None where all are missing."""
+        others = {name: value for name, value in self.medians.items() if name != OURS}
+        return min(others, key=lambda name: others[name], default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """Our median in the peer's."""
+        return self.medians[OURS] / self.medians[self.peer] if self.peer else None
+
+    @property
+    def spread(self) -> tuple[float, float] | None:
+        """The quartiles of the rounds' ratios."""
+        if not self.peer:
+            return None
+        low, high = np.quantile(np.divide(self.samples[OURS], self.samples[self.peer]), (0.25, 0.75))
+        return float(low), float(high)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the ratio is as wanted; None where nothing is wanted, or nobody is there to compare with."""
+        return None if self.ratio is None or self.wanted is None else self.ratio <= self.wanted
 
 
-def scaled(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
-
-
-def compare(task: str, wanted: str, repeats: int, per: int = 1, **contenders: Callable[[], object]) -> Row:
-    """Median seconds of each contender over interleaved repeats, after one warm-up each, divided by ``per``."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for call in contenders.values():
-        call()
+def compare(task: str, wanted: float | None, repeats: int, contenders: dict[str, Contender], per: int = 1) -> Row:
+    """Seconds of each contender in ``repeats`` interleaved turns, after one to warm up, divided by ``per``."""
+    calls, missing = {}, []
+    for name, make in contenders.items():
+        try:
+            calls[name] = make()
+        except ModuleNotFoundError as error:
+            package = str(error.name).partition(".")[0]
+            if package not in PEERS:
+                raise
+            missing.append(package)
+    for call in calls.values():
+        turn(call)
+    samples: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
-        for name, call in contenders.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return Row(task, {name: statistics.median(t) / per for name, t in times.items()}, wanted)
+        for name, call in calls.items():
+            time.sleep(PAUSE)
+            samples[name].append(turn(call) / per)
+    return Row(task, wanted, samples, tuple(dict.fromkeys(missing)))
 
 
-def python(code: str) -> Callable[[], object]:
-    """A contender that runs ``code`` in a fresh interpreter, with bytecode cached as after an installation."""
+def turn(call: Callable[[], object]) -> float:
+    """The median seconds of as many calls as a turn takes, at least one."""
+    times: list[float] = []
+    while sum(times) < TURN:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def torch() -> Any:
+    """PyTorch, with as many threads as minigraph. Raises ModuleNotFoundError where it is not installed."""
+    import torch
+
+    torch.set_num_threads(mg.threads())
+    return torch
+
+
+def python(code: str, *arguments: str) -> str:
+    """What ``code`` prints in a fresh interpreter, with bytecode cached as after an installation."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return lambda: (
-        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env).stdout
-    )
+    run = partial(subprocess.run, check=True, stdout=subprocess.PIPE, text=True, env=env)
+    return run([sys.executable, "-c", code, *arguments], cwd=Path(__file__).parent.parent).stdout
