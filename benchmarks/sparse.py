@@ -107,6 +107,6 @@ def lenet() -> str:
     """Peak memory of the explicit Jacobian of LeNet-5-sized logits by the input, in a process of its own."""
     before, peak, error = map(float, python(LENET_CODE).split())
     return (
-        f"Jacobian of LeNet-5-sized logits by the input: peak of the whole process {peak:.0f} MB, {before:.0f} MB before "
-        f"(wanted < 200 MB); relative difference from stacked reverse rows {error:.1e} (wanted ≤ 1e-12)"
+        f"Jacobian of LeNet-5-sized logits by the input: peak of the whole process {peak:.0f} MB, {before:.0f} MB "
+        f"before (wanted < 200 MB); relative difference from stacked reverse rows {error:.1e} (wanted ≤ 1e-12)"
     )

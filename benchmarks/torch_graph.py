@@ -35,7 +35,7 @@ def batch_norm(op: Any, channels: int, _: bool) -> Callable[..., Any]:
     return lambda x, w, b: F.batch_norm(x, mean, var, w, b, op.statistics is None, eps=op.eps)
 
 
-# Name of the op → what makes PyTorch's function: of the op, the channels, and whether it may write over its first input.
+# Name of the op → what makes PyTorch's function: of op, channels, and whether it may write over its first input.
 OPS: dict[str, Callable[[Any, int, bool], Callable[..., Any]]] = {
     "add": lambda op, _, over: torch.Tensor.add_ if over else torch.add,
     "avg_pool2d": lambda op, *_: partial(F.avg_pool2d, **window(op), count_include_pad=op.count_include_pad),
