@@ -197,8 +197,16 @@ class Diagonal(LinearMap):
 
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
-        d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape).astype(self.dtype)
-        return sp.csr_array((d.ravel(), np.arange(n), np.arange(n + 1)), shape=self.shape)
+        return sp.csr_array((self._entries(), np.arange(n), np.arange(n + 1)), shape=self.shape)
+
+    def _entries(self) -> Array:
+        d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape)
+        return np.ravel(d).astype(self.dtype, copy=False)
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        """Column j of the matrix, times d_j."""
+        data = matrix.data * self._entries()[matrix.indices]
+        return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
     @property
     def bounds(self) -> Bounds:
@@ -248,6 +256,16 @@ class Selection(LinearMap):
         hit = index >= 0
         rows = np.concatenate(([0], np.cumsum(hit)))
         return sp.csr_array((np.ones(rows[-1], self.dtype), index[hit], rows), shape=self.shape)
+
+    def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        """Column j of the matrix, added to column index_j."""
+        index = self.index.ravel()
+        if index.size and index.min() < 0:
+            return super()._after(matrix)
+        moved = index.astype(matrix.indices.dtype, copy=False)[matrix.indices]
+        product = sp.csr_array((matrix.data, moved, matrix.indptr), shape=(matrix.shape[0], self.shape[1]), copy=True)
+        product.sum_duplicates()
+        return product
 
 
 def scatter(g: Any, index: Array, shape: Shape) -> Any:
