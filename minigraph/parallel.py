@@ -73,7 +73,9 @@ def threads(n: int | None = None) -> int:
     """
     global _wanted
     if n is not None:
-        if isinstance(n, bool) or index(n) < 1:
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
+            raise TypeError(f"threads: got {n!r}; wanted an integer")
+        if index(n) < 1:
             raise ValueError(f"threads: got {n}; wanted at least 1")
         _wanted = index(n)
     return _wanted or _cores()

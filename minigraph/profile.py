@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from operator import index
 from html import escape
 from typing import Any, TypeVar
 
@@ -47,8 +48,8 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Scope and name; the label of a node that has neither."""
-        return self.node.path or self.node.label
+        """Scope and name; the label, with its number, of a node without a name."""
+        return self.node.path if self.node.name else self.node.label
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,7 +143,9 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
     Raises TypeError for anything but a Node, ValueError for less than one repeat; GraphError for a leaf, and when the
     graph is abstract or freed, or when a parameter was changed after it was recorded.
     """
-    if repeats < 1:
+    if not isinstance(y, Node):
+        raise TypeError(f"profile: got {type(y).__name__}; wanted a Node, what a model or a function of nodes gives")
+    if isinstance(repeats, bool) or index(repeats) < 1:
         raise ValueError(f"profile: got repeats {repeats}; wanted at least 1")
     tape = Tape.of(y)
     if y.op is None:

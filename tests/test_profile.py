@@ -168,7 +168,7 @@ def freed():
     ("y", "repeats", "error", "message"),
     [
         (lambda: mg.parameter(1.0) * 2, 0, ValueError, "profile: got repeats 0; wanted at least 1"),
-        (lambda: np.ones(3), 5, TypeError, "got ndarray, wanted a Node"),
+        (lambda: np.ones(3), 5, TypeError, "got ndarray; wanted a Node"),
         (lambda: mg.parameter(1.0, "w"), 5, mg.GraphError, "profile: got parameter 'w'; wanted a node that an op"),
         (lambda: np.sin(mg.constant(mg.Spec((2,)))), 5, mg.GraphError, "profile: sin .* was built from a Spec"),
         (freed, 5, mg.GraphError, "freed by backward"),

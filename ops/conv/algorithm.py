@@ -85,7 +85,7 @@ def precision(name: str | None = None) -> str:
     """
     global _precision
     if name is not None:
-        if name not in PRECISIONS:
+        if not isinstance(name, str) or name not in PRECISIONS:
             raise ValueError(f"precision: got {name!r}; wanted one of {', '.join(PRECISIONS)}")
         _precision = name
     return _precision
@@ -95,9 +95,11 @@ def autotune(on: bool = True) -> None:
     """Let "auto" try all algorithms that may do when it meets a convolution first, and keep to the fastest.
 
     That costs some calls for each new shape and slot, once in a process. Estimates decide again after ``autotune(False)``.
-    What is fastest may differ from run to run, and with it the rounding.
+    What is fastest may differ from run to run, and with it the rounding. Raises TypeError for what is no bool.
     """
     global _tuned
+    if not isinstance(on, bool):
+        raise TypeError(f"autotune: got {on!r}; wanted True or False")
     _tuned = (_tuned or {}) if on else None
 
 

@@ -66,7 +66,8 @@ def conv2d(
     padding_mode: what is in the padding. "zeros", or, put there by ``pad`` first: "reflect" (without the edge),
     "replicate" (the edge), "circular".
     algorithm: one value, computed in different ways. "direct", "im2col", "fft", "toeplitz"; with stride and dilation 1
-    "winograd" for kernels 3×3 and 5×5, which in float32 loses a digit or two, and "winograd2" for 3×3, which does not.
+    "winograd" for kernels 3×3 and 5×5, which in float32 loses a digit or two, and "winograd2" for 3×3, which does not;
+    "depthwise" for as many groups as channels and filters. Winograd and FFT spread a NaN over a tile or a plane.
     "auto" takes the one that should be fastest: see ``precision`` and ``autotune``.
     Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64, ValueError for
     an algorithm that there is not, or not for this geometry.

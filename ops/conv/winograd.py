@@ -240,9 +240,9 @@ def whole_and_rest(n: int, m: int) -> list[tuple[tuple[slice, slice], int]]:
 
 def cost(F: Winograd, work: Work) -> float:
     """Seconds of a core for the forward slot: both transforms, the products, the filters'. float32 only."""
-    if work.dtype != np.float32:
-        return float("inf")  # others want exactness
     t, C, K = len(F.BT) ** 2, work.C // work.groups, work.K // work.groups
+    if work.dtype != np.float32 or (work.groups > 1 and min(C, K) < 8):
+        return float("inf")  # others want exactness; small groups, products of a few entries
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
     products = 2 * n * work.C * (sixteens + 3) / 97
