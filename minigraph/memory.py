@@ -24,6 +24,12 @@ _lock = threading.Lock()
 _blocks: list[Array] = []
 
 
+def forget() -> None:
+    """Begin anew, in a child after a fork: another thread may have held the lock."""
+    global _lock
+    _lock = threading.Lock()
+
+
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with undefined contents, as numpy.empty; a large one from the pool."""
     size = prod(shape) * np.dtype(dtype).itemsize

@@ -107,9 +107,18 @@ class SGD:
             np.subtract(old, self.lr * d, out=new)
 
         rows = len(turned[0])
-        parallel(part, ranges(rows, CHUNK * rows // max(p.size, 1)))
-        if isinstance(new, np.ndarray):
-            new.flags.writeable = False  # handed over, so that the parameter need not copy it
+        try:
+            parallel(part, ranges(rows, CHUNK * rows // max(p.size, 1)))
+        except BaseException:
+            if new is p._value:  # part of it is written: tapes must know
+                self._hand_over(p, new)
+            raise
+        self._hand_over(p, new)
+
+    @staticmethod
+    def _hand_over(p: Parameter, new: Any) -> None:
+        """Make ``new`` the value, read-only, so that the parameter need not copy it."""
+        new.flags.writeable = False
         p.value = new
 
     def __repr__(self) -> str:

@@ -59,7 +59,9 @@ _wanted = 0  # not yet asked for: as many as there are cores
 def _forget() -> None:
     global _lock
     _lock = threading.Lock()
+    memory.forget()
     _helpers.clear()
+    _blas.inside = 0
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from operator import index
 from html import escape
+from operator import index
 from typing import Any, TypeVar
 
 import numpy as np

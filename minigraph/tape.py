@@ -144,12 +144,19 @@ class Tape:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
                     else:
                         maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
-                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
-                        if J is not None and x in active:
-                            c = J.pull(g)
-                            if anomaly:
-                                finite_cotangent(node, x, c)
-                            cotangents[x] = elementwise(np.add, cotangents[x], c) if x in cotangents else c
+                    open = type(g) is np.ndarray and g.flags.writeable
+                    if open:
+                        g.flags.writeable = False  # maps of one node may share what they find in it
+                    try:
+                        for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
+                            if J is not None and x in active:
+                                c = J.pull(g)
+                                if anomaly:
+                                    finite_cotangent(node, x, c)
+                                cotangents[x] = elementwise(np.add, cotangents[x], c) if x in cotangents else c
+                    finally:
+                        if open:
+                            g.flags.writeable = True
                 elif inputs is _FREED:  # by a walk in another thread
                     raise _freed(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else

@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from minigraph import memory
 from minigraph.array import Array
 from minigraph.parallel import CHUNK, parallel, ranges, scratch
 
 LINE = 4096  # entries of a line at most
+
+
+def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
+    """New images (N, C, *n), channels last in memory, and their view (N, *n, C)."""
+    y = memory.empty((n, *size, channels), dtype)
+    return np.moveaxis(y, -1, 1), y
 
 
 def pixels(x: Array) -> Array | None:
@@ -23,6 +30,8 @@ def pixels(x: Array) -> Array | None:
     Some channels of such images lie so too, with others between the pixels.
     """
     last = np.moveaxis(x, 1, -1)
+    if x.size and x.shape[1] == 1:  # whose step says nothing
+        return last.reshape(-1, 1) if last[..., 0].flags.c_contiguous else None
     steps = [n * s for n, s in zip(last.shape[1:-1], last.strides[1:-1], strict=True)]
     if not x.size or last.strides[-1] != x.itemsize or list(last.strides[:-2]) != steps:
         return None

@@ -15,7 +15,6 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
-from minigraph.memory import empty_like
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
@@ -108,7 +107,7 @@ class Standardization(LinearMap):
         super().__init__(x.shape, x.shape, dtype)
         self.x, self.layout, self.mean, self.inverse, self.weight = x, layout, mean, inverse, weight
         self.m = prod(layout.view[i] for i in layout.axes)
-        self.found: Any = None, None  # the last cotangent and its sums
+        self.found: Any = None, None, None  # the last cotangent and its sums
         self.scale = inverse if weight is None else inverse * weight
 
     def standard(self) -> Any:
@@ -118,18 +117,14 @@ class Standardization(LinearMap):
         return x_hat
 
     def by_channel(self, g: Any) -> bool:
-        """Whether x̂ and g can be taken pixel by pixel: groups are channels, which lie last in memory."""
+        """Whether x̂ and g can be taken pixel by pixel: the groups are the channels, which lie last in memory."""
         plain = type(self.x) is type(g) is type(self.mean) is np.ndarray and self.dtype == self.x.dtype == g.dtype
-        return (
-            plain
-            and self.dtype.kind == "f"
-            and self.mean.size == self.x.shape[1]
-            and channels.pixels(self.x) is not None
-        )
+        channelwise = self.layout.view == self.x.shape and self.layout.axes == (0, *range(2, len(self.x.shape)))
+        return plain and channelwise and self.dtype.kind == "f" and channels.pixels(self.x) is not None
 
-    def sums(self, g: Array) -> Any:
-        """Σ g and Σ x̂ g of each channel, (C,), found once for the pulls to x, weight and bias."""
-        if self.found[0] is not g:
+    def sums(self, g: Array) -> tuple[Array, Array]:
+        """Σ g and Σ x̂ g of each channel, (C,): found once for the pulls to x, weight and bias while g cannot change."""
+        if self.found[0] is not g or g.flags.writeable:
             pair = [channels.like(g, self.x), channels.like(self.x, self.x)]
 
             def products(g: Array, x: Array, mean: Array) -> Array:
@@ -137,14 +132,15 @@ class Standardization(LinearMap):
                 return np.multiply(rest, g, out=rest)
 
             dots = channels.sums(products, pair, [self.mean.ravel()])
-            self.found = g, (channels.totals(g), (dots * self.inverse.ravel()).astype(g.dtype))
-        return self.found[1]
+            self.found = g, channels.totals(g), (dots * self.inverse.ravel()).astype(g.dtype)
+        return self.found[1].copy(), self.found[2].copy()
 
     def project_by_channel(self, g: Array) -> Array:
         """``project`` for channels: w σ⁻¹ (g − Σ g / m − x̂ Σ x̂g / m)."""
         total, dot = self.sums(g)
         scale, inverse = self.scale.ravel(), self.inverse.ravel()
-        out = empty_like(self.x)
+        N, C, *n = self.x.shape
+        images, out = channels.empty(N, C, tuple(n), self.x.dtype)
 
         def project(x: Array, g: Array, out: Array, mean: Array, slope: Array, shift: Array, scale: Array) -> None:
             np.subtract(x, mean, out=out)
@@ -153,9 +149,9 @@ class Standardization(LinearMap):
             np.subtract(g, out, out=out)
             np.multiply(out, scale, out=out)
 
-        arrays = [channels.like(a, self.x) for a in (self.x, g, out)]
+        arrays = [*(channels.like(a, self.x) for a in (self.x, g)), out.reshape(-1, C)]
         channels.transform(project, arrays, [self.mean.ravel(), dot * inverse / self.m, total / self.m, scale])
-        return out
+        return images
 
     def project(self, v: Any, scale: Any) -> Any:
         if scale is self.scale and self.by_channel(v):
@@ -277,15 +273,16 @@ class BatchNorm(Normalization):
         scale = 1 / np.sqrt(var + x.dtype.type(self.eps))
         scale = scale if w is None else scale * w
         shift = np.zeros_like(scale) if b is None else b
-        y = empty_like(x)
+        N, C, *n = x.shape
+        images, y = channels.empty(N, C, tuple(n), x.dtype)
 
         def normalize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
             np.subtract(x, mean, out=y)
             np.multiply(y, scale, out=y)
             np.add(y, shift, out=y)
 
-        channels.transform(normalize, [pixels, channels.like(y, x)], [mean, scale, shift])
-        return y
+        channels.transform(normalize, [pixels, y.reshape(-1, C)], [mean, scale, shift])
+        return images
 
     def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
         if self.statistics is None:

@@ -150,3 +150,35 @@ def test_nothing_is_computed_of_nothing():
         assert not y.value.any() and w.grad.shape == w.shape
     assert mg.grad(lambda x: mg.batch_norm(x, training=True).sum())(np.ones((2, 0, 3))).shape == (2, 0, 3)
     assert mg.local_response_norm(np.ones((1, 2, 3)), 10**8).shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize("order", ["C", "channels last"])
+def test_groups_that_happen_to_be_as_many_as_channels(order):
+    """What is fast for channels must not be taken for other groups of their number."""
+    rng = np.random.default_rng(0)
+    affine = rng.standard_normal((2, 4, 3, 3))
+    for f, shape in (
+        (lambda x: mg.layer_norm(x, 4), (4, 4)),
+        (lambda x: mg.layer_norm(x, (3, 3)), (4, 4, 3, 3)),
+        (lambda x: mg.layer_norm(x, (4, 3, 3), *affine), (4, 4, 3, 3)),
+        (lambda x: mg.group_norm(x, 2), (2, 4, 3, 3)),
+        (lambda x: mg.instance_norm(x), (1, 3, 4, 4)),
+        (lambda x: mg.batch_norm(x, training=True), (4, 1, 3, 3)),
+        (lambda x: mg.batch_norm(x, np.zeros(1), np.ones(1)), (1, 1, 3, 3)),
+        (lambda x: mg.batch_norm(x, training=True), (1, 3, 4, 1)),
+    ):
+        x = rng.standard_normal(shape)
+        if order == "channels last":
+            x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+        mg.check_grads(f, x, order=2)
+
+
+def test_a_cotangent_may_change_between_pulls():
+    rng = np.random.default_rng(0)
+    x = np.moveaxis(rng.standard_normal((4, 5, 5, 3)), -1, 1)
+    y = mg.batch_norm(mg.parameter(x), None, None, mg.parameter(np.ones(3)), mg.parameter(np.ones(3)), training=True)
+    g, maps = rng.standard_normal(y.shape), mg.Tape.of(y).local(y)
+    for J in maps:
+        assert np.abs(J.pull(g)).max() > 0
+    g *= 0
+    assert all(np.abs(J.pull(g)).max() == 0 for J in maps) and g.flags.writeable

@@ -113,3 +113,20 @@ def test_wrong_arguments():
     p.grad = np.ones((3, 1))
     with pytest.raises(mg.ShapeError, match=r"gradient of shape \(1,\) for parameter 'w'"):
         optimizer.step()
+
+
+def test_an_interrupted_step_is_noticed():
+    """A parameter that is half written stays read-only, and graphs that read it before refuse to go back."""
+    p = mg.parameter(np.ones(1 << 20))
+    optimizer = mg.optim.SGD([p], lr=1.0)
+    p.grad = np.ones(p.shape)
+    optimizer.step()  # from now on the value is the optimizer's own
+    y = np.sum(p * p)
+    p.grad = np.ones(p.shape)
+    p.grad[-1] = 1e308
+    optimizer.lr = 10.0
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        optimizer.step()
+    assert not p.value.flags.writeable
+    with pytest.raises(mg.GraphError, match="was changed after"):
+        y.backward()

@@ -107,13 +107,13 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
     """The kernel for ``slot`` (a field of Algorithm) of the algorithm of that name, or for "auto" the fastest one."""
     if name != "auto":
         return getattr(ALGORITHMS[name], slot)  # type: ignore[no-any-return]
-    fit = _by_cost(work, PRECISIONS[_precision])
-    if _tuned is None or len(fit) == 1:
+    fit, tuned = _by_cost(work, PRECISIONS[_precision]), _tuned
+    if tuned is None or len(fit) == 1:
         return getattr(fit[0], slot)  # type: ignore[no-any-return]
     key = slot, work, _precision
-    if key not in _tuned:
-        _tuned[key] = min((getattr(a, slot) for a in fit), key=lambda kernel: _seconds(kernel, work, a, b))
-    return _tuned[key]
+    if key not in tuned:
+        tuned[key] = min((getattr(a, slot) for a in fit), key=lambda kernel: _seconds(kernel, work, a, b))
+    return tuned[key]
 
 
 @lru_cache(4096)

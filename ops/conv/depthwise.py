@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import Part, channels_last, empty_images, lines, parts, patches, phases
+from minigraph.ops.conv.im2col import Part, channels_last, lines, parts, patches, phases
 from minigraph.parallel import parallel, scratch
 
 
@@ -61,14 +62,14 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y[n, c, p] = Σ x[n, c, q] w[c, 0, i]."""
-    images, y = empty_images(len(x), len(w), window.out, np.result_type(x, w))
+    images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
     correlate(channels_last(x), w[:, 0], window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
-    images, x = empty_images(len(g), len(w), window.size, np.result_type(g, w))
+    images, x = channels.empty(len(g), len(w), window.size, np.result_type(g, w))
     for pixels, meeting, phase in phases(window):
         if phase is None:
             x[pixels] = 0

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.array import Array
-from minigraph.memory import empty
+from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
 from minigraph.parallel import matmul, parallel, ranges, scratch
@@ -42,12 +42,6 @@ Part = tuple[slice, slice]  # samples, and outputs of the first axis
 def channels_last(x: Array) -> Array:
     """A view of x (N, C, *n) as (N, *n, C)."""
     return np.moveaxis(x, 1, -1)
-
-
-def empty_images(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
-    """New images (N, C, *n), channels last in memory, and their view (N, *n, C)."""
-    y = empty((n, *size, channels), dtype)
-    return np.moveaxis(y, -1, 1), y
 
 
 def parts(n: int, rows: int, bytes_each: int, most: int | None = None) -> list[Part]:
@@ -228,7 +222,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
-    images, y = empty_images(len(x), len(w), window.out, np.result_type(x, w))
+    images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
     filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (2, 1), (-2, -1))
     correlate(channels_last(x), filters.astype(y.dtype, copy=False), window, y)
     return images
@@ -236,7 +230,7 @@ def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
-    images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+    images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
     filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (1, 2), (-2, -1))
     filters = filters.astype(x.dtype, copy=False)
     if scatters(Work(window, len(g), x.shape[-1], len(w), groups, x.dtype)):

@@ -30,9 +30,10 @@ import numpy as np
 
 from minigraph.array import Array
 from minigraph.memory import empty
+from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import Part, channels_last, empty_images, lines, parts, patches
+from minigraph.ops.conv.im2col import Part, channels_last, lines, parts, patches
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
@@ -79,7 +80,7 @@ class Winograd:
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
-        images, y = empty_images(len(x), len(w), window.out, np.result_type(x, w))
+        images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
         if x.size and w.size:
             self.correlate(channels_last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
         else:
@@ -88,7 +89,7 @@ class Winograd:
 
     def input_gradient(self, g: Array, w: Array, window: Window, groups: int) -> Array:
         """The convolution of g with the filters turned by 180°, from K to C channels."""
-        images, x = empty_images(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+        images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
         if g.size and w.size:
             axes = zip(window.out, window.size, window.padding, strict=True)
             padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
