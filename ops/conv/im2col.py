@@ -254,21 +254,26 @@ def scatters(work: Work) -> bool:
         Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
     )
     products = 2 * outputs * work.K * taps * work.C / 97
-    return products + outputs * taps * (8 + 0.25 * work.C) < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
+    runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
+    return products + runs < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
 
 
 def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
-    """X (N, *n, C) = the rows g · W, (N n′…, K) · (K, f… C), added to the patches of x: im2col transposed."""
-    matrix = np.moveaxis(filters[0], -2, 0).reshape(g.shape[-1], -1)
-    each = prod(window.out) * matrix.shape[1] * x.itemsize
+    """X (N, *n, C) = the columns Wᵀ · g, (f… C, K) · (K, N n′…), added to the patches of x: im2col transposed.
+
+    Plane by plane, where the lines are long, while there are few channels.
+    """
+    C, taps = x.shape[-1], prod(window.kernel)
+    matrix = np.moveaxis(filters[0], -2, 0).reshape(g.shape[-1], -1).T
+    each = prod(window.out) * taps * C * x.itemsize
 
     def block(samples: slice) -> None:
-        rows = np.reshape(g[samples], (-1, len(matrix))) @ matrix
-        patches = rows.reshape(-1, *window.out, prod(window.kernel), x.shape[-1])
-        image = np.zeros((len(patches), *window.size, x.shape[-1]), x.dtype)
-        for t, (outputs, pixels) in enumerate(window.taps):
-            image[(slice(None), *pixels[1:])] += patches[(slice(None), *outputs[1:], t)]
-        x[samples] = image
+        columns = matrix @ np.reshape(g[samples], (-1, matrix.shape[1])).T
+        columns = columns.reshape(taps, C, -1, *window.out)
+        planes = np.zeros((*columns.shape[1:3], *window.size), x.dtype)
+        for column, (outputs, pixels) in zip(columns, window.taps, strict=True):
+            planes[pixels] += column[outputs]
+        x[samples] = np.moveaxis(planes, 0, -1)
 
     parallel(block, ranges(len(x), 4 * BLOCK_BYTES // max(each, 1)))
 
