@@ -18,8 +18,6 @@ from minigraph.array import Array
 LARGE = 1 << 20  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
 SPARE = 1 << 28  # bytes of free blocks that are kept when a new block must be made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
-_OWN = 2  # references to a block in the pool that nobody uses: the pool's list, and the question's own
-
 _lock = threading.Lock()
 _blocks: list[Array] = []
 
@@ -51,13 +49,36 @@ def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None
     return array.transpose(np.argsort(order))
 
 
+def references(array: Any) -> int:
+    """How many references there are to ``array``, to be compared with ONE."""
+    return sys.getrefcount(array)
+
+
+_sample = [np.empty(0)]
+ONE = references(_sample[0])  # what an array counts that one place holds, asked as here: by what that place gives
+
+
 def exclusive(x: Any) -> bool:
     """Whether nobody can reach the memory of ``x`` but through x: it is no view, or the only one of its base."""
-    base = x.base
-    if base is None:
+    if x.base is None:
         return True
-    known = 3 + any(base is block for block in _blocks)  # x, this name, the question, the pool
-    return type(base) is np.ndarray and sys.getrefcount(base) <= known
+    pooled = any(x.base is block for block in _blocks)
+    return type(x.base) is np.ndarray and references(x.base) <= ONE + pooled
+
+
+class unchanging:  # a class, since a generator would cost each node more than its kernel
+    """While it lasts nobody can write to ``array``, so that the maps of one node may share what they find in it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array if type(array) is np.ndarray and array.flags.writeable else None
+
+    def __enter__(self) -> None:
+        if self.array is not None:
+            self.array.flags.writeable = False
+
+    def __exit__(self, *error: object) -> None:
+        if self.array is not None:
+            self.array.flags.writeable = True
 
 
 def in_memory(x: Array) -> list[int]:
@@ -69,7 +90,7 @@ def _block(size: int) -> Array:
     """A free block of ``size`` bytes, or up to a half more; else a new one."""
     best, spare = None, 0
     for i in range(len(_blocks)):
-        if sys.getrefcount(_blocks[i]) == _OWN:
+        if references(_blocks[i]) == ONE:
             n = _blocks[i].size
             spare += n
             if size <= n <= size + size // 2 and (best is None or n < _blocks[best].size):
@@ -77,7 +98,7 @@ def _block(size: int) -> Array:
     if best is not None:
         return _blocks[best]
     if spare > SPARE:
-        _blocks[:] = [block for block in _blocks if sys.getrefcount(block) > _OWN + 1]  # the loop's own
+        _blocks[:] = [_blocks[i] for i in range(len(_blocks)) if references(_blocks[i]) > ONE]
     block = np.empty(size, np.uint8)
     _blocks.append(block)
     return block

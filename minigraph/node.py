@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike, plain
+from minigraph.memory import ONE, references
 from minigraph.mode import MODE
 
 if TYPE_CHECKING:
@@ -200,9 +200,9 @@ class Parameter(Node):
 
     def room(self) -> Any:
         """An array to write the next value into: this value's own where nobody else has it, else a new one."""
+        if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > ONE:
+            return np.empty_like(self._value)
         array = self._value
-        if type(array) is not np.ndarray or array.base is not None or sys.getrefcount(array) > 3:
-            return np.empty_like(array)  # known to others than the parameter, this name and the question
         array.flags.writeable = True
         return array
 

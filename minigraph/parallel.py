@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import cache, partial
+from functools import cached_property, partial
 from math import prod
 from operator import index
 from queue import SimpleQueue
@@ -92,10 +92,9 @@ class _Blas:
     def __init__(self) -> None:
         self.inside, self.before = 0, list[tuple[Any, int]]()
 
-    @property
-    @cache  # noqa: B019  there is one object only
+    @cached_property
     def libraries(self) -> list[Any]:
-        from threadpoolctl import ThreadpoolController  # looks through all loaded libraries
+        from threadpoolctl import ThreadpoolController  # looks through all libraries that are loaded by now
 
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
@@ -148,7 +147,7 @@ def parallel(task: Callable[[Any], object], parts: Iterable[Any]) -> None:
         finally:
             _local.busy = False
 
-    def help() -> None:
+    def join_in() -> None:
         try:
             starts.pop()
         except IndexError:  # all was done before this thread woke up
@@ -164,7 +163,7 @@ def parallel(task: Callable[[Any], object], parts: Iterable[Any]) -> None:
         while len(_helpers) < others:
             _helpers.append(_Helper())
         for helper in _helpers[:others]:
-            helper.calls.put(partial(copy_context().run, help))
+            helper.calls.put(partial(copy_context().run, join_in))
         try:
             work()
         finally:
@@ -204,7 +203,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
     m, n = a.shape[-2], b.shape[-1]
     work = m * n * a.shape[-1] * prod(a.shape[:-2])
-    if work < SMALL:
+    if work < SMALL or getattr(_local, "busy", False):
         return np.matmul(a, b, out=out)
     if work < GEMM:
         with _blas.alone():  # its own threads would go on waiting for work, in the way of ours

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from minigraph.memory import unchanging
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
 from minigraph.table import table
@@ -172,9 +173,11 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
 
 def _pull(tape: Tape, node: Node, g: Any, active: set[Node]) -> None:
     """What a walk back does at this node."""
-    for x, J in zip(node.inputs, tape.local(node), strict=True):
-        if J is not None and x in active:
-            J.pull(g)
+    maps = tape.local(node)
+    with unchanging(g):
+        for x, J in zip(node.inputs, maps, strict=True):
+            if J is not None and x in active:
+                J.pull(g)
 
 
 def _traffic(node: Node) -> int:

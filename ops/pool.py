@@ -31,6 +31,7 @@ from minigraph.ops.conv.geometry import (
 from minigraph.ops.conv.im2col import Part, lines
 from minigraph.ops.conv.im2col import parts as parts_of
 from minigraph.ops.conv.matrices import image_matrix
+from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import parallel, ranges
 
@@ -317,16 +318,18 @@ def routed(g: Array, y: Array, x: Array, window: Window, i: int) -> Array:
     out = empty_like(x, g.dtype)
     if not apart:
         out[...] = 0
-    bits = np.dtype(f"i{g.itemsize}")
+    bits = f"i{g.itemsize}" if g.dtype.kind == "f" and g.itemsize <= 8 else None
     rest = np.array(g, order="K") if len(taps) > 1 else g  # what has not found its winner yet
     for t, (outputs, pixels) in enumerate(taps):
         left, target = rest[*over, outputs], out[*over, pixels]
         if t < len(taps) - 1:
             hit = np.equal(x[*over, pixels], y[*over, outputs])
-            share = np.negative(hit.view(np.int8), dtype=bits)
-            np.bitwise_and(share, left.view(bits), out=share)
-            np.bitwise_xor(left.view(bits), share, out=left.view(bits))
-            left = share.view(g.dtype)
+            share = where_true(hit, left)
+            if bits:
+                np.bitwise_xor(left.view(bits), share.view(bits), out=left.view(bits))
+            else:
+                left[hit] = 0
+            left = share
         if apart:
             target[...] = left
         else:

@@ -22,11 +22,12 @@ def two_threads():
 
 
 def network():
-    """Large enough that every kernel works in parts."""
+    """Of layers that take every way through the kernels, on images so large that they are cut into parts."""
     return Sequential(
         Conv2d(3, 32, 3, padding=1), BatchNorm2d(32), ReLU(), MaxPool2d(2), Conv2d(32, 64, 5, padding=2), ReLU(),
-        LocalResponseNorm(5, beta=0.75), MaxPool2d(3, 2, 1), Conv2d(64, 160, 3, padding=1), ReLU(),
-        Conv2d(160, 48, 1), BatchNorm2d(48), ReLU(), Conv2d(48, 48, 3, 2, 1, groups=4), Flatten(), Linear(48 * 25, 100),
+        LocalResponseNorm(5, beta=0.75), MaxPool2d(3, 2, 1), Conv2d(64, 256, 3, padding=1), ReLU(),
+        Conv2d(256, 48, 1), BatchNorm2d(48), Conv2d(48, 48, 3, padding=1, groups=48), ReLU(),
+        Conv2d(48, 48, 3, 2, 1, groups=4), Flatten(), Linear(48 * 25, 500),
     )  # fmt: skip
 
 

@@ -107,7 +107,8 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
     """The kernel for ``slot`` (a field of Algorithm) of the algorithm of that name, or for "auto" the fastest one."""
     if name != "auto":
         return getattr(ALGORITHMS[name], slot)  # type: ignore[no-any-return]
-    fit, tuned = _by_cost(work, PRECISIONS[_precision]), _tuned
+    tuned = _tuned
+    fit = [ALGORITHMS[other] for other in _by_cost(work, PRECISIONS[_precision], tuple(ALGORITHMS))]
     if tuned is None or len(fit) == 1:
         return getattr(fit[0], slot)  # type: ignore[no-any-return]
     key = slot, work, _precision
@@ -117,11 +118,11 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
 
 
 @lru_cache(4096)
-def _by_cost(work: Work, most: float) -> list[Algorithm]:
-    """The algorithms that may do it with errors of ``most``, the cheapest first."""
-    exact = [a for a in ALGORITHMS.values() if a.error <= most and a.supports(work)]
-    costs = [(algorithm.cost(work), i) for i, algorithm in enumerate(exact)]
-    return [exact[i] for cost, i in sorted(costs) if cost < inf]
+def _by_cost(work: Work, most: float, names: tuple[str, ...]) -> list[str]:
+    """Which of the algorithms may do it with errors of ``most``, the cheapest first."""
+    exact = [name for name in names if ALGORITHMS[name].error <= most and ALGORITHMS[name].supports(work)]
+    costs = {name: ALGORITHMS[name].cost(work) for name in exact}
+    return sorted((name for name in exact if costs[name] < inf), key=costs.__getitem__)
 
 
 def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:

@@ -22,10 +22,10 @@ from minigraph.array import Array
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel, Work
 from minigraph.ops.conv.direct import grouped
 from minigraph.ops.conv.geometry import Ints, Window
-from minigraph.parallel import ranges
+from minigraph.parallel import matmul, ranges, threads
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
-PARALLEL = 1 << 18  # entries from which the transforms run on all processors, as BLAS does
+PARALLEL = 1 << 18  # entries from which the transforms take all threads
 
 
 class Torus(NamedTuple):
@@ -71,9 +71,9 @@ class Torus(NamedTuple):
         return ranges(len(x), SPECTRA_BYTES // (frequencies * complex_bytes * max(x.shape[1] + y.shape[1], 1)))
 
 
-def workers(array: Array) -> int | None:
-    """Threads for a transform; None leaves small ones to scipy.fft.set_workers, one unless that says more."""
-    return -1 if array.size >= PARALLEL else None
+def workers(array: Array) -> int:
+    """Threads for a transform: one for a small one."""
+    return threads() if array.size >= PARALLEL else 1
 
 
 def planes(array: Array, groups: int) -> Array:
@@ -100,7 +100,7 @@ def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     W = torus.spectrum(grouped(w, groups, 0), torus.taps, y.dtype).conj().swapaxes(-1, -2)
     for block in torus.blocks(x, y):
         X = torus.spectrum(planes(x[block], groups)[torus.seen], torus.pixels, y.dtype)
-        planes(y[block], groups)[...] = torus.values(X @ W, torus.outputs)
+        planes(y[block], groups)[...] = torus.values(matmul(X, W), torus.outputs)
     return y
 
 
@@ -110,7 +110,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     W = torus.spectrum(grouped(w, groups, 0), torus.taps, x.dtype)
     for block in torus.blocks(g, x):
         G = torus.spectrum(planes(g[block], groups), torus.outputs, x.dtype)
-        planes(x[block], groups)[torus.seen] = torus.values(G @ W, torus.pixels)
+        planes(x[block], groups)[torus.seen] = torus.values(matmul(G, W), torus.pixels)
     return x
 
 
@@ -121,7 +121,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     for block in torus.blocks(x, g):
         X = torus.spectrum(planes(x[block], groups)[torus.seen], torus.pixels, w.dtype)
         G = torus.spectrum(planes(g[block], groups), torus.outputs, w.dtype)
-        grouped(w, groups, 0)[...] += torus.values(G.conj().swapaxes(-1, -2) @ X, torus.taps)
+        grouped(w, groups, 0)[...] += torus.values(matmul(G.conj().swapaxes(-1, -2), X), torus.taps)
     return w
 
 

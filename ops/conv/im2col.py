@@ -166,7 +166,7 @@ def is_identity(work: Work) -> bool:
 
 def few_rows(work: Work) -> bool:
     """Whether to bring the rows into the filters' order costs less than to bring the filters into theirs."""
-    return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * work.K // work.groups
+    return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * (work.K // work.groups)
 
 
 @lru_cache(4096)
@@ -335,8 +335,6 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
                 total[i] += matmul(turned, rows)
             else:
                 matmul(turned, rows, out=total[i])
-        if i >= len(blocks):
-            total[i] = 0
 
     if lanes == 1:  # the products themselves go to the threads
         lane(0)
