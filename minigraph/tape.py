@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from minigraph.anomaly import finite_cotangent
 from minigraph.linear import Bounds, LinearMap
-from minigraph.memory import exclusive, unchanging
+from minigraph.memory import exclusive
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
@@ -144,13 +144,24 @@ class Tape:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
                     else:
                         maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
-                    with unchanging(g):
+                    open_array = type(g) is np.ndarray and g.flags.writeable
+                    if open_array:  # as ``unchanging``, which would cost a scalar too much
+                        g.flags.writeable = False
+                    try:
                         for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
                             if J is not None and x in active:
                                 c = J.pull(g)
                                 if anomaly:
                                     finite_cotangent(node, x, c)
-                                cotangents[x] = elementwise(np.add, cotangents[x], c) if x in cotangents else c
+                                if x not in cotangents:
+                                    cotangents[x] = c
+                                elif type(c) is np.ndarray:
+                                    cotangents[x] = elementwise(np.add, cotangents[x], c)
+                                else:
+                                    cotangents[x] = cotangents[x] + c
+                    finally:
+                        if open_array:
+                            g.flags.writeable = True
                 elif inputs is _FREED:  # by a walk in another thread
                     raise _freed(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
