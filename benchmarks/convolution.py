@@ -69,10 +69,10 @@ def mean(samples: list[list[float]]) -> list[float]:
 
 
 def arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    """Images with the channels last in memory, as a layer before leaves them, and filters."""
-    rng, (N, C, H, W) = np.random.default_rng(0), layer.x
-    images = rng.standard_normal((N, H, W, C), np.float32).transpose(0, 3, 1, 2)
-    return images, rng.standard_normal(layer.w, np.float32)
+    """Images and filters with the channels last in memory, as layers leave and hold them."""
+    rng, (N, C, H, W), (K, c, f, _) = np.random.default_rng(0), layer.x, layer.w
+    images, filters = (rng.standard_normal(shape, np.float32) for shape in ((N, H, W, C), (K, f, f, c)))
+    return images.transpose(0, 3, 1, 2), filters.transpose(0, 3, 1, 2)
 
 
 def ours(layer: Layer) -> Callable[[], object]:

@@ -24,6 +24,12 @@ def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Arr
     return np.moveaxis(y, -1, 1), y
 
 
+def last(x: Array) -> Array:
+    """x (N, C, *n) with the channels last in memory: itself where they lie so, else a copy."""
+    moved = np.moveaxis(x, 1, -1)
+    return x if moved.flags.c_contiguous else np.moveaxis(np.ascontiguousarray(moved), -1, 1)
+
+
 def pixels(x: Array) -> Array | None:
     """x (N, C, *n) as its pixels (M, C), a view; None where the channels do not lie last in memory.
 

@@ -11,6 +11,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.mode import MODE, scope
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
+from minigraph.ops import channels
 from minigraph.random import generator
 
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
@@ -173,7 +174,7 @@ class Module:
                 problems.append(f"{name}: got dtype {value.dtype}, wanted {wanted.dtype}")
             else:
                 with np.errstate(over="ignore"):
-                    loaded[name] = value.astype(wanted.dtype)
+                    loaded[name] = _laid(value, wanted.dtype)
                 if value.dtype.kind == "f" and (np.isinf(loaded[name]) & np.isfinite(value)).any():
                     problems.append(f"{name}: got values too large for {wanted.dtype}")
         if problems:
@@ -257,9 +258,15 @@ class Module:
 
 
 def _drawn(init: Initializer, p: Parameter, rng: np.random.Generator) -> Array:
-    value: Array = np.asarray(init(p.shape, rng)).astype(p.dtype)
+    value = _laid(np.asarray(init(p.shape, rng)), p.dtype)
     value.setflags(write=False)
     return value
+
+
+def _laid(value: Array, dtype: Any) -> Array:
+    """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
+    turned = channels.last(value) if value.ndim > 2 else value
+    return np.array(turned, dtype, order="K")
 
 
 class Sequential(Module):

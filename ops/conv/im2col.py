@@ -88,18 +88,13 @@ def patches(x: Array, window: Window) -> Array:
     return as_strided(x, shape, (x.strides[0], *outer, *taps, x.strides[-1]), writeable=False)
 
 
-def rows_of(x: Array, window: Window, part: Part, groups: int, channels_first: bool = False) -> Array:
-    """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so.
-
-    ``channels_first``: (groups, rows, C/groups · f…), the order in which filters lie.
-    """
+def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
+    """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
     samples, outputs = part
     pixels, window = lines(window, outputs)
     found = patches(x[samples, pixels], window)
     found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
     found = np.moveaxis(found, -2, 0)
-    if channels_first:
-        found = np.moveaxis(found, -1, 2 + len(window.out))
     n = prod(found.shape[1 : 2 + len(window.out)])
     if found.flags.c_contiguous:
         return found.reshape(groups, n, -1)
@@ -164,15 +159,10 @@ def is_identity(work: Work) -> bool:
     return work.groups == 1 and prod(window.kernel) == prod(window.stride) == 1 and window.out == window.size
 
 
-def few_rows(work: Work) -> bool:
-    """Whether to bring the rows into the filters' order costs less than to bring the filters into theirs."""
-    return prod(work.window.kernel) > 1 and work.N * prod(work.window.out) < 1.5 * (work.K // work.groups)
-
-
 @lru_cache(4096)
 def neighbours(work: Work) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
-    if few_rows(work) or is_identity(work):
+    if is_identity(work):
         return 1
     last = work.window.out[-1]
     return min((m for m in range(1, min(last, 32) + 1) if last % m == 0), key=lambda m: seconds(work, m))
@@ -196,14 +186,12 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, K) = the patches of x (N, *n, C) times ``filters`` (groups, *f, C/groups, K/groups)."""
     groups, K = len(filters), y.shape[-1]
     work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
-    m, channels_first = neighbours(work), few_rows(work)
-    if channels_first:
-        filters = np.moveaxis(filters, -2, 1)
+    m = neighbours(work)
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
     def block(part: Part, product: Any = np.matmul) -> None:
-        rows = rows_of(x, wide, part, groups, channels_first)
+        rows = rows_of(x, wide, part, groups)
         target = Y[part]
         if groups == 1 and target.flags.c_contiguous:
             product(rows[0], matrix[0], out=target.reshape(rows.shape[1], m * K))
@@ -220,19 +208,23 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         parallel(block, blocks)
 
 
+def by_group(w: Array, groups: int, dtype: Any) -> Array:
+    """Filters w (K, C/groups, *f) as (groups, K/groups, *f, C/groups), a view where they lie channels last."""
+    last = channels.last(w.astype(dtype, copy=False))
+    return channels_last(last).reshape(groups, len(w) // groups, *w.shape[2:], w.shape[1])
+
+
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
     images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
-    filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (2, 1), (-2, -1))
-    correlate(channels_last(x), filters.astype(y.dtype, copy=False), window, y)
+    correlate(channels_last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
     images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
-    filters = np.moveaxis(w.reshape(groups, len(w) // groups, *w.shape[1:]), (1, 2), (-2, -1))
-    filters = filters.astype(x.dtype, copy=False)
+    filters = np.moveaxis(by_group(w, groups, x.dtype), 1, -2)
     if scatters(Work(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
         scatter(channels_last(g), filters, window.exact, x)
         return images
@@ -313,7 +305,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     if not (x.size and g.size):
         return np.zeros((groups * K, C, *window.kernel), dtype)
     work = Work(window, len(x), x.shape[1], g.shape[1], groups, dtype)
-    m, channels_first = neighbours(work), few_rows(work)
+    m = neighbours(work)
     wide, X, G = banded_window(window, m), channels_last(x), in_rows(channels_last(g), m)
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
@@ -328,7 +320,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
-            rows = rows_of(X, wide, part, groups, channels_first)
+            rows = rows_of(X, wide, part, groups)
             cotangents = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
             turned = cotangents.reshape(groups, rows.shape[1], m * K).swapaxes(1, 2)
             if j:
@@ -341,18 +333,13 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     else:
         parallel(lane, range(lanes))
     found = total[0] if lanes == 1 else total.sum(0)
-    if channels_first or (m == 1 and prod(window.kernel) == 1):
-        return np.reshape(found, (groups * K, C, *window.kernel))
-    found = np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1))
-    if m == 1:
-        filters = found[..., 0, :]
-    else:
-        filters = np.zeros((groups, *window.kernel, C, K), dtype)
+    w = found
+    if m > 1:
+        w = np.zeros((groups, K, *window.kernel, C), dtype)
+        banded, filters = np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1)), np.moveaxis(w, 1, -1)
         for at, taps in bands(window, m):
-            filters[taps] += found[at]
-    w = np.empty((groups * K, C, *window.kernel), dtype)
-    w.reshape(groups, K, C, *window.kernel)[...] = np.moveaxis(filters, (-1, -2), (1, 2))
-    return w
+            filters[taps] += banded[at]
+    return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 
 
 def cost(work: Work) -> float:

@@ -39,6 +39,7 @@ from minigraph.parallel import matmul, parallel, ranges, scratch
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
 LANES = 8  # of blocks whose filter gradients are added up apart
+FILTERS = 1 << 17  # entries of filters that are worth a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +71,15 @@ class Winograd:
         m = self.m
         return Window(window.out, (m, m), (m, m), tuple((0, -n % m) for n in window.out), (1, 1))
 
-    def filters(self, w: Array, groups: int, dtype: Any) -> Array:
-        """G w Gᵀ for each filter: (K, C, r, r) → (t², groups, K/groups, C/groups)."""
+    def filters(self, w: Array, groups: int, dtype: Any, turned: bool = False) -> Array:
+        """G w Gᵀ for each filter, or each turned by 180°: (K, C, r, r) → (t², groups, K/groups, C/groups)."""
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
-        return matmul(square, w.reshape(K * C, self.r**2).astype(dtype, copy=False).T).reshape(
-            -1, groups, K // groups, C
-        )
+        square = square[:, ::-1] if turned else square
+        rows = channels_last(channels.last(w.astype(dtype, copy=False))).reshape(K, self.r**2, C)
+        U = empty((len(square), K, C), dtype)
+        parallel(lambda s: np.matmul(square, rows[s], out=U[:, s].swapaxes(0, 1)), ranges(K, max(1, FILTERS // rows[0].size)))
+        return U.reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
@@ -94,7 +97,7 @@ class Winograd:
             axes = zip(window.out, window.size, window.padding, strict=True)
             padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
             turned = Window(window.out, window.kernel, (1, 1), padding, (1, 1))
-            self.correlate(channels_last(g), self.filters(w[:, :, ::-1, ::-1], groups, x.dtype), turned, x)
+            self.correlate(channels_last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
         else:
             x[...] = 0
         return images
@@ -159,10 +162,11 @@ class Winograd:
         else:
             for some in self.waves(blocks, dtype):
                 wave(some)
-        w = np.empty((K, C // groups, *window.kernel), dtype)
-        back = np.kron(self.G, self.G).astype(dtype)
-        matmul(sums.sum(0).reshape(side**2, -1).T, back, out=w.reshape(-1, self.r**2))
-        return w
+        w = np.empty((K, *window.kernel, C // groups), dtype)
+        rows, total = w.reshape(K, self.r**2, -1), (sums.sum(0) if few else sums[0]).reshape(side**2, K, -1)
+        back = np.kron(self.G, self.G).astype(dtype).T
+        parallel(lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]), ranges(K, max(1, FILTERS // rows[0].size)))
+        return np.moveaxis(w, -1, 1)
 
     def waves(self, blocks: list[Part], dtype: Any) -> list[list[Part]]:
         """Blocks of which as many go together as stay in cache between transforms and products."""
