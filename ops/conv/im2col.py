@@ -26,6 +26,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.array import Array
+from minigraph.memory import empty
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
@@ -316,7 +317,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     else:
         blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
     lanes = 1 if many else min(LANES, len(blocks))
-    total = np.empty((lanes, *shape), dtype)
+    total = empty((lanes, *shape), dtype)
 
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):

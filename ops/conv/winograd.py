@@ -138,31 +138,37 @@ class Winograd:
             self.transform(self.BT, X, image, block, V)
             self.transform(self.A, G, output, block, M)
 
-        def add_products(W: Array, V: Array, M: Array) -> None:
-            W += by_group(M, groups).swapaxes(2, 3) @ by_group(V, groups)
+        def add_products(W: Array, V: Array, M: Array, first: bool) -> None:
+            out = W if first else scratch("sum", W.shape, dtype)
+            np.matmul(by_group(M, groups).swapaxes(2, 3), by_group(V, groups), out=out)
+            if not first:
+                W += out
 
         def lane(i: int) -> None:
-            for block in blocks[i::LANES]:
+            for j, block in enumerate(blocks[i::lanes]):
                 V = scratch("transformed", (side**2, tiles(image, block), C), dtype)
                 M = scratch("products", (side**2, tiles(image, block), K), dtype)
                 transform(block, V, M)
-                add_products(sums[i], V, M)
+                add_products(sums[i], V, M, not j)
 
-        def wave(some: list[Part]) -> None:
+        def wave(some: list[Part], first: bool) -> None:
             each, n = spans(image, some)
             V, M = empty((side**2, n, C), dtype), empty((side**2, n, K), dtype)
             parallel(lambda e: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
-            parallel(lambda t: add_products(sums[0, t], V[t], M[t]), ranges(side**2, 6))
+            parallel(lambda t: add_products(sums[0, t], V[t], M[t], first), ranges(side**2, 6))
 
         shape = side**2, groups, K // groups, C // groups
         few = prod(shape) * dtype.itemsize <= FEW
-        sums = np.zeros((LANES if few else 1, *shape), dtype)
+        lanes = min(LANES, len(blocks)) if few else 1
+        sums = empty((lanes, *shape), dtype)
+        if not blocks:
+            return np.zeros((K, C // groups, *window.kernel), dtype)
         if few:
-            parallel(lane, range(LANES))
+            parallel(lane, range(lanes))
         else:
-            for some in self.waves(blocks, dtype):
-                wave(some)
-        w = np.empty((K, *window.kernel, C // groups), dtype)
+            for i, some in enumerate(self.waves(blocks, dtype)):
+                wave(some, not i)
+        w = empty((K, *window.kernel, C // groups), dtype)
         rows, total = w.reshape(K, self.r**2, -1), (sums.sum(0) if few else sums[0]).reshape(side**2, K, -1)
         back = np.kron(self.G, self.G).astype(dtype).T
         parallel(lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]), ranges(K, max(1, FILTERS // rows[0].size)))
