@@ -28,6 +28,7 @@ from minigraph.memory import empty, empty_like, in_memory
 CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
 GEMM = 1 << 21  # multiply-adds of a matrix product that is worth sharing, in two parts,
 PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
+SIDE = 256  # of a part at least, from then on
 THIN = 64  # rows of a product that are few beside the other factor's
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
@@ -97,6 +98,12 @@ class _Blas:
         from threadpoolctl import ThreadpoolController  # looks through all libraries that are loaded by now
 
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
+
+    @cached_property
+    def unpacked(self) -> int:
+        """Multiply-adds up to which BLAS multiplies as it finds the factors, and near the processor's peak."""
+        cores = [getattr(library, "architecture", None) for library in self.libraries]
+        return 10**6 if cores and set(cores) <= {"SkylakeX", "Cooperlake", "SapphireRapids"} else 0
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -199,6 +206,19 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     return array
 
 
+def product(a: Array, b: Array, out: Array) -> None:
+    """Out = a @ b of matrices (m, k), (k, n), on this thread: where n is small, by as many rows as need no packing."""
+    (m, k), n = a.shape, b.shape[1]
+    rows = min(_blas.unpacked // (k * n), 256) if 0 < k * n and n % 16 == 0 and n <= 64 else 0
+    rows = 1 << rows.bit_length() >> 1
+    if rows < 8 or m < 2 * rows or out.dtype != np.float32 or not (b.flags.c_contiguous and out.flags.c_contiguous):
+        np.matmul(a, b, out=out)
+        return
+    whole = m // rows * rows
+    np.matmul(a[:whole].reshape(-1, rows, k), b, out=out[:whole].reshape(-1, rows, n))
+    np.matmul(a[whole:], b, out=out[whole:])
+
+
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
     m, n = a.shape[-2], b.shape[-1]
@@ -211,7 +231,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
     parts = 2
-    while parts < 16 and work > parts * PART:
+    while parts < 16 and work > parts * PART and max(m, n) > 2 * parts * SIDE:
         parts *= 2
     if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
@@ -222,6 +242,8 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         parallel(part, ranges(n, -(-n // parts // 16) * 16))
     elif n > m:
         parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 16) * 16))
+    elif a.ndim == b.ndim == 2:
+        parallel(lambda s: product(a[s], b, out[s]), ranges(m, -(-m // parts // 16) * 16))
     else:
         parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 16) * 16))
     return out

@@ -7,6 +7,7 @@ given for each channel is repeated R times.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from minigraph import memory
 from minigraph.array import Array
 from minigraph.parallel import CHUNK, parallel, ranges, scratch
 
+RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 LINE = 4096  # entries of a line at most
 
 
@@ -28,6 +30,28 @@ def last(x: Array) -> Array:
     """x (N, C, *n) with the channels last in memory: itself where they lie so, else a copy."""
     moved = np.moveaxis(x, 1, -1)
     return x if moved.flags.c_contiguous else np.moveaxis(np.ascontiguousarray(moved), -1, 1)
+
+
+class _Items:
+    """What NumPy makes an array of: the neighbouring entries of the last axes of an array as one item each."""
+
+    def __init__(self, x: Array, axes: int) -> None:
+        self.array, size = x, x.itemsize * prod(x.shape[axes:])
+        self.__array_interface__ = {
+            "version": 3, "typestr": f"|V{size}", "shape": x.shape[:axes], "strides": x.strides[:axes],
+            "data": (x.ctypes.data, False),
+        }  # fmt: skip
+
+
+def copy(target: Array, x: Array) -> None:
+    """Target (contiguous) = x: neighbouring entries of x go together, which NumPy's loop over numbers does not do."""
+    axes, run = x.ndim, 1
+    while axes and x.strides[axes - 1] == run * x.itemsize:
+        axes -= 1
+        run *= x.shape[axes]
+    if 4 <= run <= RUN and axes and x.dtype == target.dtype:
+        target, x = (np.asarray(_Items(a, axes)) for a in (target, x))
+    target[...] = x
 
 
 def pixels(x: Array) -> Array | None:

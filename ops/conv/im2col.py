@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
+from itertools import product as combinations
 from math import gcd, prod
 from typing import Any
 
@@ -30,9 +30,11 @@ from minigraph.memory import empty
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.parallel import matmul, parallel, ranges, scratch
+from minigraph.parallel import matmul, parallel, product, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
+ROWS = 512  # of a product that make it worth while to pack the other factor
+SMALL = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
 FEW = 4  # blocks that are too few to share: then the threads share the product
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
@@ -45,10 +47,10 @@ def channels_last(x: Array) -> Array:
     return np.moveaxis(x, 1, -1)
 
 
-def parts(n: int, rows: int, bytes_each: int, most: int | None = None) -> list[Part]:
+def parts(n: int, rows: int, bytes_each: int, most: int | None = None, least: int = 0) -> list[Part]:
     """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line."""
     if most is None:  # several for each thread, unless they are very short
-        most = min(BLOCK_BYTES, max(BLOCK_BYTES // 4, n * rows * bytes_each // 8))
+        most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 4, n * rows * bytes_each // 8)), least)
     samples = most // max(rows * bytes_each, 1)
     if samples or rows == 1:
         return [(s, slice(0, rows)) for s in ranges(n, samples)]
@@ -57,8 +59,13 @@ def parts(n: int, rows: int, bytes_each: int, most: int | None = None) -> list[P
 
 def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
     """The pixels of the first axis under some of its outputs, and the window over these alone."""
+    return _lines(window, outputs.start, outputs.stop)
+
+
+@lru_cache(4096)
+def _lines(window: Window, start: int, stop: int) -> tuple[slice, Window]:
     s, before = window.stride[0], window.padding[0][0]
-    first, last = outputs.start * s - before, (outputs.stop - 1) * s - before + window.extent[0]
+    first, last = start * s - before, (stop - 1) * s - before + window.extent[0]
     lo = min(max(first, 0), window.size[0])
     hi = max(min(last, window.size[0]), lo)
     padding = ((lo - first, last - hi), *window.padding[1:])
@@ -76,12 +83,8 @@ def patches(x: Array, window: Window) -> Array:
         margins = [(max(b, 0), max(a, 0)) for b, a in window.padding]
         sides = [n + b + a for n, (b, a) in zip(x.shape[1:-1], margins, strict=True)]
         padded = scratch("padded", (len(x), *sides, x.shape[-1]), x.dtype)
-        inner: tuple[Any, ...] = (slice(None),)
-        for n, (b, a) in zip(sides, margins, strict=True):
-            padded[*inner, :b] = 0
-            padded[*inner, n - a :] = 0
-            inner = *inner, slice(b, n - a)
-        padded[inner] = x
+        padded[...] = 0
+        padded[:, *(slice(b, n - a) for n, (b, a) in zip(sides, margins, strict=True))] = x
         x = padded
     outer = [s * step for s, step in zip(window.stride, x.strides[1:-1], strict=True)]
     taps = [d * step for d, step in zip(window.dilation, x.strides[1:-1], strict=True)]
@@ -100,7 +103,7 @@ def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
     if found.flags.c_contiguous:
         return found.reshape(groups, n, -1)
     rows = scratch("rows", found.shape, x.dtype)
-    rows[...] = found
+    channels.copy(rows, found)
     return rows.reshape(groups, n, -1)
 
 
@@ -189,18 +192,19 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
     m = neighbours(work)
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
+    matrix = np.ascontiguousarray(matrix) if matrix.size < SMALL else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
-    def block(part: Part, product: Any = np.matmul) -> None:
+    def block(part: Part, multiply: Any = product) -> None:
         rows = rows_of(x, wide, part, groups)
         target = Y[part]
         if groups == 1 and target.flags.c_contiguous:
-            product(rows[0], matrix[0], out=target.reshape(rows.shape[1], m * K))
+            multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
         else:
-            found = product(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
+            found = np.matmul(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
             target[...] = np.moveaxis(found, 0, 2).reshape(target.shape)
 
-    blocks = parts(len(x), wide.out[0], each)
+    blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]))
     if not (x.size and y.size):
         y[...] = 0
     elif len(blocks) < FEW or is_identity(work):
@@ -292,7 +296,7 @@ def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
             reverse = slice(taps[-1], None if taps[0] == 0 else taps[0] - 1, -step)
             axis.append((slice(r, None, s), reverse, (o, len(taps), 1, (-first, after), far)))
         axes.append(axis)
-    for each in product(*axes):
+    for each in combinations(*axes):
         pixels = (slice(None), *(a[0] for a in each))
         if any(a[1] is None for a in each):
             yield pixels, None, None
