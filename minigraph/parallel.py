@@ -206,17 +206,37 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     return array
 
 
+def _unpacked(k: int, n: int, dtype: Any) -> int:
+    """How many rows, a power of 2, make a product with so many k · n multiply-adds for each that BLAS need not pack it."""
+    return 1 << min(_blas.unpacked // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
+
+
 def product(a: Array, b: Array, out: Array) -> None:
-    """Out = a @ b of matrices (m, k), (k, n), on this thread: where n is small, by as many rows as need no packing."""
+    """Out = a b of matrices (m, k), (k, n), on this thread: by a few rows at a time where there are few columns."""
     (m, k), n = a.shape, b.shape[1]
-    rows = min(_blas.unpacked // (k * n), 256) if 0 < k * n and n % 16 == 0 and n <= 64 else 0
-    rows = 1 << rows.bit_length() >> 1
-    if rows < 8 or m < 2 * rows or out.dtype != np.float32 or not (b.flags.c_contiguous and out.flags.c_contiguous):
+    rows = _unpacked(k, n, out.dtype)
+    if rows < 8 or m < 2 * rows or n % 16 or n > 64 or not (b.flags.c_contiguous and out.flags.c_contiguous):
         np.matmul(a, b, out=out)
         return
     whole = m // rows * rows
     np.matmul(a[:whole].reshape(-1, rows, k), b, out=out[:whole].reshape(-1, rows, n))
     np.matmul(a[whole:], b, out=out[whole:])
+
+
+def inner(a: Array, b: Array, out: Array) -> None:
+    """Out = aᵀ b of matrices (m, k), (m, n), on this thread: the sum of products of some rows where these are small."""
+    (m, k), n = a.shape, b.shape[1]
+    rows = _unpacked(k, n, out.dtype)
+    if rows < 128 or m < 2 * rows:
+        np.matmul(a.T, b, out=out)
+        return
+    turned = k % 32 == 0  # then bᵀ a is faster
+    x, y = (b, a) if turned else (a, b)
+    whole = m // rows * rows
+    pieces = scratch("pieces", (whole // rows + 1, x.shape[1], y.shape[1]), out.dtype)
+    np.matmul(x[:whole].reshape(-1, rows, x.shape[1]).swapaxes(1, 2), y[:whole].reshape(-1, rows, y.shape[1]), out=pieces[:-1])
+    np.matmul(x[whole:].T, y[whole:], out=pieces[-1])
+    np.add.reduce(pieces, 0, out=out.T if turned else out)
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:

@@ -30,7 +30,7 @@ from minigraph.memory import empty
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.parallel import matmul, parallel, product, ranges, scratch
+from minigraph.parallel import inner, matmul, parallel, product, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
 ROWS = 512  # of a product that make it worth while to pack the other factor
@@ -201,10 +201,14 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
         else:
-            found = np.matmul(rows, matrix).reshape(groups, rows.shape[1], m, K // groups)
-            target[...] = np.moveaxis(found, 0, 2).reshape(target.shape)
+            found = scratch("products", (groups, rows.shape[1], m * K // groups), y.dtype)
+            if groups == 1:
+                multiply(rows[0], matrix[0], found[0])
+            else:
+                np.matmul(rows, matrix, out=found)
+            target[...] = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2).reshape(target.shape)
 
-    blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]))
+    blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
     if not (x.size and y.size):
         y[...] = 0
     elif len(blocks) < FEW or is_identity(work):
@@ -327,11 +331,14 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         for j, part in enumerate(blocks[i::lanes]):
             rows = rows_of(X, wide, part, groups)
             cotangents = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
-            turned = cotangents.reshape(groups, rows.shape[1], m * K).swapaxes(1, 2)
-            if j:
-                total[i] += matmul(turned, rows)
+            cotangents = cotangents.reshape(groups, rows.shape[1], m * K)
+            out = scratch("sum", shape, dtype) if j else total[i]
+            if groups == 1 and lanes > 1:
+                inner(cotangents[0], rows[0], out[0])
             else:
-                matmul(turned, rows, out=total[i])
+                matmul(cotangents.swapaxes(1, 2), rows, out=out)
+            if j:
+                total[i] += out
 
     if lanes == 1:  # the products themselves go to the threads
         lane(0)
