@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -47,6 +48,21 @@ def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None
     sides = x.shape if shape is None else shape
     array = empty(tuple(sides[i] for i in order), x.dtype if dtype is None else dtype)
     return array.transpose(np.argsort(order))
+
+
+def zeros_like(x: Array) -> Array:
+    """Zeros that lie as x does, read-only: for many arrays of up to LARGE entries the same memory."""
+    if x.size > LARGE:
+        return np.zeros_like(x)
+    order = in_memory(x)
+    return _zeros(x.dtype)[: x.size].reshape([x.shape[i] for i in order]).transpose(np.argsort(order))
+
+
+@cache
+def _zeros(dtype: Any) -> Array:
+    zeros = np.zeros(LARGE, dtype)
+    zeros.flags.writeable = False
+    return zeros
 
 
 def references(array: Any) -> int:

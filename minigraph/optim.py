@@ -12,7 +12,7 @@ from minigraph.array import Array
 from minigraph.memory import in_memory
 from minigraph.node import Parameter
 from minigraph.op import expect
-from minigraph.parallel import CHUNK, parallel, ranges
+from minigraph.parallel import by_shares
 
 __all__ = ["SGD"]
 
@@ -108,7 +108,7 @@ class SGD:
 
         rows = len(turned[0])
         try:
-            parallel(part, ranges(rows, CHUNK * rows // max(p.size, 1)))
+            by_shares(part, rows, p.size)
         except BaseException:
             if new is p._value:  # part of it is written: tapes must know
                 self._hand_over(p, new)

@@ -26,6 +26,7 @@ from minigraph.array import Array
 from minigraph.memory import empty, empty_like, in_memory
 
 CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
+SHARED = 1 << 20  # entries from which on it pays to wake another thread
 GEMM = 1 << 21  # multiply-adds of a matrix product that is worth sharing, in two parts,
 PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
 SIDE = 256  # of a part at least, from then on
@@ -129,14 +130,14 @@ _blas = _Blas()
 # --- work -------------------------------------------------------------------------------------------
 
 
-def parallel(task: Callable[[Any], object], parts: Iterable[Any]) -> None:
-    """``task(part)`` for every part, on all threads. The first error of a task is raised when all have stopped."""
+def parallel(task: Callable[[Any], object], parts: Iterable[Any], shared: bool = True) -> None:
+    """``task(part)`` for every part, on all threads or on this. The first error of a task is raised when all have stopped."""
     queue = deque(parts)
     if getattr(_local, "busy", False):
         for part in queue:
             task(part)
         return
-    others = min(threads(), len(queue)) - 1
+    others = min(threads(), len(queue)) - 1 if shared else 0
     starts, ends = deque(range(others)), SimpleQueue[BaseException | None]()
 
     def work() -> None:
@@ -191,6 +192,17 @@ def ranges(n: int, step: int) -> list[slice]:
     """0 … n in slices of ``step``, the last one shorter."""
     step = max(1, step)
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
+
+
+def shares(n: int, entries: int) -> list[slice]:
+    """0 … n, which stand for so many entries, in equal parts of at most CHUNK: an even number, so that threads end together."""
+    parts = -(-entries // CHUNK)
+    return ranges(n, -(-n // max(parts + parts % 2, 1))) if parts > 1 else [slice(0, n)]
+
+
+def by_shares(task: Callable[[slice], object], n: int, entries: int) -> None:
+    """``task`` for all shares of 0 … n, on all threads if there are entries enough."""
+    parallel(task, shares(n, entries), entries >= SHARED)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -272,7 +284,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
     """``function(*xs)``, which must work entry by entry, in parts: for large arrays of one shape.
 
-    Numbers among ``xs`` go to every part. All else is left to a single call.
+    Numbers among ``xs`` go to every part. All else is left to a single call. A function that takes ``out`` writes there.
     """
     first = xs[0]
     if not isinstance(first, np.ndarray) or first.size < 2 * CHUNK:
@@ -297,13 +309,20 @@ def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
     target = out.reshape(flat[0].shape)
 
     def part(s: slice) -> None:
-        if isinstance(function, np.ufunc):
+        if takes_out(function):
             call(s, out=target[s])
         else:
             target[s] = call(s)
 
-    parallel(part, ranges(len(target), CHUNK * len(target) // first.size))
+    by_shares(part, len(target), first.size)
     return out.transpose(np.argsort(order))
+
+
+def takes_out(function: Any) -> bool:
+    """Whether a function of arrays writes into ``out`` where it is given, as ufuncs do."""
+    code = getattr(function, "__code__", None)
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
+    return isinstance(function, np.ufunc) or "out" in arguments
 
 
 def by_sample(function: Callable[..., Any], *xs: Array) -> Array:

@@ -6,7 +6,7 @@ given for each channel is repeated R times.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from minigraph import memory
 from minigraph.array import Array
-from minigraph.parallel import CHUNK, parallel, ranges, scratch
+from minigraph.parallel import SHARED, by_shares, parallel, scratch, shares
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 LINE = 4096  # entries of a line at most
@@ -92,39 +92,60 @@ def transform(function: Callable[..., object], arrays: list[Array], vectors: lis
     """``function(*lines, *repeated)`` on parts of ``arrays`` (M, C), to be changed in place, with ``vectors`` (C,)."""
     R, seen = lines(*arrays)
     repeated = [np.tile(v, R) for v in vectors]
-    parallel(lambda s: function(*[a[s] for a in seen], *repeated), ranges(len(seen[0]), CHUNK // seen[0].shape[1]))
+    by_shares(lambda s: function(*[a[s] for a in seen], *repeated), len(seen[0]), seen[0].size)
 
 
-def sums(terms: Callable[..., Array], arrays: list[Array], vectors: list[Any]) -> Array:
-    """Σ over the pixels of what ``terms(*lines, *repeated)`` gives for parts of ``arrays`` (M, C): (C,) in float64."""
+def sums(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: Sequence[Any] = ()) -> Array:
+    """The sums over all pixels that ``terms(*lines, *repeated)`` gives for parts of ``arrays`` (M, C): (k, C) in float64."""
     R, seen = lines(*arrays)
     repeated = [np.tile(v, R) for v in vectors]
-    parts = ranges(len(seen[0]), CHUNK // seen[0].shape[1])
-    found = np.empty((len(parts), seen[0].shape[1]))
+    parts = shares(len(seen[0]), seen[0].size)
+    found: list[Any] = [None] * len(parts)
 
     def part(i: int) -> None:
-        entries = terms(*[a[parts[i]] for a in seen], *repeated)
-        found[i] = np.ones(len(entries), entries.dtype) @ entries
+        found[i] = terms(*[a[parts[i]] for a in seen], *repeated)
 
-    parallel(part, range(len(parts)))
-    return found.reshape(-1, arrays[0].shape[1]).sum(0)  # type: ignore[no-any-return]
+    parallel(part, range(len(parts)), seen[0].size >= SHARED)
+    stack = np.array(found, float)
+    return stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))  # type: ignore[no-any-return]
+
+
+def total(a: Array) -> Array:
+    """Σ over the lines of a (M, C): (C,)."""
+    return np.ones(len(a), a.dtype) @ a  # type: ignore[no-any-return]
+
+
+def total_product(a: Array, b: Array) -> Array:
+    """Σ over the lines of a b (M, C): (C,)."""
+    return np.einsum("ij,ij->j", a, b)  # type: ignore[no-any-return]
+
+
+def means_are_small(mean: Array, var: Array) -> bool:
+    """Whether all means are so small beside the deviations that x loses no digits to speak of where it is not centred."""
+    return bool((mean * mean <= 16 * var).all())
 
 
 def moments(x: Array) -> tuple[Array, Array]:
-    """Mean and variance over the pixels of x (M, C): (C,) each. Of parts, then put together (Chan et al. 1979)."""
+    """Mean and variance over the pixels of x (M, C): (C,) each."""
+    first, second = sums(lambda x: (total(x), total_product(x, x)), [x]) / len(x)
+    var = second - first * first
+    return (first, var) if means_are_small(first, var) else exact_moments(x)
+
+
+def exact_moments(x: Array) -> tuple[Array, Array]:
+    """The same where means are large: of parts about their own means, then put together (Chan et al. 1979)."""
     R, (seen,) = lines(x)
-    parts = ranges(len(seen), CHUNK // seen.shape[1])
+    parts = shares(len(seen), seen.size)
     counts = np.array([s.stop - s.start for s in parts], float)
     means, squares = (np.empty((len(parts), seen.shape[1])) for _ in range(2))
 
     def part(i: int) -> None:
         entries = seen[parts[i]]
-        ones = np.ones(len(entries), x.dtype)
-        mean = (ones @ entries) / x.dtype.type(len(entries))
+        mean = total(entries) / x.dtype.type(len(entries))
         rest = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
-        off = ones @ rest  # what rounding left
+        off = total(rest)  # what rounding left
         means[i] = mean + off / len(entries)
-        squares[i] = ones @ np.multiply(rest, rest, out=rest) - off * off / len(entries)
+        squares[i] = total(np.multiply(rest, rest, out=rest)) - off * off / len(entries)
 
     parallel(part, range(len(parts)))
     weights = np.repeat(counts, R)[:, None]
@@ -146,4 +167,4 @@ def totals(g: Array) -> Array:
     found = pixels(g)
     if found is None:
         return np.asarray(g.sum(axis=(0, *range(2, g.ndim))))
-    return sums(lambda g: g, [found], []).astype(g.dtype)
+    return sums(lambda g: (total(g),), [found])[0].astype(g.dtype)

@@ -47,13 +47,15 @@ def _function(derivative: Derivative) -> Callable[..., Any] | None:
     return _one if derivative == 1 else lambda *args: derivative
 
 
-def where_true(hit: Array, v: Array) -> Array:
+def where_true(hit: Array, v: Array, out: Array | None = None) -> Array:
     """v where ``hit``, else 0, whatever v is there: bit by bit, as fast as v · hit, which makes NaN of infinity · 0."""
     if v.dtype.kind != "f" or v.itemsize > 8:
         return np.where(hit, v, v.dtype.type(0))
-    bits = np.negative(hit.view(np.int8)).astype(f"i{v.itemsize}")  # 0 or -1, all bits set
+    out = np.empty_like(v) if out is None else out
+    bits = out.view(f"i{v.itemsize}")
+    bits[...] = np.negative(hit.view(np.int8))  # 0 or -1, all bits set
     np.bitwise_and(bits, v.view(bits.dtype), out=bits)
-    return bits.view(v.dtype)
+    return out
 
 
 class Pointwise(Diagonal):
@@ -69,11 +71,11 @@ class Pointwise(Diagonal):
             return elementwise(self._times, g, *self.args)
         return g * self.derivative(*self.args)
 
-    def _times(self, v: Any, *args: Any) -> Any:
+    def _times(self, v: Any, *args: Any, out: Any = None) -> Any:
         d = self.derivative(*args)
         if type(d) is np.ndarray and d.dtype.kind == "b" and d.shape == v.shape:
-            return where_true(d, v)
-        return v * d
+            return where_true(d, v, out)
+        return v * d if out is None else np.multiply(v, d, out=out)
 
 
 class Elementwise(Op):
@@ -92,7 +94,7 @@ class Elementwise(Op):
         domain: Sequence[tuple[float, float]] = ((-2.0, 2.0),),
     ) -> None:
         self.name = self.__name__ = name
-        self.function = function
+        self.function = self.kernel = function
         self.derivatives = tuple(map(_function, derivatives))
         self.oracle, self.domain = oracle, (*domain, *[domain[-1]] * (len(derivatives) - len(domain)))
         names = ["x"] if len(derivatives) == 1 else list("abc")[: len(derivatives)]
@@ -119,7 +121,7 @@ class Elementwise(Op):
             return Spec(shape, self.forward(*[np.ones((), x.dtype) for x in xs]).dtype)
 
     def forward(self, *xs: Any) -> Any:
-        y = self.function(*xs) if type(xs[0]) is SCALAR else elementwise(self.function, *xs)
+        y = self.function(*xs) if type(xs[0]) is SCALAR else elementwise(self.kernel, *xs)
         if type(y) is SCALAR is type(xs[0]):
             return y
         if y.dtype is not xs[0].dtype:  # integers beside floats must not turn float32 into float64
@@ -182,6 +184,8 @@ def define(
 ) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes."""
     op = Elementwise.table[name] = Elementwise(name, function, *derivatives, **options)
+    if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
+        op.kernel = numpy[0]
     IMPLEMENTATIONS.update(dict.fromkeys([function, *numpy], op))
     return op
 

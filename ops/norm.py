@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod, sqrt
 from statistics import fmean, pvariance
 from string import ascii_letters
@@ -125,32 +126,42 @@ class Standardization(LinearMap):
     def sums(self, g: Array) -> tuple[Array, Array]:
         """Σ g and Σ x̂ g of each channel, (C,): found once for the pulls to x, weight and bias while g cannot change."""
         if self.found[0] is not g or g.flags.writeable:
-            pair = [channels.like(g, self.x), channels.like(self.x, self.x)]
+            mean = self.mean.ravel()
 
-            def products(g: Array, x: Array, mean: Array) -> Array:
+            def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
+                if self.small_means:
+                    return channels.total(g), channels.total_product(g, x)
                 rest = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
-                return np.multiply(rest, g, out=rest)
+                return channels.total(g), channels.total_product(g, rest)
 
-            dots = channels.sums(products, pair, [self.mean.ravel()])
-            self.found = g, channels.totals(g), (dots * self.inverse.ravel()).astype(g.dtype)
+            total, dot = channels.sums(products, [channels.like(a, self.x) for a in (g, self.x)], [mean])
+            dot = (dot - mean * total if self.small_means else dot) * self.inverse.ravel()
+            self.found = g, total.astype(g.dtype), dot.astype(g.dtype)
         return self.found[1].copy(), self.found[2].copy()
+
+    @cached_property
+    def small_means(self) -> bool:
+        """Whether x can be taken for x − μ, and the difference be made good afterwards."""
+        return channels.means_are_small(self.mean.ravel(), self.inverse.ravel() ** -2)
 
     def project_by_channel(self, g: Array) -> Array:
         """``project`` for channels: w σ⁻¹ (g − Σ g / m − x̂ Σ x̂g / m)."""
         total, dot = self.sums(g)
-        scale, inverse = self.scale.ravel(), self.inverse.ravel()
+        scale, mean = self.scale.ravel(), self.mean.ravel()
+        slope = scale * self.inverse.ravel() * dot / self.m
         N, C, *n = self.x.shape
         images, out = channels.empty(N, C, tuple(n), self.x.dtype)
 
-        def project(x: Array, g: Array, out: Array, mean: Array, slope: Array, shift: Array, scale: Array) -> None:
-            np.subtract(x, mean, out=out)
-            np.multiply(out, slope, out=out)
-            np.add(out, shift, out=out)
-            np.subtract(g, out, out=out)
-            np.multiply(out, scale, out=out)
+        def project(x: Array, g: Array, out: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
+            rest = scratch("rest", x.shape, x.dtype)
+            np.multiply(x if self.small_means else np.subtract(x, mean, out=rest), slope, out=rest)
+            np.multiply(g, scale, out=out)
+            np.subtract(out, rest, out=out)
+            np.subtract(out, shift, out=out)
 
+        shift = scale * total / self.m - (mean * slope if self.small_means else 0)
         arrays = [*(channels.like(a, self.x) for a in (self.x, g)), out.reshape(-1, C)]
-        channels.transform(project, arrays, [self.mean.ravel(), dot * inverse / self.m, total / self.m, scale])
+        channels.transform(project, arrays, [scale, mean, slope, shift])
         return images
 
     def project(self, v: Any, scale: Any) -> Any:
@@ -267,21 +278,19 @@ class BatchNorm(Normalization):
         if pixels is None or x.dtype.kind != "f" or any(p is not None and p.dtype != x.dtype for p in (w, b)):
             return super().forward(x, w, b)
         mean, var = channels.moments(pixels) if self.statistics is None else self.statistics
-        mean, var = mean.astype(x.dtype), var.astype(x.dtype)
-        affine = self.layout(x).affine
-        self.seen = weakref.ref(x), (mean.reshape(affine), var.reshape(affine))
-        scale = 1 / np.sqrt(var + x.dtype.type(self.eps))
-        scale = scale if w is None else scale * w
-        shift = np.zeros_like(scale) if b is None else b
+        affine, small = self.layout(x).affine, channels.means_are_small(mean, var)
+        self.seen = weakref.ref(x), tuple(a.astype(x.dtype).reshape(affine) for a in (mean, var))
+        scale = 1 / np.sqrt(var + self.eps) * (1 if w is None else w)
+        shift = (0 if b is None else b) - (mean * scale if small else np.zeros_like(scale))
         N, C, *n = x.shape
         images, y = channels.empty(N, C, tuple(n), x.dtype)
 
         def normalize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-            np.subtract(x, mean, out=y)
-            np.multiply(y, scale, out=y)
+            np.multiply(x if small else np.subtract(x, mean, out=y), scale, out=y)
             np.add(y, shift, out=y)
 
-        channels.transform(normalize, [pixels, y.reshape(-1, C)], [mean, scale, shift])
+        vectors = [a.astype(x.dtype) for a in (mean, scale, shift)]
+        channels.transform(normalize, [pixels, y.reshape(-1, C)], vectors)
         return images
 
     def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
