@@ -33,9 +33,8 @@ from minigraph.ops.conv.geometry import Window
 from minigraph.parallel import inner, matmul, parallel, product, ranges, scratch
 
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
-ROWS = 512  # of a product that make it worth while to pack the other factor
+ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
 SMALL = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
-FEW = 4  # blocks that are too few to share: then the threads share the product
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
 
@@ -48,13 +47,22 @@ def channels_last(x: Array) -> Array:
 
 
 def parts(n: int, rows: int, bytes_each: int, most: int | None = None, least: int = 0) -> list[Part]:
-    """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line."""
+    """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line.
+
+    Equal ones, and even in number, so that two threads end together.
+    """
     if most is None:  # several for each thread, unless they are very short
-        most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 4, n * rows * bytes_each // 8)), least)
+        most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 2, n * rows * bytes_each // 8)), least)
     samples = most // max(rows * bytes_each, 1)
     if samples or rows == 1:
-        return [(s, slice(0, rows)) for s in ranges(n, samples)]
-    return [(slice(i, i + 1), lines) for i in range(n) for lines in ranges(rows, most // max(bytes_each, 1))]
+        return [(s, slice(0, rows)) for s in equal(n, samples)]
+    return [(slice(i, i + 1), s) for i in range(n) for s in equal(rows, most // max(bytes_each, 1), n)]
+
+
+def equal(n: int, most: int, times: int = 1) -> list[slice]:
+    """0 … n in equal slices of at most ``most``, even in number when there are so many ``times``."""
+    count = -(-n // max(most, 1))
+    return ranges(n, -(-n // max(count + (count * times) % 2 * (count > 1), 1)))
 
 
 def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
@@ -211,7 +219,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
     if not (x.size and y.size):
         y[...] = 0
-    elif len(blocks) < FEW or is_identity(work):
+    elif is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
         parallel(block, blocks)
