@@ -44,9 +44,9 @@ class _Items:
 
 
 def copy(target: Array, x: Array) -> None:
-    """Target (contiguous) = x: neighbouring entries of x go together, which NumPy's loop over numbers does not do."""
+    """Target = x: entries that are neighbours in both go together, which NumPy's loop over numbers does not do."""
     axes, run = x.ndim, 1
-    while axes and x.strides[axes - 1] == run * x.itemsize:
+    while axes and x.strides[axes - 1] == target.strides[axes - 1] == run * x.itemsize:
         axes -= 1
         run *= x.shape[axes]
     if 4 <= run <= RUN and axes and x.dtype == target.dtype:

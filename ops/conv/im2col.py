@@ -32,6 +32,7 @@ from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
 from minigraph.parallel import inner, matmul, parallel, product, ranges, scratch
 
+FLOPS = 240  # of a matrix product in a nanosecond of a core, about: estimates need only their order
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
 ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
 SMALL = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
@@ -187,8 +188,8 @@ def seconds(work: Work, m: int) -> float:
     rows, k = work.N * prod(wide.out) * groups, C * prod(wide.kernel)
     run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
     sixteens = -(-n // 16) * 16
-    copy = 0.0 if is_identity(work) else rows * k / run * (5 + 0.12 * run)
-    return 1e-9 * (copy + 2 * rows * k * (sixteens + 3) / 97)
+    copy = 0.0 if is_identity(work) else rows * k / run * (1.7 + 0.045 * run)
+    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / FLOPS)
 
 
 # --- the three slots --------------------------------------------------------------------------------
@@ -262,7 +263,7 @@ def scatters(work: Work) -> bool:
     turned = (
         Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
     )
-    products = 2 * outputs * work.K * taps * work.C / 97
+    products = 2 * outputs * work.K * taps * work.C / FLOPS
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
     return products + runs < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
 

@@ -33,11 +33,12 @@ from minigraph.memory import empty
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import Part, channels_last, lines, parts, patches
+from minigraph.ops.conv.im2col import FLOPS, Part, channels_last, lines, parts, patches
 from minigraph.parallel import matmul, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
+TILES = 256  # of a block, unless they have very few or very many channels
 LANES = 8  # of blocks whose filter gradients are added up apart
 FILTERS = 1 << 17  # entries of filters that are worth a call
 
@@ -105,7 +106,7 @@ class Winograd:
     def correlate(self, x: Array, U: Array, window: Window, y: Array) -> None:
         """Y (N, *n′, K) from x (N, *n, C) and transformed filters U (t, groups, C/groups, K/groups)."""
         image, output, C, K = self.image_tiles(window), self.output_tiles(window), x.shape[-1], y.shape[-1]
-        blocks = parts(len(x), image.out[0], image.out[1] * max(C, K), self.entries)
+        blocks = self.blocks(len(x), image, max(C, K))
 
         def whole(block: Part) -> None:
             V = scratch("transformed", (len(U), tiles(image, block), C), y.dtype)
@@ -132,7 +133,7 @@ class Winograd:
         image, output = self.image_tiles(window), self.output_tiles(window)
         C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), len(self.BT)
         X, G = channels_last(x), channels_last(g)
-        blocks = parts(len(x), image.out[0], image.out[1] * max(C, K), self.entries) if x.size and g.size else []
+        blocks = self.blocks(len(x), image, max(C, K)) if x.size and g.size else []
 
         def transform(block: Part, V: Array, M: Array) -> None:
             self.transform(self.BT, X, image, block, V)
@@ -173,6 +174,10 @@ class Winograd:
         back = np.kron(self.G, self.G).astype(dtype).T
         parallel(lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]), ranges(K, max(1, FILTERS // rows[0].size)))
         return np.moveaxis(w, -1, 1)
+
+    def blocks(self, N: int, image: Window, C: int) -> list[Part]:
+        """The batch in blocks of some hundred tiles, as far as these stay in cache."""
+        return parts(N, image.out[0], image.out[1] * C, min(self.entries, max(self.entries // 2, TILES * C)))
 
     def waves(self, blocks: list[Part], dtype: Any) -> list[list[Part]]:
         """Blocks of which as many go together as stay in cache between transforms and products."""
@@ -256,8 +261,9 @@ def cost(F: Winograd, work: Work) -> float:
         return float("inf")  # others want exactness; small groups, products of a few entries
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
-    products = 2 * n * work.C * (sixteens + 3) / 97
-    return 1e-9 * t * (n * (0.75 * work.C + 0.45 * work.K) + products + 1.6 * C * work.K)
+    products = 2 * n * work.C * (sixteens + 8) / FLOPS
+    each = 0.65 if 4 * t * C * work.K <= FEW else 1  # of an entry of a transformed tile
+    return 1e-9 * t * (n * each * (work.C + work.K) + products + 0.4 * C * work.K)
 
 
 def powers(points: list[int], n: int) -> Array:
