@@ -16,11 +16,12 @@ import numpy as np
 
 from minigraph.array import Array
 
-LARGE = 1 << 20  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
+LARGE = 1 << 17  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
+ZEROS = 1 << 20  # entries of an array of zeros that is kept
 SPARE = 1 << 28  # bytes of free blocks that are kept when a new block must be made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
 _lock = threading.Lock()
-_blocks: list[Array] = []
+_blocks: dict[int, list[Array]] = {}  # by their size
 
 
 def forget() -> None:
@@ -51,8 +52,8 @@ def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None
 
 
 def zeros_like(x: Array) -> Array:
-    """Zeros that lie as x does, read-only: for many arrays of up to LARGE entries the same memory."""
-    if x.size > LARGE:
+    """Zeros that lie as x does, read-only: for many arrays of up to ZEROS entries the same memory."""
+    if x.size > ZEROS:
         return np.zeros_like(x)
     order = in_memory(x)
     return _zeros(x.dtype)[: x.size].reshape([x.shape[i] for i in order]).transpose(np.argsort(order))
@@ -60,7 +61,7 @@ def zeros_like(x: Array) -> Array:
 
 @cache
 def _zeros(dtype: Any) -> Array:
-    zeros = np.zeros(LARGE, dtype)
+    zeros = np.zeros(ZEROS, dtype)
     zeros.flags.writeable = False
     return zeros
 
@@ -78,8 +79,10 @@ def exclusive(x: Any) -> bool:
     """Whether nobody can reach the memory of ``x`` but through x: it is no view, or the only one of its base."""
     if x.base is None:
         return True
-    pooled = any(x.base is block for block in _blocks)
-    return type(x.base) is np.ndarray and references(x.base) <= ONE + pooled
+    if type(x.base) is not np.ndarray:
+        return False
+    pooled = any(x.base is block for block in _blocks.get(x.base.nbytes, ()))
+    return references(x.base) <= ONE + pooled
 
 
 class unchanging:  # a class, since a generator would cost each node more than its kernel
@@ -103,18 +106,23 @@ def in_memory(x: Array) -> list[int]:
 
 
 def _block(size: int) -> Array:
-    """A free block of ``size`` bytes, or up to a half more; else a new one."""
-    best, spare = None, 0
-    for i in range(len(_blocks)):
-        if references(_blocks[i]) == ONE:
-            n = _blocks[i].size
-            spare += n
-            if size <= n <= size + size // 2 and (best is None or n < _blocks[best].size):
-                best = i
-    if best is not None:
-        return _blocks[best]
-    if spare > SPARE:
-        _blocks[:] = [_blocks[i] for i in range(len(_blocks)) if references(_blocks[i]) > ONE]
+    """A free block of ``size`` bytes, or up to a half more; else a new one. Sizes are rounded up by at most an eighth."""
+    step = 1 << size.bit_length() - 4
+    size = -(-size // step) * step
+    for near in range(size, size + size // 2 + 1, step):
+        blocks = _blocks.get(near, ())
+        for i in range(len(blocks)):
+            if references(blocks[i]) == ONE:
+                return blocks[i]
+    _give_back()
     block = np.empty(size, np.uint8)
-    _blocks.append(block)
+    _blocks.setdefault(size, []).append(block)
     return block
+
+
+def _give_back() -> None:
+    """Let go of all free blocks if there are more than SPARE bytes of them."""
+    spare = sum(references(b[i]) == ONE and b[i].nbytes for b in _blocks.values() for i in range(len(b)))
+    if spare > SPARE:
+        for blocks in _blocks.values():
+            blocks[:] = [blocks[i] for i in range(len(blocks)) if references(blocks[i]) > ONE]

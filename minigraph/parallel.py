@@ -287,7 +287,7 @@ def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
     Numbers among ``xs`` go to every part. All else is left to a single call. A function that takes ``out`` writes there.
     """
     first = xs[0]
-    if not isinstance(first, np.ndarray) or first.size < 2 * CHUNK:
+    if not isinstance(first, np.ndarray) or first.nbytes < memory.LARGE:
         return function(*xs)
     arrays = [i for i, x in enumerate(xs) if isinstance(x, np.ndarray) and x.ndim]
     if any(xs[i].shape != first.shape for i in arrays):

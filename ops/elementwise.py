@@ -18,6 +18,7 @@ from scipy import special
 
 from minigraph.array import IMPLEMENTATIONS, Array, plain
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
+from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
 from minigraph.parallel import elementwise
@@ -51,7 +52,7 @@ def where_true(hit: Array, v: Array, out: Array | None = None) -> Array:
     """v where ``hit``, else 0, whatever v is there: bit by bit, as fast as v · hit, which makes NaN of infinity · 0."""
     if v.dtype.kind != "f" or v.itemsize > 8:
         return np.where(hit, v, v.dtype.type(0))
-    out = np.empty_like(v) if out is None else out
+    out = empty_like(v) if out is None else out
     bits = out.view(f"i{v.itemsize}")
     bits[...] = np.negative(hit.view(np.int8))  # 0 or -1, all bits set
     np.bitwise_and(bits, v.view(bits.dtype), out=bits)

@@ -35,7 +35,7 @@ from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import parallel, ranges
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -319,12 +319,13 @@ def routed(g: Array, y: Array, x: Array, window: Window, i: int) -> Array:
     if not apart:
         out[...] = 0
     bits = f"i{g.itemsize}" if g.dtype.kind == "f" and g.itemsize <= 8 else None
-    rest = np.array(g, order="K") if len(taps) > 1 else g  # what has not found its winner yet
+    rest = empty_like(g)  # what has not found its winner yet
+    rest[...] = g
     for t, (outputs, pixels) in enumerate(taps):
         left, target = rest[*over, outputs], out[*over, pixels]
         if t < len(taps) - 1:
-            hit = np.equal(x[*over, pixels], y[*over, outputs])
-            share = where_true(hit, left)
+            hit = empty_like(left, bool)
+            share = where_true(np.equal(x[*over, pixels], y[*over, outputs], out=hit), left)
             if bits:
                 np.bitwise_xor(left.view(bits), share.view(bits), out=left.view(bits))
             else:
