@@ -114,15 +114,18 @@ def _block(size: int) -> Array:
         for i in range(len(blocks)):
             if references(blocks[i]) == ONE:
                 return blocks[i]
-    _give_back()
+    _make_room(size)
     block = np.empty(size, np.uint8)
     _blocks.setdefault(size, []).append(block)
     return block
 
 
-def _give_back() -> None:
-    """Let go of all free blocks if there are more than SPARE bytes of them."""
-    spare = sum(references(b[i]) == ONE and b[i].nbytes for b in _blocks.values() for i in range(len(b)))
-    if spare > SPARE:
-        for blocks in _blocks.values():
-            blocks[:] = [blocks[i] for i in range(len(blocks)) if references(blocks[i]) > ONE]
+def _make_room(size: int) -> None:
+    """Let go of ``size`` bytes of free blocks where there are more than SPARE, so that memory goes round but does not grow."""
+    free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if references(blocks[i]) == ONE]
+    spare = sum(blocks[i].nbytes for blocks, i in free)
+    for blocks, i in reversed(free):  # from the end of each list, so that numbers stay
+        if size <= 0 or spare <= SPARE:
+            return
+        size, spare = size - blocks[i].nbytes, spare - blocks[i].nbytes
+        del blocks[i]
