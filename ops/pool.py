@@ -19,6 +19,7 @@ from minigraph.linear import Apply, Bounds, Formula, LinearMap, Selection, Shape
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.ops import channels
 from minigraph.ops.conv.geometry import (
     Ints,
     Pairs,
@@ -503,6 +504,10 @@ class Averages(LinearMap):
         if isinstance(g, Node):
             return Apply(self.T)(g)
         g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
+        if self.window.kernel == self.window.size and not any(map(sum, self.window.padding)):  # g has no order to keep
+            images, _ = channels.empty(*self.in_shape[:2], self.window.size, g.dtype)
+            images[...] = g
+            return images
         out = np.zeros_like(g, shape=self.in_shape)
         for outputs, pixels in self.window.taps:
             out[pixels] += g[outputs]
