@@ -246,7 +246,9 @@ def inner(a: Array, b: Array, out: Array) -> None:
     x, y = (b, a) if turned else (a, b)
     whole = m // rows * rows
     pieces = scratch("pieces", (whole // rows + 1, x.shape[1], y.shape[1]), out.dtype)
-    np.matmul(x[:whole].reshape(-1, rows, x.shape[1]).swapaxes(1, 2), y[:whole].reshape(-1, rows, y.shape[1]), out=pieces[:-1])
+    np.matmul(
+        x[:whole].reshape(-1, rows, x.shape[1]).swapaxes(1, 2), y[:whole].reshape(-1, rows, y.shape[1]), out=pieces[:-1]
+    )
     np.matmul(x[whole:].T, y[whole:], out=pieces[-1])
     np.add.reduce(pieces, 0, out=out.T if turned else out)
 

@@ -59,7 +59,7 @@ def pixels(x: Array) -> Array | None:
 
     Some channels of such images lie so too, with others between the pixels.
     """
-    last = np.moveaxis(x, 1, -1)
+    last = x.transpose(0, *range(2, x.ndim), 1)
     if x.size and x.shape[1] == 1:  # whose step says nothing
         return last.reshape(-1, 1) if last[..., 0].flags.c_contiguous else None
     steps = [n * s for n, s in zip(last.shape[1:-1], last.strides[1:-1], strict=True)]
@@ -106,13 +106,14 @@ def sums(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: 
         found[i] = terms(*[a[parts[i]] for a in seen], *repeated)
 
     parallel(part, range(len(parts)), seen[0].size >= SHARED)
-    stack = np.array(found, float)
-    return stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))  # type: ignore[no-any-return]
+    stack: Array = np.array(found, float)
+    total: Array = stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))
+    return total
 
 
 def total(a: Array) -> Array:
     """Σ over the lines of a (M, C): (C,)."""
-    return np.ones(len(a), a.dtype) @ a  # type: ignore[no-any-return]
+    return np.ones(len(a), a.dtype) @ a
 
 
 def total_product(a: Array, b: Array) -> Array:
@@ -122,7 +123,7 @@ def total_product(a: Array, b: Array) -> Array:
 
 def means_are_small(mean: Array, var: Array) -> bool:
     """Whether all means are so small beside the deviations that x loses no digits to speak of where it is not centred."""
-    return bool((mean * mean <= 16 * var).all())
+    return bool((mean * mean <= 4 * var).all())
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -167,4 +168,5 @@ def totals(g: Array) -> Array:
     found = pixels(g)
     if found is None:
         return np.asarray(g.sum(axis=(0, *range(2, g.ndim))))
-    return sums(lambda g: (total(g),), [found])[0].astype(g.dtype)
+    (sum_,) = sums(lambda g: (total(g),), [found])
+    return np.asarray(sum_, g.dtype)

@@ -278,15 +278,16 @@ class BatchNorm(Normalization):
         if pixels is None or x.dtype.kind != "f" or any(p is not None and p.dtype != x.dtype for p in (w, b)):
             return super().forward(x, w, b)
         mean, var = channels.moments(pixels) if self.statistics is None else self.statistics
-        affine, small = self.layout(x).affine, channels.means_are_small(mean, var)
+        affine = self.layout(x).affine
         self.seen = weakref.ref(x), tuple(a.astype(x.dtype).reshape(affine) for a in (mean, var))
         scale = 1 / np.sqrt(var + self.eps) * (1 if w is None else w)
-        shift = (0 if b is None else b) - (mean * scale if small else np.zeros_like(scale))
+        shift = np.zeros_like(scale) if b is None else b
         N, C, *n = x.shape
         images, y = channels.empty(N, C, tuple(n), x.dtype)
 
         def normalize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-            np.multiply(x if small else np.subtract(x, mean, out=y), scale, out=y)
+            np.subtract(x, mean, out=y)
+            np.multiply(y, scale, out=y)
             np.add(y, shift, out=y)
 
         vectors = [a.astype(x.dtype) for a in (mean, scale, shift)]

@@ -505,7 +505,8 @@ class Averages(LinearMap):
             return Apply(self.T)(g)
         g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
         if self.window.kernel == self.window.size and not any(map(sum, self.window.padding)):  # g has no order to keep
-            images, _ = channels.empty(*self.in_shape[:2], self.window.size, g.dtype)
+            N, C, *n = self.in_shape
+            images, _ = channels.empty(N, C, tuple(n), g.dtype)
             images[...] = g
             return images
         out = np.zeros_like(g, shape=self.in_shape)

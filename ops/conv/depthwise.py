@@ -104,7 +104,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         sums[i] = found.reshape(*window.kernel, -1, C).sum(-2)
 
     parallel(block, range(len(all_parts)))
-    return np.moveaxis(sums.sum(0), -1, 0)[:, None]
+    w: Array = np.moveaxis(sums.sum(0), -1, 0)[:, None]
+    return w
 
 
 def supports(work: Work) -> bool:

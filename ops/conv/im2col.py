@@ -44,7 +44,7 @@ Part = tuple[slice, slice]  # samples, and outputs of the first axis
 
 def channels_last(x: Array) -> Array:
     """A view of x (N, C, *n) as (N, *n, C)."""
-    return np.moveaxis(x, 1, -1)
+    return x.transpose(0, *range(2, x.ndim), 1)  # a fraction of moveaxis's time
 
 
 def parts(n: int, rows: int, bytes_each: int, most: int | None = None, least: int = 0) -> list[Part]:
@@ -339,8 +339,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
             rows = rows_of(X, wide, part, groups)
-            cotangents = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
-            cotangents = cotangents.reshape(groups, rows.shape[1], m * K)
+            by_group = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
+            cotangents = by_group.reshape(groups, rows.shape[1], m * K)
             out = scratch("sum", shape, dtype) if j else total[i]
             if groups == 1 and lanes > 1:
                 inner(cotangents[0], rows[0], out[0])
@@ -357,7 +357,10 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     w = found
     if m > 1:
         w = np.zeros((groups, K, *window.kernel, C), dtype)
-        banded, filters = np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1)), np.moveaxis(w, 1, -1)
+        banded, filters = (
+            np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1)),
+            np.moveaxis(w, 1, -1),
+        )
         for at, taps in bands(window, m):
             filters[taps] += banded[at]
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)

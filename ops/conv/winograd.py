@@ -34,7 +34,7 @@ from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.geometry import Window
 from minigraph.ops.conv.im2col import FLOPS, Part, channels_last, lines, parts, patches
-from minigraph.parallel import matmul, parallel, ranges, scratch
+from minigraph.parallel import parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
@@ -79,7 +79,9 @@ class Winograd:
         square = square[:, ::-1] if turned else square
         rows = channels_last(channels.last(w.astype(dtype, copy=False))).reshape(K, self.r**2, C)
         U = empty((len(square), K, C), dtype)
-        parallel(lambda s: np.matmul(square, rows[s], out=U[:, s].swapaxes(0, 1)), ranges(K, max(1, FILTERS // rows[0].size)))
+        parallel(
+            lambda s: np.matmul(square, rows[s], out=U[:, s].swapaxes(0, 1)), ranges(K, max(1, FILTERS // rows[0].size))
+        )
         return U.reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
@@ -172,7 +174,10 @@ class Winograd:
         w = empty((K, *window.kernel, C // groups), dtype)
         rows, total = w.reshape(K, self.r**2, -1), (sums.sum(0) if few else sums[0]).reshape(side**2, K, -1)
         back = np.kron(self.G, self.G).astype(dtype).T
-        parallel(lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]), ranges(K, max(1, FILTERS // rows[0].size)))
+        parallel(
+            lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]),
+            ranges(K, max(1, FILTERS // rows[0].size)),
+        )
         return np.moveaxis(w, -1, 1)
 
     def blocks(self, N: int, image: Window, C: int) -> list[Part]:
