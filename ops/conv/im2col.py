@@ -215,7 +215,8 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
                 multiply(rows[0], matrix[0], found[0])
             else:
                 np.matmul(rows, matrix, out=found)
-            target[...] = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2).reshape(target.shape)
+            by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
+            channels.copy(target, by_output.reshape(target.shape))
 
     blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
     if not (x.size and y.size):
