@@ -30,6 +30,8 @@ def environment() -> dict[str, Any]:
     versions = {"python": platform.python_version(), "minigraph": mg.__version__} | {p: _version(p) for p in packages}
     blas = [f"{b['internal_api']} {b['version']} {b.get('architecture', '')}".strip() for b in threadpool_info()
             if b["user_api"] == "blas"]  # fmt: skip
+    if told := os.environ.get("OPENBLAS_CORETYPE"):  # slower than what it would choose by itself
+        blas.append(f"held to {told} by OPENBLAS_CORETYPE")
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{_cpu()}, {os.cpu_count()} cores",

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 import minigraph as mg
 
 PACKAGES = ("numpy", "scipy", "tqdm", "graphviz", "pygraphviz", "matplotlib")
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
+CORE = "OPENBLAS_CORETYPE"  # holds OpenBLAS to the kernels of one processor
 WORKS = "works"
 
 
@@ -53,7 +55,7 @@ def examine() -> Examination:
             "versions": versions,
             "system": f"{platform.system()} {platform.machine()}, {os.cpu_count() or 'unknown'} cores",
             "BLAS": _blas(),
-            "BLAS threads": _threads(),
+            "threads": _threads(),
             "gradients": computing,
             "drawing": drawing,
             "plots": plotting,
@@ -83,15 +85,17 @@ def _dot_version() -> str | None:
 
 
 def _blas() -> str:
-    config: Any = np.show_config(mode="dicts")
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    return " ".join(filter(None, (blas.get("name"), blas.get("version")))) or "unknown"
+    """The libraries that are loaded, their versions, and the kernels that they took, or were told to take."""
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    named = [" ".join(filter(None, (b["internal_api"], b["version"], b.get("architecture")))) for b in libraries]
+    told = f" (OPENBLAS_CORETYPE={os.environ[CORE]})" if os.environ.get(CORE) else ""
+    return ", ".join(dict.fromkeys(named)) + told if named else "unknown"
 
 
 def _threads() -> str:
-    """What the environment says; the libraries themselves have no common way to tell."""
+    """How many threads minigraph takes, and what the environment says of BLAS's own."""
     limits = [f"{name}={os.environ[name]}" for name in THREADS if os.environ.get(name)]
-    return ", ".join(limits) or "unknown: no limit is set in the environment"
+    return ", ".join([str(mg.threads()), *limits])
 
 
 def _computing() -> str:

@@ -226,6 +226,10 @@ def test_doctor(capsys, monkeypatch):
     figures = json.loads(capsys.readouterr().out)
     assert figures["ok"] and figures["drawing"] == figures["gradients"] == "works"
     assert figures["versions"]["minigraph"] == mg.__version__
+    assert figures["threads"].startswith(str(mg.threads()))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    assert main(["doctor"]) == 0
+    assert "(OPENBLAS_CORETYPE=Nehalem)" in capsys.readouterr().out
 
     def broken(*_, **__):
         raise ImportError("drawing needs Graphviz: pip install pygraphviz")
