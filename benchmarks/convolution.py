@@ -1,4 +1,7 @@
-"""conv2d forward and both its gradients, float32, against PyTorch in its faster layout."""
+"""conv2d forward and both its gradients, float32, against PyTorch in its faster layout.
+
+Images and filters lie as layers hold them, channels last; PyTorch gets them in each of its layouts.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def ours(layer: Layer) -> Callable[[], object]:
 def torchs(layer: Layer, channels_last: bool = False) -> Callable[[], object]:
     torch = timing.torch()
     order: Any = {"memory_format": torch.channels_last if channels_last else torch.contiguous_format}
-    x, w = (torch.from_numpy(a).contiguous(**order).requires_grad_() for a in arrays(layer))
+    x, w = (torch.from_numpy(a).clone(**order).requires_grad_() for a in arrays(layer))  # aligned as PyTorch's own
     g = torch.ones_like(torch.nn.functional.conv2d(x, w, **layer.options))
 
     def call() -> None:

@@ -25,8 +25,8 @@ from minigraph import memory
 from minigraph.array import Array
 from minigraph.memory import empty, empty_like, in_memory
 
-CHUNK = 1 << 18  # entries of a part of elementwise work: shorter calls cost less than handing them over
-SHARED = 1 << 20  # entries from which on it pays to wake another thread
+CHUNK = 1 << 18  # entries of a part of elementwise work, which stay in cache
+SHARED = 1 << 20  # entries of elementwise work from which on it pays to wake another thread
 GEMM = 1 << 21  # multiply-adds of a matrix product that is worth sharing, in two parts,
 PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
 SIDE = 256  # of a part at least, from then on
@@ -101,8 +101,8 @@ class _Blas:
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
     @cached_property
-    def unpacked(self) -> int:
-        """Multiply-adds up to which BLAS multiplies as it finds the factors, and near the processor's peak."""
+    def small(self) -> int:
+        """Multiply-adds up to which OpenBLAS has small-matrix kernels near the processor's peak: no packing of factors."""
         cores = [getattr(library, "architecture", None) for library in self.libraries]
         return 10**6 if cores and set(cores) <= {"SkylakeX", "Cooperlake", "SapphireRapids"} else 0
 
@@ -130,13 +130,15 @@ _blas = _Blas()
 # --- work -------------------------------------------------------------------------------------------
 
 
-def parallel(task: Callable[[Any], object], parts: Iterable[Any], shared: bool = True) -> None:
-    """``task(part)`` for every part, on all threads or on this. The first error of a task is raised when all have stopped."""
-    queue = deque(parts)
+def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = True) -> list[Any]:
+    """``task(part)`` for every part, in order, computed on all threads or on this.
+
+    The first error of a task is raised when all have stopped.
+    """
+    parts = list(parts)
     if getattr(_local, "busy", False):
-        for part in queue:
-            task(part)
-        return
+        return [task(part) for part in parts]
+    queue, results = deque(range(len(parts))), [None] * len(parts)
     others = min(threads(), len(queue)) - 1 if shared else 0
     starts, ends = deque(range(others)), SimpleQueue[BaseException | None]()
 
@@ -145,10 +147,10 @@ def parallel(task: Callable[[Any], object], parts: Iterable[Any], shared: bool =
         try:
             while queue:
                 try:
-                    part = queue.popleft()
+                    i = queue.popleft()
                 except IndexError:  # another thread was faster
                     return
-                task(part)
+                results[i] = task(parts[i])
         except BaseException:
             queue.clear()
             raise
@@ -186,6 +188,7 @@ def parallel(task: Callable[[Any], object], parts: Iterable[Any], shared: bool =
     for error in errors:
         if error:
             raise error
+    return results
 
 
 def ranges(n: int, step: int) -> list[slice]:
@@ -194,15 +197,16 @@ def ranges(n: int, step: int) -> list[slice]:
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
-def shares(n: int, entries: int) -> list[slice]:
-    """0 … n, which stand for so many entries, in equal parts of at most CHUNK: an even number, so that threads end together."""
-    parts = -(-entries // CHUNK)
-    return ranges(n, -(-n // max(parts + parts % 2, 1))) if parts > 1 else [slice(0, n)]
+def equal(n: int, most: int, times: int = 1) -> list[slice]:
+    """0 … n in equal slices of at most ``most``, even in number over all ``times``, so that two threads end together."""
+    count = -(-n // max(most, 1))
+    count = min(n, count + (count > 1 and count * times % 2))
+    return [slice(i * n // count, (i + 1) * n // count) for i in range(count)]
 
 
-def by_shares(task: Callable[[slice], object], n: int, entries: int) -> None:
-    """``task`` for all shares of 0 … n, on all threads if there are entries enough."""
-    parallel(task, shares(n, entries), entries >= SHARED)
+def by_shares(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
+    """``task`` for equal parts of 0 … n, which stand for so many entries; on all threads if these are enough."""
+    return parallel(task, equal(n, n * CHUNK // max(entries, 1)), entries >= SHARED)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -219,11 +223,11 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _unpacked(k: int, n: int, dtype: Any) -> int:
-    """How many rows, a power of 2, make a product with so many k · n multiply-adds for each that BLAS need not pack it."""
-    return 1 << min(_blas.unpacked // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
+    """How many rows, a power of 2, make a product of k · n multiply-adds each that BLAS's small kernels take."""
+    return 1 << min(_blas.small // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
 
 
-def product(a: Array, b: Array, out: Array) -> None:
+def gemm(a: Array, b: Array, out: Array) -> None:
     """Out = a b of matrices (m, k), (k, n), on this thread: by a few rows at a time where there are few columns."""
     (m, k), n = a.shape, b.shape[1]
     rows = _unpacked(k, n, out.dtype)
@@ -235,20 +239,19 @@ def product(a: Array, b: Array, out: Array) -> None:
     np.matmul(a[whole:], b, out=out[whole:])
 
 
-def inner(a: Array, b: Array, out: Array) -> None:
+def gemm_transposed(a: Array, b: Array, out: Array) -> None:
     """Out = aᵀ b of matrices (m, k), (m, n), on this thread: the sum of products of some rows where these are small."""
     (m, k), n = a.shape, b.shape[1]
     rows = _unpacked(k, n, out.dtype)
-    if rows < 128 or m < 2 * rows:
+    if rows < 128 or m < 2 * rows:  # else the sums take longer than is gained
         np.matmul(a.T, b, out=out)
         return
     turned = k % 32 == 0  # then bᵀ a is faster
     x, y = (b, a) if turned else (a, b)
     whole = m // rows * rows
     pieces = scratch("pieces", (whole // rows + 1, x.shape[1], y.shape[1]), out.dtype)
-    np.matmul(
-        x[:whole].reshape(-1, rows, x.shape[1]).swapaxes(1, 2), y[:whole].reshape(-1, rows, y.shape[1]), out=pieces[:-1]
-    )
+    batches = (array[:whole].reshape(-1, rows, array.shape[1]) for array in (x, y))
+    np.matmul(next(batches).swapaxes(1, 2), next(batches), out=pieces[:-1])
     np.matmul(x[whole:].T, y[whole:], out=pieces[-1])
     np.add.reduce(pieces, 0, out=out.T if turned else out)
 
@@ -264,22 +267,23 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
             return np.matmul(a, b, out=out)
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
-    parts = 2
-    while parts < 16 and work > parts * PART and max(m, n) > 2 * parts * SIDE:
-        parts *= 2
+    count, side = 2, max(m, n)
+    while count < 16 and work > count * PART and side > 2 * count * SIDE:
+        count *= 2
+    parts = ranges(side, -(-side // count // 16) * 16)
     if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
 
         def part(s: slice) -> None:
             out[..., s] = np.swapaxes(np.matmul(b.T[s], turned), -1, -2)
 
-        parallel(part, ranges(n, -(-n // parts // 16) * 16))
+        parallel(part, parts)
     elif n > m:
-        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), ranges(n, -(-n // parts // 16) * 16))
+        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), parts)
     elif a.ndim == b.ndim == 2:
-        parallel(lambda s: product(a[s], b, out[s]), ranges(m, -(-m // parts // 16) * 16))
+        parallel(lambda s: gemm(a[s], b, out[s]), parts)
     else:
-        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), ranges(m, -(-m // parts // 16) * 16))
+        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), parts)
     return out
 
 
@@ -306,12 +310,12 @@ def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
             some[i] = x[s]
         return function(*some, **out)
 
-    dtype = call(slice(0, 1)).dtype
+    dtype, writes = call(slice(0, 1)).dtype, takes_out(function)
     out = empty(turned[0].shape, dtype)
     target = out.reshape(flat[0].shape)
 
     def part(s: slice) -> None:
-        if takes_out(function):
+        if writes:
             call(s, out=target[s])
         else:
             target[s] = call(s)
@@ -327,18 +331,10 @@ def takes_out(function: Any) -> bool:
     return isinstance(function, np.ufunc) or "out" in arguments
 
 
-def by_sample(function: Callable[..., Any], *xs: Array) -> Array:
-    """``function(*xs)``, arrays (N, …) → array (N, …), each sample by itself, in parts of several samples."""
-    N, size = len(xs[0]), xs[0].size
-    if N < 2 or size < 2 * CHUNK:
-        return np.asarray(function(*xs))
-    first = np.asarray(function(*[x[:1] for x in xs]))
-    out = empty_like(first, shape=(N, *first.shape[1:]))
-    out[:1] = first
-
-    def part(s: slice) -> None:
-        s = slice(s.start + 1, s.stop + 1)
-        out[s] = function(*[x[s] for x in xs])
-
-    parallel(part, ranges(N - 1, CHUNK * N // size))
+def by_sample(function: Callable[..., Any], *xs: Any) -> Any:
+    """``function(*xs)``, arrays (N, …) → array of xs' shape, each sample by itself, in parts of several samples."""
+    if any(type(x) is not np.ndarray for x in xs) or not xs[0].size:
+        return function(*xs)
+    out = empty_like(xs[0], np.result_type(*xs))
+    by_shares(lambda s: np.copyto(out[s], function(*[x[s] for x in xs])), len(out), out.size)
     return out

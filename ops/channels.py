@@ -7,14 +7,14 @@ given for each channel is repeated R times.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minigraph import memory
 from minigraph.array import Array
-from minigraph.parallel import SHARED, by_shares, parallel, scratch, shares
+from minigraph.parallel import by_shares, scratch
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 LINE = 4096  # entries of a line at most
@@ -27,20 +27,8 @@ def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Arr
 
 
 def last(x: Array) -> Array:
-    """x (N, C, *n) with the channels last in memory: itself where they lie so, else a copy."""
-    moved = np.moveaxis(x, 1, -1)
-    return x if moved.flags.c_contiguous else np.moveaxis(np.ascontiguousarray(moved), -1, 1)
-
-
-class _Items:
-    """What NumPy makes an array of: the neighbouring entries of the last axes of an array as one item each."""
-
-    def __init__(self, x: Array, axes: int) -> None:
-        self.array, size = x, x.itemsize * prod(x.shape[axes:])
-        self.__array_interface__ = {
-            "version": 3, "typestr": f"|V{size}", "shape": x.shape[:axes], "strides": x.strides[:axes],
-            "data": (x.ctypes.data, False),
-        }  # fmt: skip
+    """A view of x (N, C, *n) as (N, *n, C)."""
+    return x.transpose(0, *range(2, x.ndim), 1)  # in a fraction of moveaxis's time
 
 
 def copy(target: Array, x: Array) -> None:
@@ -49,8 +37,14 @@ def copy(target: Array, x: Array) -> None:
     while axes and x.strides[axes - 1] == target.strides[axes - 1] == run * x.itemsize:
         axes -= 1
         run *= x.shape[axes]
+
+    def items(a: Array) -> Array:
+        """The runs of a as one item each."""
+        runs = as_strided(a, (*a.shape[:axes], run), (*a.strides[:axes], a.itemsize))
+        return runs.view(f"V{run * a.itemsize}")[..., 0]
+
     if 4 <= run <= RUN and axes and x.dtype == target.dtype:
-        target, x = (np.asarray(_Items(a, axes)) for a in (target, x))
+        target, x = items(target), items(x)
     target[...] = x
 
 
@@ -59,22 +53,22 @@ def pixels(x: Array) -> Array | None:
 
     Some channels of such images lie so too, with others between the pixels.
     """
-    last = x.transpose(0, *range(2, x.ndim), 1)
+    turned = last(x)
     if x.size and x.shape[1] == 1:  # whose step says nothing
-        return last.reshape(-1, 1) if last[..., 0].flags.c_contiguous else None
-    steps = [n * s for n, s in zip(last.shape[1:-1], last.strides[1:-1], strict=True)]
-    if not x.size or last.strides[-1] != x.itemsize or list(last.strides[:-2]) != steps:
+        return turned.reshape(-1, 1) if turned[..., 0].flags.c_contiguous else None
+    steps = [n * s for n, s in zip(turned.shape[1:-1], turned.strides[1:-1], strict=True)]
+    if not x.size or turned.strides[-1] != x.itemsize or list(turned.strides[:-2]) != steps:
         return None
-    return last.reshape(-1, x.shape[1])
+    return turned.reshape(-1, x.shape[1])
 
 
 def like(g: Array, x: Array) -> Array:
     """The pixels (M, C) of g (N, C, *n), a copy where they do not lie as x's."""
     found = pixels(g)
     if found is None:
-        copy = np.empty_like(x, g.dtype)
-        copy[...] = g
-        found = pixels(copy)
+        turned = memory.empty_like(x, g.dtype)
+        turned[...] = g
+        found = pixels(turned)
     assert found is not None
     return found
 
@@ -99,13 +93,7 @@ def sums(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: 
     """The sums over all pixels that ``terms(*lines, *repeated)`` gives for parts of ``arrays`` (M, C): (k, C) in float64."""
     R, seen = lines(*arrays)
     repeated = [np.tile(v, R) for v in vectors]
-    parts = shares(len(seen[0]), seen[0].size)
-    found: list[Any] = [None] * len(parts)
-
-    def part(i: int) -> None:
-        found[i] = terms(*[a[parts[i]] for a in seen], *repeated)
-
-    parallel(part, range(len(parts)), seen[0].size >= SHARED)
+    found = by_shares(lambda s: terms(*[a[s] for a in seen], *repeated), len(seen[0]), seen[0].size)
     stack: Array = np.array(found, float)
     total: Array = stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))
     return total
@@ -136,21 +124,17 @@ def moments(x: Array) -> tuple[Array, Array]:
 def exact_moments(x: Array) -> tuple[Array, Array]:
     """The same where means are large: of parts about their own means, then put together (Chan et al. 1979)."""
     R, (seen,) = lines(x)
-    parts = shares(len(seen), seen.size)
-    counts = np.array([s.stop - s.start for s in parts], float)
-    means, squares = (np.empty((len(parts), seen.shape[1])) for _ in range(2))
 
-    def part(i: int) -> None:
-        entries = seen[parts[i]]
+    def part(s: slice) -> tuple[Array, Array, Any]:
+        entries = seen[s]
         mean = total(entries) / x.dtype.type(len(entries))
         rest = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
-        off = total(rest)  # what rounding left
-        means[i] = mean + off / len(entries)
-        squares[i] = total(np.multiply(rest, rest, out=rest)) - off * off / len(entries)
+        off = total(rest) / len(entries)  # what rounding left
+        squares = total(np.multiply(rest, rest, out=rest)) - off * off * len(entries)
+        return mean + off.astype(float), squares, np.full(len(mean), len(entries))
 
-    parallel(part, range(len(parts)))
-    weights = np.repeat(counts, R)[:, None]
-    means, squares = means.reshape(-1, x.shape[1]), squares.reshape(-1, x.shape[1])
+    found = np.array(by_shares(part, len(seen), seen.size), float)
+    means, squares, weights = np.moveaxis(found, 1, 0).reshape(3, -1, x.shape[1])
     mean = (weights * means).sum(0) / len(x)
     return mean, (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / len(x)
 

@@ -552,7 +552,7 @@ class LocalResponseNorm(Op):
         s = self.k + self.alpha * self.averaged(x * x)
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Array) -> Any:
         return by_sample(lambda x: x * power(self.k + self.alpha * self.averaged(x * x), -self.beta), x)
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
@@ -567,7 +567,7 @@ class LocalResponseNorm(Op):
             return g * own - x * self.averaged(g * shared, "pull")
 
         def pull(g: Any) -> Any:
-            return by_sample(pulled, g, y, x) if type(g) is type(x) is np.ndarray else pulled(g, y, x)
+            return by_sample(pulled, g, y, x)
 
         def matrix() -> sp.csr_array:
             near = self.window(x).pixels[0]  # (C, size): the channels of each window, −1 in the padding

@@ -20,6 +20,8 @@ from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
+from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines
+from minigraph.ops.conv.blocks import parts as parts_of
 from minigraph.ops.conv.geometry import (
     Ints,
     Pairs,
@@ -29,14 +31,10 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
-from minigraph.ops.conv.im2col import Part, lines
-from minigraph.ops.conv.im2col import parts as parts_of
 from minigraph.ops.conv.matrices import image_matrix
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
-from minigraph.parallel import parallel, ranges
-
-BLOCK_BYTES = 1 << 21
+from minigraph.parallel import equal, parallel
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -374,7 +372,7 @@ class Winners(Selection):
         if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
             parallel(part, blocks(x, window))
         else:
-            parallel(part, [(samples, rows) for samples in ranges(len(x), BLOCK_BYTES // x[:1].nbytes)])
+            parallel(part, [(samples, rows) for samples in equal(len(x), BLOCK_BYTES // x[:1].nbytes)])
         return out
 
 
@@ -471,7 +469,7 @@ class GlobalAvgPool(Op):
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         n, d = x.shape[2:], len(x.shape) - 2
         whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
-        return [Averages(whole, np.full((1,) * d, prod(n)), x, y.shape)]
+        return [Average(whole, np.full((1,) * d, prod(n)), x, y.shape)]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -504,11 +502,6 @@ class Averages(LinearMap):
         if isinstance(g, Node):
             return Apply(self.T)(g)
         g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
-        if self.window.kernel == self.window.size and not any(map(sum, self.window.padding)):  # g has no order to keep
-            N, C, *n = self.in_shape
-            images, _ = channels.empty(N, C, tuple(n), g.dtype)
-            images[...] = g
-            return images
         out = np.zeros_like(g, shape=self.in_shape)
         for outputs, pixels in self.window.taps:
             out[pixels] += g[outputs]
@@ -525,6 +518,18 @@ class Averages(LinearMap):
     def bounds(self) -> Bounds:
         planes, meet = prod(self.in_shape[:2]), self.window.meetings
         return Bounds(planes * meet.total, meet.per_output, meet.per_pixel) if planes else Bounds(0, 0, 0)
+
+
+class Average(Averages):
+    """Averages of one window over all: back, the value goes to every position, channels last in memory."""
+
+    def pull(self, g: Any) -> Any:
+        if isinstance(g, Node):
+            return Apply(self.T)(g)
+        N, C, *n = self.in_shape
+        images, x = channels.empty(N, C, tuple(n), g.dtype)
+        x[...] = np.reshape(g / self.divisors.item(), (N, *(1 for _ in n), C))
+        return images
 
 
 # --- as many windows as are wanted ----------------------------------------------------------------------

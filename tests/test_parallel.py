@@ -134,32 +134,39 @@ def test_products_in_parts(m, k, n, turned):
     np.testing.assert_allclose(parallel.matmul(a[None], b), (a @ b)[None], atol=1e-11)
 
 
-@pytest.mark.parametrize("m, k, n", [(300, 144, 16), (517, 27, 64), (129, 64, 32), (40, 5, 48), (6, 3, 16), (0, 3, 16)])
+@pytest.mark.parametrize(
+    "m, k, n", [(600, 144, 16), (517, 27, 64), (600, 576, 32), (129, 64, 32), (40, 5, 48), (0, 3, 16)]
+)
 def test_narrow_products_by_a_few_rows_at_a_time(monkeypatch, m, k, n):
     """As with BLAS's kernels for AVX-512, whatever the processor: the same numbers, in calls on batches of rows."""
     rng = np.random.default_rng(0)
     a, b, c = (rng.standard_normal(s, np.float32) for s in ((m, k), (k, n), (m, n)))
     wanted = a.astype(float) @ b, a.T.astype(float) @ c, c.T.astype(float) @ a
-    for most, batches in ((0, False), (10**6, m >= 512)):
-        monkeypatch.setattr(parallel._blas, "unpacked", most)
+    for most in (0, 10**6):
+        monkeypatch.setattr(parallel._blas, "small", most)
         calls = []
-        monkeypatch.setattr(
-            parallel.np, "matmul", lambda x, y, out, call=np.matmul: calls.append(x.ndim) or call(x, y, out=out)
-        )
+
+        def matmul(x, y, out, calls=calls, call=np.matmul):
+            calls.append(x.shape)
+            return call(x, y, out=out)
+
+        monkeypatch.setattr(parallel.np, "matmul", matmul)
         found = np.empty((m, n), np.float32), np.empty((k, n), np.float32), np.empty((n, k), np.float32)
-        parallel.product(a, b, found[0])
-        parallel.inner(a, c, found[1])
-        parallel.inner(c, a, found[2])
+        parallel.gemm(a, b, found[0])
+        parallel.gemm_transposed(a, c, found[1])
+        parallel.gemm_transposed(c, a, found[2])
         monkeypatch.undo()
         for f, w in zip(found, wanted, strict=True):
             np.testing.assert_allclose(f, w, rtol=0, atol=1e-5 * max(1, np.abs(w).max(initial=0)))
-        assert (calls.count(3) == 3) if batches else (not most) <= (3 not in calls)
+        rows = 2 ** int(np.log2(min(256, most / (k * n)))) if most else 0
+        assert any(len(shape) == 3 for shape in calls) == (0 < 2 * rows <= m)
+        assert sum(len(shape) == 3 for shape in calls) == (0 < 2 * rows <= m) * (3 if rows >= 128 else 1)
 
 
 def test_gradients_do_not_depend_on_how_blas_multiplies(monkeypatch):
     found = []
     for most in (0, 10**6):
-        monkeypatch.setattr(parallel._blas, "unpacked", most)
+        monkeypatch.setattr(parallel._blas, "small", most)
         model = network()
         model.initialize(0)
         found.append(step(model))
@@ -170,8 +177,9 @@ def test_gradients_do_not_depend_on_how_blas_multiplies(monkeypatch):
 
 def test_elementwise_in_parts_keeps_the_order_in_memory():
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((6, 40, 50, 60)).transpose(0, 3, 1, 2)
-    for y in (x, np.ascontiguousarray(x), rng.standard_normal((6, 120, 40, 50))[:, ::2]):
+    x = rng.standard_normal((12, 40, 50, 60)).transpose(0, 3, 1, 2)
+    assert x.size > parallel.SHARED
+    for y in (x, np.ascontiguousarray(x), rng.standard_normal((12, 120, 40, 50))[:, ::2]):
         found = parallel.elementwise(lambda a, b, c: a * b + c, x, y, 2.0)
         np.testing.assert_array_equal(found, x * y + 2)
         assert found.strides == x.strides
@@ -210,7 +218,7 @@ def test_free_memory_makes_room_for_other_sizes(monkeypatch):
 
 
 def test_filters_lie_as_kernels_want_them(tmp_path):
-    """Channels last when drawn, loaded and learned, and their gradients too; so nothing is ever transposed."""
+    """Channels last when drawn, loaded and learned, and their gradients too."""
     model = Sequential(Conv2d(3, 8, 3), ReLU(), Conv2d(8, 4, 5, groups=4), Flatten(), Linear(4 * 25, 3))
     model.initialize(0)
     model.save(tmp_path / "m.safetensors")
@@ -275,7 +283,7 @@ def test_an_optimizer_writes_in_place_only_what_nobody_else_holds():
 # --- channels -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(8, 16, 40, 40), (3, 5, 7, 7), (2, 700, 3), (9, 30, 31, 33)])
+@pytest.mark.parametrize("shape", [(41, 16, 40, 40), (3, 5, 7, 7), (2, 700, 3), (9, 30, 31, 33)])
 @pytest.mark.parametrize("mean", [0, 100])
 def test_sums_of_channels(shape, mean):
     rng = np.random.default_rng(0)

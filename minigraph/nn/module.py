@@ -265,8 +265,9 @@ def _drawn(init: Initializer, p: Parameter, rng: np.random.Generator) -> Array:
 
 def _laid(value: Array, dtype: Any) -> Array:
     """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
-    turned = channels.last(value) if value.ndim > 2 else value
-    return np.array(turned, dtype, order="K")
+    if value.ndim > 2:
+        value = np.moveaxis(np.ascontiguousarray(channels.last(value)), -1, 1)
+    return np.array(value, dtype, order="K")
 
 
 class Sequential(Module):

@@ -1,6 +1,7 @@
 """Convolution: one trilinear form, its three slots as ops, and an algorithm a file."""
 
 from minigraph.ops.conv import depthwise, direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
+from minigraph.ops.conv import im2col as _im2col  # noqa: F401  so does this, whose name the op takes below
 from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
 from minigraph.ops.conv.algorithm import Algorithm as Algorithm
 from minigraph.ops.conv.algorithm import Work as Work

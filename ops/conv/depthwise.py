@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from minigraph.array import Array
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
-from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import Part, channels_last, lines, parts, patches, phases
+from minigraph.ops.conv.blocks import Part, lines, parts, patches
+from minigraph.ops.conv.geometry import Window, phases
 from minigraph.parallel import parallel, scratch
 
 
@@ -74,14 +74,14 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y[n, c, p] = Σ x[n, c, q] w[c, 0, i]."""
     images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(channels_last(channels.last(x)), w[:, 0], window, y)
+    correlate(np.ascontiguousarray(channels.last(x)), w[:, 0], window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
     images, x = channels.empty(len(g), len(w), window.size, np.result_type(g, w))
-    cotangents = channels_last(channels.last(g))
+    cotangents = np.ascontiguousarray(channels.last(g))
     for pixels, meeting, phase in phases(window):
         if phase is None:
             x[pixels] = 0
@@ -93,19 +93,19 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """w[c, 0, i] = Σ x[n, c, q] g[n, c, p]: for each tap the sum of a product, parts added in order."""
     dtype, C = np.result_type(x, g), x.shape[1]
-    X, G = (channels_last(channels.last(a)) for a in (x, g))
+    X, G = (np.ascontiguousarray(channels.last(a)) for a in (x, g))
     all_parts = blocks(len(x), C, window, dtype) if x.size and g.size else []
-    sums = np.empty((len(all_parts), *window.kernel, C), dtype)
     places, offsets = letters(window)
 
-    def block(i: int) -> None:
-        cotangents = in_lines(G[all_parts[i]], window)
-        found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", taps(X, window, all_parts[i]), cotangents)
-        sums[i] = found.reshape(*window.kernel, -1, C).sum(-2)
+    def block(part: Part) -> Array:
+        over, cotangents = taps(X, window, part), in_lines(G[part], window)
+        found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents)
+        return found.reshape(*window.kernel, -1, C).sum(-2)  # type: ignore[no-any-return]
 
-    parallel(block, range(len(all_parts)))
-    w: Array = np.moveaxis(sums.sum(0), -1, 0)[:, None]
-    return w
+    w = np.zeros((*window.kernel, C), dtype)
+    for found in parallel(block, all_parts):
+        w += found
+    return np.moveaxis(w, -1, 0)[:, None]
 
 
 def supports(work: Work) -> bool:

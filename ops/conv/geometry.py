@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from math import prod
+from math import gcd, prod
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -161,6 +161,35 @@ def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pair
         padding=padding,
     )
     return _window(size, kernel, stride, padding, dilation)
+
+
+def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
+    """For each residue of the stride: its pixels, the taps that meet it, last first, and their window over the outputs.
+
+    Tap i and output p meet pixel q where q + before = p · stride + i · dilation.
+    """
+    axes = []
+    for n, f, s, (before, _), d, o in zip(window.size, window.kernel, window.stride, window.padding, window.dilation,
+                                          window.out, strict=True):  # fmt: skip
+        axis: list[tuple[slice, slice | None, Any]] = []
+        step, far = s // gcd(s, d), d // gcd(s, d)  # between the taps of a residue, and between the outputs they meet
+        for r in range(min(s, n)):
+            taps = [i for i in range(f) if (r + before - i * d) % s == 0]
+            count = len(range(r, n, s))
+            if not taps:
+                axis.append((slice(r, None, s), None, None))
+                continue
+            first = (r + before - taps[-1] * d) // s  # the output that the last tap and the first pixel meet
+            after = first + count - 1 + far * (len(taps) - 1) - (o - 1)
+            reverse = slice(taps[-1], None if taps[0] == 0 else taps[0] - 1, -step)
+            axis.append((slice(r, None, s), reverse, (o, len(taps), 1, (-first, after), far)))
+        axes.append(axis)
+    for each in itertools.product(*axes):
+        pixels = (slice(None), *(a[0] for a in each))
+        if any(a[1] is None for a in each):
+            yield pixels, None, None
+        else:
+            yield pixels, tuple(a[1] for a in each), Window(*zip(*(a[2] for a in each), strict=True))
 
 
 # --- arguments -----------------------------------------------------------------------------------

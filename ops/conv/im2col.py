@@ -18,87 +18,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product as combinations
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from minigraph.array import Array
 from minigraph.memory import empty
 from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
-from minigraph.ops.conv.geometry import Window
-from minigraph.parallel import inner, matmul, parallel, product, ranges, scratch
+from minigraph.ops.conv.algorithm import ALGORITHMS, RATE, Algorithm, Work
+from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
+from minigraph.ops.conv.geometry import Window, phases
+from minigraph.parallel import equal, gemm, gemm_transposed, matmul, parallel, scratch
 
-FLOPS = 240  # of a matrix product in a nanosecond of a core, about: estimates need only their order
-BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
 ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
-SMALL = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
+FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
-
-Part = tuple[slice, slice]  # samples, and outputs of the first axis
-
-
-def channels_last(x: Array) -> Array:
-    """A view of x (N, C, *n) as (N, *n, C)."""
-    return x.transpose(0, *range(2, x.ndim), 1)  # a fraction of moveaxis's time
-
-
-def parts(n: int, rows: int, bytes_each: int, most: int | None = None, least: int = 0) -> list[Part]:
-    """The batch in blocks of samples, or of lines of one sample, of about ``most`` bytes; ``bytes_each`` line.
-
-    Equal ones, and even in number, so that two threads end together.
-    """
-    if most is None:  # several for each thread, unless they are very short
-        most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 2, n * rows * bytes_each // 8)), least)
-    samples = most // max(rows * bytes_each, 1)
-    if samples or rows == 1:
-        return [(s, slice(0, rows)) for s in equal(n, samples)]
-    return [(slice(i, i + 1), s) for i in range(n) for s in equal(rows, most // max(bytes_each, 1), n)]
-
-
-def equal(n: int, most: int, times: int = 1) -> list[slice]:
-    """0 … n in equal slices of at most ``most``, even in number when there are so many ``times``."""
-    count = -(-n // max(most, 1))
-    return ranges(n, -(-n // max(count + (count * times) % 2 * (count > 1), 1)))
-
-
-def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
-    """The pixels of the first axis under some of its outputs, and the window over these alone."""
-    return _lines(window, outputs.start, outputs.stop)
-
-
-@lru_cache(4096)
-def _lines(window: Window, start: int, stop: int) -> tuple[slice, Window]:
-    s, before = window.stride[0], window.padding[0][0]
-    first, last = start * s - before, (stop - 1) * s - before + window.extent[0]
-    lo = min(max(first, 0), window.size[0])
-    hi = max(min(last, window.size[0]), lo)
-    padding = ((lo - first, last - hi), *window.padding[1:])
-    return slice(lo, hi), replace(window, size=(hi - lo, *window.size[1:]), padding=padding)
-
-
-def patches(x: Array, window: Window) -> Array:
-    """A view of every patch of x (N, *n, C): (N, *n′, *f, C); of a padded copy where there is padding."""
-    window = window.exact
-    core: list[slice] = [
-        slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(window.size, window.padding, strict=True)
-    ]
-    x = x[(slice(None), *core)]
-    if any(b > 0 or a > 0 for b, a in window.padding):
-        margins = [(max(b, 0), max(a, 0)) for b, a in window.padding]
-        sides = [n + b + a for n, (b, a) in zip(x.shape[1:-1], margins, strict=True)]
-        padded = scratch("padded", (len(x), *sides, x.shape[-1]), x.dtype)
-        padded[...] = 0
-        padded[:, *(slice(b, n - a) for n, (b, a) in zip(sides, margins, strict=True))] = x
-        x = padded
-    outer = [s * step for s, step in zip(window.stride, x.strides[1:-1], strict=True)]
-    taps = [d * step for d, step in zip(window.dilation, x.strides[1:-1], strict=True)]
-    shape = len(x), *window.out, *window.kernel, x.shape[-1]
-    return as_strided(x, shape, (x.strides[0], *outer, *taps, x.strides[-1]), writeable=False)
 
 
 def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
@@ -161,6 +97,16 @@ def banded(filters: Array, window: Window, m: int) -> Array:
     return filters.reshape(len(filters), prod(filters.shape[1 : 2 + len(window.kernel)]), -1)
 
 
+def from_banded(found: Array, window: Window) -> Array:
+    """The transpose of ``banded``: each entry's sum over the m copies, (groups, m, K, *f, C) → (groups, K, *f, C)."""
+    groups, m, K, *_, C = found.shape
+    w = np.zeros((groups, K, *window.kernel, C), found.dtype)
+    source, target = np.moveaxis(found, (1, 2), (-2, -1)), np.moveaxis(w, 1, -1)
+    for at, taps in bands(window, m):
+        target[taps] += source[at]
+    return w
+
+
 def in_rows(y: Array, m: int) -> Array:
     """A view of y (N, *n′, K) with m outputs of the last axis in a row: (N, …, n′/m, m, K)."""
     return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
@@ -189,7 +135,7 @@ def seconds(work: Work, m: int) -> float:
     run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
     sixteens = -(-n // 16) * 16
     copy = 0.0 if is_identity(work) else rows * k / run * (1.7 + 0.045 * run)
-    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / FLOPS)
+    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / RATE)
 
 
 # --- the three slots --------------------------------------------------------------------------------
@@ -201,22 +147,19 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
     m = neighbours(work)
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
-    matrix = np.ascontiguousarray(matrix) if matrix.size < SMALL else matrix
+    matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
-    def block(part: Part, multiply: Any = product) -> None:
-        rows = rows_of(x, wide, part, groups)
-        target = Y[part]
+    def block(part: Part, multiply: Any = gemm) -> None:
+        rows, target = rows_of(x, wide, part, groups), Y[part]
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
-        else:
-            found = scratch("products", (groups, rows.shape[1], m * K // groups), y.dtype)
-            if groups == 1:
-                multiply(rows[0], matrix[0], found[0])
-            else:
-                np.matmul(rows, matrix, out=found)
-            by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
-            channels.copy(target, by_output.reshape(target.shape))
+            return
+        found = scratch("products", (groups, rows.shape[1], m * K // groups), y.dtype)
+        for one in zip(rows, matrix, found, strict=True):
+            multiply(*one)
+        by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
+        channels.copy(target, by_output.reshape(target.shape))
 
     blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
     if not (x.size and y.size):
@@ -229,14 +172,14 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
 
 def by_group(w: Array, groups: int, dtype: Any) -> Array:
     """Filters w (K, C/groups, *f) as (groups, K/groups, *f, C/groups), a view where they lie channels last."""
-    last = channels.last(w.astype(dtype, copy=False))
-    return channels_last(last).reshape(groups, len(w) // groups, *w.shape[2:], w.shape[1])
+    last = np.ascontiguousarray(channels.last(w), dtype)
+    return last.reshape(groups, len(w) // groups, *w.shape[2:], w.shape[1])
 
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
     images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(channels_last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
+    correlate(channels.last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
     return images
 
 
@@ -245,13 +188,13 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
     filters = np.moveaxis(by_group(w, groups, x.dtype), 1, -2)
     if scatters(Work(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
-        scatter(channels_last(g), filters, window.exact, x)
+        scatter(channels.last(g), filters, window.exact, x)
         return images
     for pixels, taps, phase in phases(window):
         if phase is None:
             x[pixels] = 0
         else:
-            correlate(channels_last(g), filters[(slice(None), *taps)], phase, x[pixels])
+            correlate(channels.last(g), filters[(slice(None), *taps)], phase, x[pixels])
     return images
 
 
@@ -264,7 +207,7 @@ def scatters(work: Work) -> bool:
     turned = (
         Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
     )
-    products = 2 * outputs * work.K * taps * work.C / FLOPS
+    products = 2 * outputs * work.K * taps * work.C / RATE
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
     return products + runs < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
 
@@ -286,36 +229,7 @@ def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
             planes[pixels] += column[outputs]
         x[samples] = np.moveaxis(planes, 0, -1)
 
-    parallel(block, ranges(len(x), 4 * BLOCK_BYTES // max(each, 1)))
-
-
-def phases(window: Window) -> Iterator[tuple[Any, Any, Window | None]]:
-    """For each residue of the stride: its pixels, the taps that meet it, last first, and their window over the outputs.
-
-    Tap i and output p meet pixel q where q + before = p · stride + i · dilation.
-    """
-    axes = []
-    for n, f, s, (before, _), d, o in zip(window.size, window.kernel, window.stride, window.padding, window.dilation,
-                                          window.out, strict=True):  # fmt: skip
-        axis: list[tuple[slice, slice | None, Any]] = []
-        step, far = s // gcd(s, d), d // gcd(s, d)  # between the taps of a residue, and between the outputs they meet
-        for r in range(min(s, n)):
-            taps = [i for i in range(f) if (r + before - i * d) % s == 0]
-            count = len(range(r, n, s))
-            if not taps:
-                axis.append((slice(r, None, s), None, None))
-                continue
-            first = (r + before - taps[-1] * d) // s  # the output that the last tap and the first pixel meet
-            after = first + count - 1 + far * (len(taps) - 1) - (o - 1)
-            reverse = slice(taps[-1], None if taps[0] == 0 else taps[0] - 1, -step)
-            axis.append((slice(r, None, s), reverse, (o, len(taps), 1, (-first, after), far)))
-        axes.append(axis)
-    for each in combinations(*axes):
-        pixels = (slice(None), *(a[0] for a in each))
-        if any(a[1] is None for a in each):
-            yield pixels, None, None
-        else:
-            yield pixels, tuple(a[1] for a in each), Window(*zip(*(a[2] for a in each), strict=True))
+    parallel(block, equal(len(x), 4 * BLOCK_BYTES // max(each, 1)))
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
@@ -325,7 +239,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         return np.zeros((groups * K, C, *window.kernel), dtype)
     work = Work(window, len(x), x.shape[1], g.shape[1], groups, dtype)
     m = neighbours(work)
-    wide, X, G = banded_window(window, m), channels_last(x), in_rows(channels_last(g), m)
+    wide, X, G = banded_window(window, m), channels.last(x), in_rows(channels.last(g), m)
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
     many = prod(shape) * dtype.itemsize > LANE_BYTES
@@ -340,11 +254,11 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
             rows = rows_of(X, wide, part, groups)
-            by_group = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
-            cotangents = by_group.reshape(groups, rows.shape[1], m * K)
+            apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
+            cotangents = apart.reshape(groups, rows.shape[1], m * K)
             out = scratch("sum", shape, dtype) if j else total[i]
             if groups == 1 and lanes > 1:
-                inner(cotangents[0], rows[0], out[0])
+                gemm_transposed(cotangents[0], rows[0], out[0])
             else:
                 matmul(cotangents.swapaxes(1, 2), rows, out=out)
             if j:
@@ -355,15 +269,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     else:
         parallel(lane, range(lanes))
     found = total[0] if lanes == 1 else total.sum(0)
-    w = found
-    if m > 1:
-        w = np.zeros((groups, K, *window.kernel, C), dtype)
-        banded, filters = (
-            np.moveaxis(found.reshape(groups, m, K, *wide.kernel, C), (1, 2), (-2, -1)),
-            np.moveaxis(w, 1, -1),
-        )
-        for at, taps in bands(window, m):
-            filters[taps] += banded[at]
+    w = from_banded(found.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else found
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 
 

@@ -31,10 +31,10 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.memory import empty
 from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
+from minigraph.ops.conv.algorithm import ALGORITHMS, RATE, Algorithm, Work
+from minigraph.ops.conv.blocks import Part, lines, parts, patches
 from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.im2col import FLOPS, Part, channels_last, lines, parts, patches
-from minigraph.parallel import parallel, ranges, scratch
+from minigraph.parallel import equal, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
@@ -77,18 +77,16 @@ class Winograd:
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
         square = square[:, ::-1] if turned else square
-        rows = channels_last(channels.last(w.astype(dtype, copy=False))).reshape(K, self.r**2, C)
+        rows = np.ascontiguousarray(channels.last(w), dtype).reshape(K, self.r**2, C)
         U = empty((len(square), K, C), dtype)
-        parallel(
-            lambda s: np.matmul(square, rows[s], out=U[:, s].swapaxes(0, 1)), ranges(K, max(1, FILTERS // rows[0].size))
-        )
+        for_each_filter(square, rows, U.swapaxes(0, 1))
         return U.reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
         images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
         if x.size and w.size:
-            self.correlate(channels_last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
+            self.correlate(channels.last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
         else:
             y[...] = 0
         return images
@@ -100,7 +98,7 @@ class Winograd:
             axes = zip(window.out, window.size, window.padding, strict=True)
             padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
             turned = Window(window.out, window.kernel, (1, 1), padding, (1, 1))
-            self.correlate(channels_last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
+            self.correlate(channels.last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
         else:
             x[...] = 0
         return images
@@ -134,7 +132,7 @@ class Winograd:
         """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
         image, output = self.image_tiles(window), self.output_tiles(window)
         C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), len(self.BT)
-        X, G = channels_last(x), channels_last(g)
+        X, G = channels.last(x), channels.last(g)
         blocks = self.blocks(len(x), image, max(C, K)) if x.size and g.size else []
 
         def transform(block: Part, V: Array, M: Array) -> None:
@@ -172,12 +170,8 @@ class Winograd:
             for i, some in enumerate(self.waves(blocks, dtype)):
                 wave(some, not i)
         w = empty((K, *window.kernel, C // groups), dtype)
-        rows, total = w.reshape(K, self.r**2, -1), (sums.sum(0) if few else sums[0]).reshape(side**2, K, -1)
-        back = np.kron(self.G, self.G).astype(dtype).T
-        parallel(
-            lambda s: np.matmul(back, total[:, s].swapaxes(0, 1), out=rows[s]),
-            ranges(K, max(1, FILTERS // rows[0].size)),
-        )
+        total = (sums.sum(0) if few else sums[0]).reshape(side**2, K, -1)
+        for_each_filter(np.kron(self.G, self.G).astype(dtype).T, total.swapaxes(0, 1), w.reshape(K, self.r**2, -1))
         return np.moveaxis(w, -1, 1)
 
     def blocks(self, N: int, image: Window, C: int) -> list[Part]:
@@ -219,6 +213,11 @@ class Winograd:
                     target = y[:, rows[1], columns[1]]
                     split = target.reshape(len(y), -1, i, target.shape[2] // j, j, y.shape[-1])
                     split[...] = found[:i, :j, :, rows[0], columns[0]].transpose(2, 3, 0, 4, 1, 5)
+
+
+def for_each_filter(matrix: Array, w: Array, out: Array) -> None:
+    """Out (K, s, C) = ``matrix`` (s, t) · w (K, t, C), filter by filter."""
+    parallel(lambda s: np.matmul(matrix, w[s], out=out[s]), equal(len(w), FILTERS // max(w[0].size, 1)))
 
 
 def multiply(V: Array, U: Array, out: Array) -> None:
@@ -266,7 +265,7 @@ def cost(F: Winograd, work: Work) -> float:
         return float("inf")  # others want exactness; small groups, products of a few entries
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
-    products = 2 * n * work.C * (sixteens + 8) / FLOPS
+    products = 2 * n * work.C * (sixteens + 8) / RATE
     each = 0.65 if 4 * t * C * work.K <= FEW else 1  # of an entry of a transformed tile
     return 1e-9 * t * (n * each * (work.C + work.K) + products + 0.4 * C * work.K)
 

@@ -1,0 +1,62 @@
+"""The batch in blocks that stay in cache, and the patches of a block: what the algorithms share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+from numpy.lib.stride_tricks import as_strided
+
+from minigraph.array import Array
+from minigraph.ops.conv.geometry import Window
+from minigraph.parallel import equal, scratch
+
+BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
+
+Part = tuple[slice, slice]  # samples, and outputs of the first axis
+
+
+def parts(n: int, rows: int, each: int, most: int | None = None, least: int = 0) -> list[Part]:
+    """The batch in blocks of samples, or of lines of one sample, of at most ``most`` bytes or entries, ``each`` a line."""
+    if most is None:  # several for each thread, unless they are very short
+        most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 2, n * rows * each // 8)), least)
+    samples = most // max(rows * each, 1)
+    if samples or rows == 1:
+        return [(s, slice(0, rows)) for s in equal(n, samples)]
+    blocks = equal(rows, most // max(each, 1), n)
+    return [(slice(i, i + 1), s) for i in range(n) for s in blocks]
+
+
+def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
+    """The pixels of the first axis under some of its outputs, and the window over these alone."""
+    return _lines(window, outputs.start, outputs.stop)
+
+
+@lru_cache(4096)
+def _lines(window: Window, start: int, stop: int) -> tuple[slice, Window]:
+    s, before = window.stride[0], window.padding[0][0]
+    first, last = start * s - before, (stop - 1) * s - before + window.extent[0]
+    lo = min(max(first, 0), window.size[0])
+    hi = max(min(last, window.size[0]), lo)
+    padding = ((lo - first, last - hi), *window.padding[1:])
+    return slice(lo, hi), replace(window, size=(hi - lo, *window.size[1:]), padding=padding)
+
+
+def patches(x: Array, window: Window) -> Array:
+    """A view of every patch of x (N, *n, C): (N, *n′, *f, C); of a padded copy where there is padding."""
+    window = window.exact
+    core: list[slice] = [
+        slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(window.size, window.padding, strict=True)
+    ]
+    x = x[(slice(None), *core)]
+    if any(b > 0 or a > 0 for b, a in window.padding):
+        margins = [(max(b, 0), max(a, 0)) for b, a in window.padding]
+        sides = [n + b + a for n, (b, a) in zip(x.shape[1:-1], margins, strict=True)]
+        padded = scratch("padded", (len(x), *sides, x.shape[-1]), x.dtype)
+        padded[...] = 0
+        padded[:, *(slice(b, n - a) for n, (b, a) in zip(sides, margins, strict=True))] = x
+        x = padded
+    outer = [s * step for s, step in zip(window.stride, x.strides[1:-1], strict=True)]
+    taps = [d * step for d, step in zip(window.dilation, x.strides[1:-1], strict=True)]
+    shape = len(x), *window.out, *window.kernel, x.shape[-1]
+    return as_strided(x, shape, (x.strides[0], *outer, *taps, x.strides[-1]), writeable=False)
