@@ -145,7 +145,7 @@ class Standardization(LinearMap):
         return channels.means_are_small(self.mean.ravel(), self.inverse.ravel() ** -2)
 
     def project_by_channel(self, g: Array) -> Array:
-        """``project`` for channels: w σ⁻¹ (g − Σ g / m − x̂ Σ x̂g / m)."""
+        """``project`` for channels: a g − b (x − μ) − a Σ g / m, with a = w σ⁻¹ and b = a σ⁻¹ Σ x̂g / m."""
         total, dot = self.sums(g)
         scale, mean = self.scale.ravel(), self.mean.ravel()
         slope = scale * self.inverse.ravel() * dot / self.m
