@@ -50,6 +50,7 @@ class _Helper(threading.Thread):
         self.start()
 
     def run(self) -> None:
+        _blas.limit_here()
         while True:
             self.calls.get()()
 
@@ -113,7 +114,7 @@ class _Blas:
             if self.inside == 1:
                 self.before = [(library, library.num_threads) for library in self.libraries]
                 for library, _ in self.before:
-                    library.set_num_threads(1)
+                    self.limit(library, 1)
         try:
             yield
         finally:
@@ -121,7 +122,21 @@ class _Blas:
                 self.inside -= 1
                 if not self.inside:
                     for library, n in self.before:
-                        library.set_num_threads(n)
+                        self.limit(library, n)
+
+    @staticmethod
+    def limit(library: Any, n: int) -> None:
+        """From now on n threads in ``library``, from whatever thread this is asked; who asks holds the lock."""
+        release = getattr(library, "clear_controlling_thread", lambda force: None)
+        release(force=True)  # else threadpoolctl heeds the first thread alone that ever asked
+        library.set_num_threads(n)
+        release(force=True)
+
+    def limit_here(self) -> None:
+        """One thread for good in libraries that have a limit for each thread, in a thread of ours."""
+        for library in self.libraries:
+            if getattr(library, "threading_layer", "") == "openmp":
+                library.set_num_threads(1)
 
 
 _blas = _Blas()

@@ -99,6 +99,31 @@ def test_parts_inside_parts_and_from_several_threads():
     assert totals == [45] * 32
 
 
+def test_blas_has_one_thread_inside_whoever_calls():
+    """And as many as before afterwards, also where threads come and go at the same time."""
+    libraries = parallel._blas.libraries
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((8, 64, 40, 40), np.float32), rng.standard_normal((64, 64, 3, 3), np.float32)
+    before, inside, found = [b.num_threads for b in libraries], [], []
+
+    def call():
+        with parallel._blas.alone():
+            inside.append([b.num_threads for b in libraries])
+        found.append(mg.conv2d(x, w, algorithm="im2col"))
+
+    call()
+    for together in (1, 3):
+        callers = [threading.Thread(target=call) for _ in range(together)]
+        for caller in callers:
+            caller.start()
+        call()
+        for caller in callers:
+            caller.join()
+        assert [b.num_threads for b in libraries] == before
+    assert inside == [[1] * len(libraries)] * 7
+    assert all(np.array_equal(found[0], other) for other in found)
+
+
 def test_errors_of_floats_are_those_of_the_caller():
     x = np.full((1 << 24,), 1e38, np.float32)
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
