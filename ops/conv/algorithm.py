@@ -76,6 +76,7 @@ def expect_supported(op: object, name: str, work: Work) -> None:
 
 
 PRECISIONS = {"fast": inf, "strict": 2e-6}  # the largest error that "auto" takes
+FAR = 8  # times the least estimate: what is farther off need not be tried
 _precision = "fast"
 _tuned: dict[tuple[Any, ...], Kernel] | None = None
 
@@ -95,9 +96,9 @@ def precision(name: str | None = None) -> str:
 
 
 def autotune(on: bool = True) -> None:
-    """Let "auto" try all algorithms that may do when it meets a convolution first, and keep to the fastest.
+    """Let "auto" try algorithms when it meets a convolution first, and keep to the fastest.
 
-    That costs some calls for each new shape and slot, once in a process. Estimates decide again after ``autotune(False)``.
+    It tries all whose estimate is at most eight times the least, with some calls for each new shape and slot, once in a process. Estimates decide again after ``autotune(False)``.
     What is fastest may differ from run to run, and with it the rounding. Raises TypeError for what is no bool.
     """
     global _tuned
@@ -122,10 +123,11 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
 
 @lru_cache(4096)
 def _by_cost(work: Work, most: float, names: tuple[str, ...]) -> list[str]:
-    """Which of the algorithms may do it with errors of ``most``, the cheapest first."""
+    """Which of the algorithms may do it with errors of ``most``, the cheapest first, and none that is far dearer."""
     exact = [name for name in names if ALGORITHMS[name].error <= most and ALGORITHMS[name].supports(work)]
     costs = {name: ALGORITHMS[name].cost(work) for name in exact}
-    return sorted((name for name in exact if costs[name] < inf), key=costs.__getitem__)
+    most = FAR * min(costs.values())
+    return sorted((name for name in exact if costs[name] < inf and costs[name] <= most), key=costs.__getitem__)
 
 
 def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:
