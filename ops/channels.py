@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from minigraph import memory
 from minigraph.array import Array
-from minigraph.parallel import by_shares, scratch
+from minigraph.parallel import SHARED, by_shares, scratch
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 LINE = 4096  # entries of a line at most
@@ -115,14 +115,16 @@ def means_are_small(mean: Array, var: Array) -> bool:
 
 
 def moments(x: Array) -> tuple[Array, Array]:
-    """Mean and variance over the pixels of x (M, C): (C,) each."""
+    """Mean and variance over the pixels of x (M, C): (C,) each. In one pass where there are many and means are small."""
+    if x.size < SHARED:
+        return exact_moments(x)
     first, second = sums(lambda x: (total(x), total_product(x, x)), [x]) / len(x)
     var = second - first * first
     return (first, var) if means_are_small(first, var) else exact_moments(x)
 
 
 def exact_moments(x: Array) -> tuple[Array, Array]:
-    """The same where means are large: of parts about their own means, then put together (Chan et al. 1979)."""
+    """The same, of parts about their own means, then put together (Chan et al. 1979)."""
     R, (seen,) = lines(x)
 
     def part(s: slice) -> tuple[Array, Array, Any]:
