@@ -135,7 +135,7 @@ def seconds(work: Work, m: int) -> float:
     run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
     sixteens = -(-n // 16) * 16
     copy = 0.0 if is_identity(work) else rows * k / run * (1.7 + 0.045 * run)
-    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / RATE) * work.dtype.itemsize / 4
+    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / RATE) * int(work.dtype.itemsize) / 4
 
 
 # --- the three slots --------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def scatters(work: Work) -> bool:
     )
     products = 2 * outputs * work.K * taps * work.C / RATE
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
-    return (products + runs) * work.dtype.itemsize / 4 < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
+    return (products + runs) * int(work.dtype.itemsize) / 4 < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
 
 
 def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
