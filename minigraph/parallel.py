@@ -64,6 +64,8 @@ def _forget() -> None:
     _lock = threading.Lock()
     memory.forget()
     _helpers.clear()
+    for library, n in _blas.before if _blas.inside else ():
+        library.set_num_threads(n)
     _blas.inside = 0
 
 
@@ -340,10 +342,8 @@ def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
 
 
 def takes_out(function: Any) -> bool:
-    """Whether a function of arrays writes into ``out`` where it is given, as ufuncs do."""
-    code = getattr(function, "__code__", None)
-    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
-    return isinstance(function, np.ufunc) or "out" in arguments
+    """Whether a function of arrays writes into ``out`` where it is given: a ufunc, or with a keyword ``out=None``."""
+    return isinstance(function, np.ufunc) or (getattr(function, "__kwdefaults__", None) or {}).get("out", 0) is None
 
 
 def by_sample(function: Callable[..., Any], *xs: Any) -> Any:

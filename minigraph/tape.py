@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -23,6 +24,16 @@ from minigraph.table import trace
 
 _FREED: Any = None
 _grad_lock = threading.Lock()
+
+
+def _forget() -> None:
+    """Begin anew, in a child after a fork: another thread may have held the lock."""
+    global _grad_lock
+    _grad_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class Tape:

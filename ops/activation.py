@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _positive_part(x: Any, out: Any = None) -> Any:
+def _positive_part(x: Any, *, out: Any = None) -> Any:
     """max(x, 0): by a whole array of zeros, which NumPy compares three times as fast as the number 0."""
     return np.maximum(x, zeros_like(x) if np.ndim(x) else 0, out=out)
 

@@ -17,6 +17,7 @@ from minigraph.array import Array
 from minigraph.parallel import SHARED, by_shares, scratch
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
+MANY = 1024  # lines that are added one after another
 LINE = 4096  # entries of a line at most
 
 
@@ -66,9 +67,10 @@ def like(g: Array, x: Array) -> Array:
     """The pixels (M, C) of g (N, C, *n), a copy where they do not lie as x's."""
     found = pixels(g)
     if found is None:
-        turned = memory.empty_like(x, g.dtype)
-        turned[...] = g
-        found = pixels(turned)
+        N, C, *n = x.shape
+        images, _ = empty(N, C, tuple(n), g.dtype)
+        images[...] = g
+        found = pixels(images)
     assert found is not None
     return found
 
@@ -100,12 +102,18 @@ def sums(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: 
 
 
 def total(a: Array) -> Array:
-    """Σ over the lines of a (M, C): (C,)."""
-    return np.ones(len(a), a.dtype) @ a
+    """Σ over the lines of a (M, C): (C,). Of many in pieces, which are added in double precision."""
+    if len(a) <= MANY:
+        return np.asarray(np.ones(len(a), a.dtype) @ a)
+    whole = len(a) // MANY * MANY
+    pieces = np.ones(MANY, a.dtype) @ a[:whole].reshape(-1, MANY, a.shape[1])
+    return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + total(a[whole:]))
 
 
 def total_product(a: Array, b: Array) -> Array:
     """Σ over the lines of a b (M, C): (C,)."""
+    if len(a) > MANY:
+        return total(np.multiply(a, b, out=scratch("product", a.shape, a.dtype)))
     return np.einsum("ij,ij->j", a, b)  # type: ignore[no-any-return]
 
 
@@ -129,7 +137,7 @@ def exact_moments(x: Array) -> tuple[Array, Array]:
 
     def part(s: slice) -> tuple[Array, Array, Any]:
         entries = seen[s]
-        mean = total(entries) / x.dtype.type(len(entries))
+        mean = (total(entries) / len(entries)).astype(x.dtype)
         rest = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
         off = total(rest) / len(entries)  # what rounding left
         squares = total(np.multiply(rest, rest, out=rest)) - off * off * len(entries)

@@ -75,7 +75,7 @@ class Normalization(Op, abstract=True):
 
     def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
         """μ, the variance, and x − μ, for x seen by the layout."""
-        mean = np.mean(x, axis=layout.axes, keepdims=True)
+        mean = average(x, layout.axes)
         rest = x - mean
         return mean, total(layout.axes, rest, rest) / prod(layout.view[i] for i in layout.axes), rest
 
@@ -171,7 +171,7 @@ class Standardization(LinearMap):
         share = total(axes, v, x_hat) * (-1 / self.m)
         u = x_hat * share if isinstance(share, Node) else np.multiply(x_hat, share, out=x_hat)
         u += v  # in place where u is an array
-        u -= np.mean(v, axis=axes, keepdims=True)
+        u -= average(v, axes)
         u *= scale
         return np.reshape(u, self.in_shape)
 
@@ -237,11 +237,25 @@ def spread(
 
 
 def total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
-    """Σ a b over ``axes``, which are kept with side 1."""
+    """Σ a b over ``axes``, which are kept with side 1; of float32 in double precision."""
     letters = ascii_letters[: len(a.shape)]
     rest = "".join(c for i, c in enumerate(letters) if i not in axes)
     kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
-    return np.reshape(np.einsum(f"{letters},{letters}->{rest}", a, b), kept)
+    double: dict[str, Any] = {"dtype": np.float64} if single(a) and single(b) else {}
+    found = np.einsum(f"{letters},{letters}->{rest}", a, b, **double)
+    return np.reshape(found.astype(np.float32) if double else found, kept)
+
+
+def average(x: Any, axes: tuple[int, ...]) -> Any:
+    """The mean of x over ``axes``, which are kept with side 1; of float32 in double precision."""
+    if single(x):
+        return np.mean(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
+    return np.mean(x, axis=axes, keepdims=True)
+
+
+def single(x: Any) -> bool:
+    """Whether x is an array of float32, whose sums over many entries lose digits."""
+    return type(x) is np.ndarray and x.dtype == np.float32
 
 
 @dataclass(eq=False)

@@ -464,7 +464,8 @@ class GlobalAvgPool(Op):
         return Spec(x.shape[:2], expect_floats(self, x=x))
 
     def forward(self, x: Array) -> Array:
-        return np.asarray(x.mean(axis=tuple(range(2, x.ndim))))
+        axes, double = tuple(range(2, x.ndim)), np.float64 if x.dtype == np.float32 else None
+        return np.asarray(x.mean(axis=axes, dtype=double), x.dtype)
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         n, d = x.shape[2:], len(x.shape) - 2

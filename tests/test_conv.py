@@ -410,3 +410,22 @@ def test_im2col_lays_out_the_second_drawing():
     back = conv.col2im(g, x.shape, (3, 2), **hyper)
     np.testing.assert_allclose(np.vdot(back, x), np.vdot(g, cols))
     np.testing.assert_array_equal(grad(lambda x: conv.im2col(x, (3, 2), **hyper), x, g=g, wrt=0), back)
+
+
+@pytest.mark.parametrize(("x_shape", "w_shape", "hyper"), [
+    ((2, 0, 8, 8), (4, 0, 3, 3), {}), ((2, 3, 8, 8), (0, 3, 3, 3), {"padding": 1}), ((0, 3, 8, 8), (4, 3, 3, 3), {}),
+    ((2, 64, 8540), (64, 1, 3), {"padding": 1, "groups": 64}),
+    ((2, 64, 8541), (64, 1, 4), {"stride": 2, "groups": 64, "dilation": 3}),
+])  # fmt: skip
+def test_what_is_empty_or_very_long(x_shape, w_shape, hyper):
+    """No channels, no filters, no samples; a line that is more than a block of depthwise convolution."""
+    rng, found = np.random.default_rng(0), []
+    x, w = rng.standard_normal(x_shape), rng.standard_normal(w_shape)
+    for algorithm in ("direct", "auto", "im2col"):
+        nodes = mg.parameter(x), mg.parameter(w)
+        y = FUNCTIONS[x.ndim - 2](*nodes, **hyper, algorithm=algorithm)
+        y.backward(np.cos(np.arange(y.size).reshape(y.shape)))
+        found.append([y.value, *(p.grad for p in nodes)])
+    for wanted, *others in zip(*found, strict=True):
+        for other in others:
+            np.testing.assert_allclose(other, wanted, rtol=0, atol=1e-9)

@@ -182,3 +182,28 @@ def test_a_cotangent_may_change_between_pulls():
         assert np.abs(J.pull(g)).max() > 0
     g *= 0
     assert all(np.abs(J.pull(g)).max() == 0 for J in maps) and g.flags.writeable
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 150, 151), (1, 3, 501, 499)])
+def test_float32_keeps_its_digits_over_many_positions(shape):
+    """In any order in memory, against the same in float64."""
+    x = np.maximum(np.random.default_rng(0).standard_normal(shape), 0)
+    g = np.random.default_rng(1).standard_normal(shape)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    for norm in (lambda x: mg.batch_norm(x, training=True), mg.instance_norm, lambda x: mg.group_norm(x, 1)):
+        for order in (x, last):
+            found = []
+            for dtype in (np.float64, np.float32):
+                p = mg.parameter(order.astype(dtype))
+                y = norm(p)
+                y.backward(g.astype(dtype))
+                found.append((y.value, p.grad))
+            for wanted, single in zip(*found, strict=True):
+                np.testing.assert_allclose(single, wanted, rtol=0, atol=4e-6 * np.abs(wanted).max())
+
+
+def test_an_x_that_is_the_same_everywhere():
+    p = mg.parameter(np.ones((1, 5, 1, 1)))
+    y = mg.batch_norm(np.broadcast_to(p, (4, 5, 6, 6)), training=True)
+    y.backward(np.ones(y.shape))
+    np.testing.assert_allclose(p.grad, 0, atol=1e-9)

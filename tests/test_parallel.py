@@ -1,13 +1,14 @@
 """Threads, memory used again, and the order in memory: what must not change any result."""
 
 import os
+import signal
 import threading
 
 import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph import memory, parallel
+from minigraph import memory, parallel, tape
 from minigraph.nn import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, Module, ReLU, Sequential
 from minigraph.ops import channels
 from minigraph.ops.conv import ALGORITHMS
@@ -140,6 +141,32 @@ def test_a_child_has_threads_of_its_own():
     child = os.fork()
     if not child:
         os._exit(0 if np.allclose(mg.exp(x), np.e) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_waits_for_no_lock_of_its_parents_threads():
+    """Though another thread is inside a kernel and a backward walk at the time; and BLAS has its threads again."""
+    before = [b.num_threads for b in parallel._blas.libraries]
+    inside, done = threading.Event(), threading.Event()
+
+    def hold():
+        with parallel._blas.alone(), tape._grad_lock, memory._lock:
+            inside.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        p = mg.parameter(np.ones(1 << 20))
+        np.sum(p * p).backward()
+        os._exit(0 if p.grad[0] == 2 and [b.num_threads for b in parallel._blas.libraries] == before else 1)
+    done.set()
+    holder.join()
     assert os.waitpid(child, 0)[1] == 0
 
 

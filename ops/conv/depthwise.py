@@ -14,9 +14,9 @@ from numpy.lib.stride_tricks import as_strided
 from minigraph.array import Array
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
-from minigraph.ops.conv.blocks import Part, lines, parts, patches
+from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
 from minigraph.ops.conv.geometry import Window, phases
-from minigraph.parallel import parallel, scratch
+from minigraph.parallel import equal, parallel, scratch
 
 
 def taps(x: Array, window: Window, part: Part) -> Array:
@@ -46,8 +46,11 @@ def letters(window: Window) -> tuple[str, str]:
 
 
 def blocks(N: int, C: int, window: Window, dtype: Any) -> list[Part]:
-    """Parts of about two megabytes."""
-    return parts(N, window.out[0], int(np.prod(window.out[1:])) * C * np.dtype(dtype).itemsize, 1 << 21)
+    """Parts of about two megabytes, whose lines are whole."""
+    line = int(np.prod(window.out[1:])) * C * np.dtype(dtype).itemsize
+    if len(window.out) == 1:
+        return [(s, slice(0, window.out[0])) for s in equal(N, BLOCK_BYTES // max(window.out[0] * line, 1))]
+    return parts(N, window.out[0], line, BLOCK_BYTES)
 
 
 def repeated(w: Array, window: Window) -> Array:

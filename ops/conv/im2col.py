@@ -132,7 +132,7 @@ def seconds(work: Work, m: int) -> float:
     window, C, groups = work.window, work.C // work.groups, work.groups
     wide, n = banded_window(window, m), work.K // groups * m
     rows, k = work.N * prod(wide.out) * groups, C * prod(wide.kernel)
-    run = C * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
+    run = max(C, 1) * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
     sixteens = -(-n // 16) * 16
     copy = 0.0 if is_identity(work) else rows * k / run * (1.7 + 0.045 * run)
     return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / RATE) * int(work.dtype.itemsize) / 4
@@ -146,6 +146,9 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     groups, K = len(filters), y.shape[-1]
     work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
     m = neighbours(work)
+    if not (x.size and y.size):
+        y[...] = 0
+        return
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
     matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
@@ -162,9 +165,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         channels.copy(target, by_output.reshape(target.shape))
 
     blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
-    if not (x.size and y.size):
-        y[...] = 0
-    elif is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
+    if is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
         parallel(block, blocks)
@@ -202,7 +203,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
 def scatters(work: Work) -> bool:
     """Whether to add rows to the patches they belong to is cheaper than a convolution: with very few channels."""
     taps, outputs = prod(work.window.kernel), work.N * prod(work.window.out)
-    if work.groups > 1:
+    if work.groups > 1 or not work.C:
         return False
     turned = (
         Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
