@@ -18,7 +18,7 @@ from minigraph.array import Array
 
 LARGE = 1 << 17  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
 ZEROS = 1 << 20  # entries of an array of zeros that is kept
-SPARE = 1 << 28  # bytes of free blocks that are kept when a new block must be made
+SPARE = 1 << 26  # bytes of free blocks that are kept when a new block must be made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
 _lock = threading.Lock()
 _blocks: dict[int, list[Array]] = {}  # by their size
