@@ -27,7 +27,7 @@ from minigraph.memory import empty, empty_like, in_memory
 
 CHUNK = 1 << 18  # entries of a part of elementwise work, which stay in cache
 SHARED = 1 << 20  # entries of elementwise work from which on it pays to wake another thread
-GEMM = 1 << 21  # multiply-adds of a matrix product that is worth sharing, in two parts,
+GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
 PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
 SIDE = 256  # of a part at least, from then on
 THIN = 64  # rows of a product that are few beside the other factor's

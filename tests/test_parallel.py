@@ -177,7 +177,7 @@ def test_threads_refuses(wrong, error):
     assert mg.threads() == 2
 
 
-@pytest.mark.parametrize("m, k, n", [(3, 400, 5000), (700, 300, 900), (2000, 300, 7), (1, 1, 1), (64, 4096, 65)])
+@pytest.mark.parametrize("m, k, n", [(3, 700, 9000), (700, 300, 900), (9000, 300, 7), (1, 1, 1), (64, 4096, 65)])
 @pytest.mark.parametrize("turned", [False, True])
 def test_products_in_parts(m, k, n, turned):
     rng = np.random.default_rng(0)
