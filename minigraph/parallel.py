@@ -30,6 +30,7 @@ SHARED = 1 << 20  # entries of elementwise work from which on it pays to wake an
 GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
 PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
 SIDE = 256  # of a part at least, from then on
+LONG = 320  # factors of an entry, which the small kernels sum one after another: more would lose digits
 THIN = 64  # rows of a product that are few beside the other factor's
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
@@ -248,7 +249,8 @@ def gemm(a: Array, b: Array, out: Array) -> None:
     """Out = a b of matrices (m, k), (k, n), on this thread: by a few rows at a time where there are few columns."""
     (m, k), n = a.shape, b.shape[1]
     rows = _unpacked(k, n, out.dtype)
-    if rows < 8 or m < 2 * rows or n % 16 or n > 64 or not (b.flags.c_contiguous and out.flags.c_contiguous):
+    narrow = n <= 64 and n % 16 == 0 and k <= LONG and b.flags.c_contiguous and out.flags.c_contiguous
+    if rows < 8 or m < 2 * rows or not narrow:
         np.matmul(a, b, out=out)
         return
     whole = m // rows * rows
