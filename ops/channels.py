@@ -114,7 +114,7 @@ def total_product(a: Array, b: Array) -> Array:
     """Σ over the lines of a b (M, C): (C,)."""
     if len(a) > MANY:
         return total(np.multiply(a, b, out=scratch("product", a.shape, a.dtype)))
-    return np.einsum("ij,ij->j", a, b)  # type: ignore[no-any-return]
+    return np.asarray(np.einsum("ij,ij->j", a, b))
 
 
 def means_are_small(mean: Array, var: Array) -> bool:

@@ -16,9 +16,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.ops.conv.geometry import Window
 
-RATE = (
-    240  # operations of a matrix product in a nanosecond of a core, with kernels for AVX-512: estimates compare by it
-)
+RATE = 240  # operations of a matrix product in a nanosecond of a core, with kernels for AVX-512; estimates start here
 Kernel = Callable[[Array, Array, Window, int], Array]  # two arrays, geometry, groups
 
 
@@ -98,8 +96,9 @@ def precision(name: str | None = None) -> str:
 def autotune(on: bool = True) -> None:
     """Let "auto" try algorithms when it meets a convolution first, and keep to the fastest.
 
-    It tries all whose estimate is at most eight times the least, with some calls for each new shape and slot, once in a process. Estimates decide again after ``autotune(False)``.
-    What is fastest may differ from run to run, and with it the rounding. Raises TypeError for what is no bool.
+    It tries all whose estimate is at most eight times the least, with four calls for each new shape and slot, once in a
+    process. Estimates decide again after ``autotune(False)``. What is fastest may differ from run to run, and with it
+    the rounding. Raises TypeError for what is no bool.
     """
     global _tuned
     if not isinstance(on, bool):
@@ -126,8 +125,8 @@ def _by_cost(work: Work, most: float, names: tuple[str, ...]) -> list[str]:
     """Which of the algorithms may do it with errors of ``most``, the cheapest first, and none that is far dearer."""
     exact = [name for name in names if ALGORITHMS[name].error <= most and ALGORITHMS[name].supports(work)]
     costs = {name: ALGORITHMS[name].cost(work) for name in exact}
-    most = FAR * min(costs.values())
-    return sorted((name for name in exact if costs[name] < inf and costs[name] <= most), key=costs.__getitem__)
+    dearest = FAR * min(costs.values())
+    return sorted((name for name in exact if costs[name] < inf and costs[name] <= dearest), key=costs.__getitem__)
 
 
 def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:

@@ -161,9 +161,9 @@ class Winograd:
         shape = side**2, groups, K // groups, C // groups
         few = prod(shape) * dtype.itemsize <= FEW
         lanes = min(LANES, len(blocks)) if few else 1
-        sums = empty((lanes, *shape), dtype)
         if not blocks:
             return np.zeros((K, C // groups, *window.kernel), dtype)
+        sums = empty((lanes, *shape), dtype)
         if few:
             parallel(lane, range(lanes))
         else:
