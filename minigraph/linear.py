@@ -3,18 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import wraps
 from math import prod
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
-from minigraph.op import Case, Op
+from minigraph.memory import own
+from minigraph.node import GraphError, MemoryBudgetError, Node, ShapeError, Spec, value_of
+from minigraph.op import Case, Op, expect
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
+BLOCK_BYTES = 1 << 25  # of rows of a matrix that are made at a time where not all of it is to be held
+
+
+# --- sparse matrices whose structure does not depend on their values -------------------------------
+
+
+def compressed(data: Array, columns: Array, starts: Array, shape: tuple[int, int]) -> sp.csr_array:
+    """A csr_array with indices of 32 bits where they fit, sorted within each row."""
+    index = index_dtype(len(data), *shape)
+    matrix = sp.csr_array((data, columns.astype(index, copy=False), starts.astype(index, copy=False)), shape=shape)
+    matrix.sort_indices()
+    return matrix
+
+
+def index_dtype(*sizes: int) -> Any:
+    """The integers that number so many entries, rows and columns."""
+    return np.int32 if max(sizes) < 2**31 else np.int64
+
+
+def sized(matrix: Any) -> sp.csr_array:
+    """Any sparse matrix as ``compressed`` makes it."""
+    matrix = sp.csr_array(matrix)
+    return compressed(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
+
+def times(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
+    """The product with all entries that the two structures give: SciPy leaves out those whose value is 0."""
+    product = sized(left @ right)
+    pattern = sized(_pattern(left) @ _pattern(right))
+    if product.nnz == pattern.nnz:
+        return product
+    data = np.zeros(pattern.nnz, product.dtype)
+    data[np.searchsorted(_places(pattern), _places(product))] = product.data
+    return sp.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+
+
+def plus(a: sp.csr_array, b: sp.csr_array) -> sp.csr_array:
+    """The sum with all entries that either structure has."""
+    rows = np.concatenate([np.repeat(np.arange(m.shape[0]), np.diff(m.indptr)) for m in (a, b)])
+    columns = np.concatenate([a.indices, b.indices])
+    return sized(sp.coo_array((np.concatenate([a.data, b.data]), (rows, columns)), shape=a.shape))
+
+
+def _pattern(matrix: sp.csr_array) -> sp.csr_array:
+    return sp.csr_array((np.ones(matrix.nnz, bool), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+
+def _places(matrix: sp.csr_array) -> Array:
+    """The number of each stored entry in C order."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return rows * matrix.shape[1] + matrix.indices
+
+
+def full(rows: Array) -> sp.csr_array:
+    """A matrix of which every entry is stored."""
+    m, n = rows.shape
+    index = index_dtype(m * n, m, n)
+    columns = np.tile(np.arange(n, dtype=index), m)
+    return sp.csr_array((rows.ravel(), columns, np.arange(m + 1, dtype=index) * n), shape=(m, n))
+
+
+def eye(n: int, dtype: Any) -> sp.csr_array:
+    """The identity matrix."""
+    return compressed(np.ones(n, dtype), np.arange(n), np.arange(n + 1), (n, n))
+
+
+def below(blocks: list[sp.csr_array], width: int, dtype: Any) -> sp.csr_array:
+    """Matrices one below the other; the blocks are used up."""
+    if len(blocks) == 1:
+        return blocks.pop()
+    counts = np.concatenate([np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)])
+    starts = np.cumsum(counts)
+    index = index_dtype(int(starts[-1]), len(counts), width)
+    data, indices = np.empty(starts[-1], dtype), np.empty(starts[-1], index)
+    at = 0
+    for block in blocks:
+        data[at : at + block.nnz], indices[at : at + block.nnz] = block.data, block.indices
+        at += block.nnz
+    return sp.csr_array((data, indices, starts.astype(index)), shape=(len(counts) - 1, width))
 
 
 class Bounds(NamedTuple):
@@ -41,24 +123,34 @@ class LinearMap:
     Vectors are stacked in C order: ``J.tosparse() @ v.ravel() == J.push(v).ravel()`` and
     ``J.tosparse().T @ g.ravel() == J.pull(g).ravel()``. ``nnz`` is known before the matrix is built:
     exact for the elementary maps, an upper bound for products and sums over paths.
+
+    Maps are added, subtracted, scaled and multiplied by each other, and by arrays from both sides. SciPy's solvers
+    take them as they are, ``np.asarray(J)`` is the dense matrix.
     """
 
     __slots__ = ("dtype", "in_shape", "out_shape")
     in_shape: Shape
     out_shape: Shape
     dtype: np.dtype[Any]
+    __array_ufunc__ = None  # array * J and array @ J ask the map
 
     def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
         self.in_shape, self.out_shape, self.dtype = in_shape, out_shape, np.dtype(dtype)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for verb in ("push", "pull"):  # what a kind defines under the public name gives arrays of its own
+            if verb in cls.__dict__ and f"_{verb}" not in cls.__dict__:
+                setattr(cls, f"_{verb}", cls.__dict__[verb])
+
     # --- what a kind of map defines --------------------------------------------------------------
 
-    def push(self, v: Any) -> Any:
-        """J v: the tangent of the output, (in_shape) → (out_shape)."""
+    def _push(self, v: Any) -> Any:
+        """J v; may be v, or share memory with it."""
         raise NotImplementedError
 
-    def pull(self, g: Any) -> Any:
-        """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape)."""
+    def _pull(self, g: Any) -> Any:
+        """Jᵀ g; may be g, or share memory with it."""
         raise NotImplementedError
 
     def _matrix(self) -> sp.csr_array:
@@ -69,11 +161,32 @@ class LinearMap:
         """Stored entries, in all and at most in a row and in a column."""
         raise NotImplementedError
 
+    def _rows(self, index: Array) -> sp.csr_array:
+        """The rows of the matrix with these numbers."""
+        return sized(self._matrix()[index])
+
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """``matrix`` @ J."""
-        return sp.csr_array(matrix @ self._matrix())
+        """``matrix`` @ J, with no more of J at a time than the rows that BLOCK_BYTES hold."""
+        most = max(1, int(BLOCK_BYTES // (self.bounds.row * 12 + 1)))
+        if self.shape[0] <= most:
+            return times(matrix, self._matrix())
+        used = np.unique(matrix.indices)
+        product = None
+        for start in range(0, max(len(used), 1), most):
+            index = used[start : start + most]
+            part = times(sized(matrix[:, index]), self._rows(index))
+            product = part if product is None else plus(product, part)
+        return product
 
     # --- what all maps share ---------------------------------------------------------------------
+
+    def push(self, v: Any) -> Any:
+        """J v: the tangent of the output, (in_shape) → (out_shape), an array of the caller's own."""
+        return own(self._push(v))
+
+    def pull(self, g: Any) -> Any:
+        """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape), an array of the caller's own."""
+        return own(self._pull(g))
 
     @property
     def nnz(self) -> int:
@@ -89,64 +202,135 @@ class LinearMap:
     def nbytes(self) -> int:
         """Bytes of the matrix, predicted: values, column numbers and row starts."""
         nnz = self.nnz
-        index = 4 if max(nnz, *self.shape) < 2**31 else 8
+        index = np.dtype(index_dtype(nnz, *self.shape)).itemsize
         return nnz * (self.dtype.itemsize + index) + (self.shape[0] + 1) * index
 
-    def tosparse(self, max_bytes: int | None = MAX_BYTES) -> sp.csr_array:
-        """The matrix as a csr_array, (out_size, in_size); structural zeros are kept.
+    @property
+    def workspace(self) -> float:
+        """Bytes needed beside the matrix while it is built, predicted."""
+        return self.nbytes
 
-        Raises MemoryBudgetError when more than ``max_bytes`` are predicted (None: no limit).
-        """
-        if max_bytes is not None and self.nbytes > max_bytes:
+    def _expect_room(self, need: float, max_bytes: int | None, what: str) -> None:
+        if max_bytes is not None and need > max_bytes:
             raise MemoryBudgetError(
-                f"{self}: got a matrix of up to {self.nnz:,} entries, {self.nbytes / 1e6:,.0f} MB; wanted at most "
-                f"{max_bytes / 1e6:,.0f} MB. Use the map itself (push, pull, aslinearoperator), some rows at a time "
-                "(row_blocks), one sample of the batch, or a larger max_bytes"
+                f"{self}: got {what} {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB. "
+                "Use the map itself (push, pull, aslinearoperator), some rows at a time (row_blocks), one sample of the batch, or a larger max_bytes"
             )
-        return self._matrix()
+
+    def tosparse(self, max_bytes: int | None = MAX_BYTES, format: str = "csr") -> Any:
+        """The matrix as a csr_array (or csc_array), (out_size, in_size); its structure does not depend on values.
+
+        Raises MemoryBudgetError when the matrix and the workspace to build it would take more than ``max_bytes``
+        (None: no limit), ValueError for another format.
+        """
+        if format not in ("csr", "csc"):
+            raise ValueError(f"tosparse: got format {format!r}; wanted 'csr' or 'csc'")
+        need = self.nbytes * (1 + (format == "csc")) + self.workspace
+        self._expect_room(need, max_bytes, f"a matrix of up to {self.nnz:,} entries,")
+        return sized(self._matrix()).asformat(format)
 
     def toarray(self, max_bytes: int | None = MAX_BYTES) -> Array:
         """The matrix as a dense array, (out_size, in_size); raises MemoryBudgetError as ``tosparse``."""
-        need = self.shape[0] * self.shape[1] * self.dtype.itemsize
-        if max_bytes is not None and need > max_bytes:
-            raise MemoryBudgetError(
-                f"{self}: got a dense matrix of {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB"
-            )
-        return np.asarray(self.tosparse(None).toarray())
+        self._expect_dense(max_bytes)
+        return self._dense()
+
+    def _expect_dense(self, max_bytes: int | None) -> None:
+        self._expect_room(prod(self.shape) * self.dtype.itemsize, max_bytes, "a dense matrix of")
+
+    def _dense(self) -> Array:
+        if self.nbytes <= BLOCK_BYTES:
+            return np.asarray(self._matrix().toarray())
+        m, n = self.shape
+        dense = np.empty((m, n), self.dtype)
+        step = max(1, BLOCK_BYTES // (n * self.dtype.itemsize + 1))
+        for start in range(0, m, step):
+            rows = np.arange(start, min(start + step, m))
+            self._rows(rows).toarray(out=dense[start : start + step])
+        return dense
 
     def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
         """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
         if rows < 1:
             raise ValueError(f"row_blocks: got rows {rows}, wanted at least 1")
-        starts = range(0, self.shape[0], rows)
-        blocks = (np.arange(start, min(start + rows, self.shape[0])) for start in starts)
-        return ((pick(block, self.out_shape, self.dtype) @ self)._matrix() for block in blocks)
+        n = self.shape[0]
+        return (self._rows(np.arange(start, min(start + rows, n))) for start in range(0, n, rows))
 
     def aslinearoperator(self) -> Any:
         """A scipy.sparse.linalg.LinearOperator of the same matrix, for svds, eigsh, lsmr, least_squares."""
         from scipy.sparse.linalg import LinearOperator
 
-        def push(v: Array) -> Array:
-            return np.ravel(self.push(np.asarray(v, self.dtype).reshape(self.in_shape)))
+        return LinearOperator(self.shape, matvec=self.matvec, rmatvec=self.rmatvec, dtype=self.dtype)
 
-        def pull(g: Array) -> Array:
-            return np.ravel(self.pull(np.asarray(g, self.dtype).reshape(self.out_shape)))
+    def matvec(self, v: Any) -> Array:
+        """J v for a vector (in_size,) or column, real or complex: what SciPy's solvers call."""
+        return _by_parts(lambda v: np.ravel(self.push(np.asarray(v, self.dtype).reshape(self.in_shape))), v)
 
-        return LinearOperator(self.shape, matvec=push, rmatvec=pull, dtype=self.dtype)
+    def rmatvec(self, g: Any) -> Array:
+        """Jᵀ g for a vector (out_size,) or column, real or complex: what SciPy's solvers call."""
+        return _by_parts(lambda g: np.ravel(self.pull(np.asarray(g, self.dtype).reshape(self.out_shape))), g)
+
+    def tocoo(self) -> sp.coo_array:
+        """The matrix as a coo_array, such as matplotlib's spy asks for."""
+        return self.tosparse().tocoo()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return self.toarray().astype(dtype or self.dtype, copy=False)
 
     @property
     def T(self) -> LinearMap:
         return Transpose(self)
 
     def __matmul__(self, other: Any) -> Any:
-        """J @ K: the map J after K. J @ v: the push of a vector (in_size,) or array (in_shape)."""
+        """J @ K: the map J after K. J @ v: the push of an array (in_shape) or vector (in_size,), or of columns (in_size, k)."""
         if isinstance(other, LinearMap):
             return Product(self, other)
-        if np.shape(other) == (self.shape[1],):
-            return np.reshape(self.push(np.reshape(other, self.in_shape)), -1)
-        if np.shape(other) != self.in_shape:
-            raise ShapeError(f"{self} @ v: got v {np.shape(other)}, wanted {self.in_shape} or ({self.shape[1]},)")
-        return self.push(other)
+        if sp.issparse(other):
+            return times(self.tosparse(), sp.csr_array(other))
+        if hasattr(other, "matvec"):
+            return self.aslinearoperator() @ other
+        return self._applied(other, self.push, self.in_shape, self.out_shape, f"{self} @ v: got v")
+
+    def __rmatmul__(self, other: Any) -> Any:
+        """g @ J: the pull of an array (out_shape) or vector (out_size,), or of rows (k, out_size)."""
+        if sp.issparse(other):
+            return times(sp.csr_array(other), self.tosparse())
+        turned = np.ndim(other) == 2 and np.shape(other) != self.out_shape
+        found = self._applied(
+            np.transpose(other) if turned else other, self.pull, self.out_shape, self.in_shape, f"g @ {self}: got g"
+        )
+        return np.transpose(found) if turned else found
+
+    def _applied(self, v: Any, verb: Callable[[Any], Any], source: Shape, target: Shape, what: str) -> Any:
+        """``verb`` of an array of shape ``source``, of a vector, or of the columns of a matrix."""
+        shape, n = np.shape(v), prod(source)
+        if shape == source:
+            return verb(v)
+        if shape == (n,):
+            return np.reshape(verb(np.reshape(v, source)), -1)
+        if len(shape) == 2 and shape[0] == n:
+            columns = [np.reshape(verb(np.reshape(v[:, k], source)), -1) for k in range(shape[1])]
+            return np.stack(columns, 1) if columns else np.zeros((prod(target), 0), self.dtype)
+        raise ShapeError(f"{what} {shape}, wanted {source}, ({n},) or a matrix of {n} on that side")
+
+    def __add__(self, other: Any) -> Any:
+        return Sum(self, other) if isinstance(other, LinearMap) else NotImplemented
+
+    def __sub__(self, other: Any) -> Any:
+        return Sum(self, -other) if isinstance(other, LinearMap) else NotImplemented
+
+    def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, Real) and not (isinstance(other, np.ndarray) and other.ndim == 0):
+            return NotImplemented
+        return Product(Diagonal(Spec(self.out_shape, self.dtype), lambda: self.dtype.type(other)), self)  # type: ignore[arg-type]
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Any:
+        return self * (1 / other) if isinstance(other, Real) else NotImplemented
+
+    def __neg__(self) -> LinearMap:
+        negated: LinearMap = self * -1
+        return negated
 
     def __repr__(self) -> str:
         return f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>"
@@ -155,20 +339,26 @@ class LinearMap:
         return type(self).__name__
 
 
+def _by_parts(f: Callable[[Any], Any], v: Any) -> Any:
+    """f, real and linear, of a vector that may be complex."""
+    v = np.asarray(v)
+    return f(v.real) + 1j * f(v.imag) if v.dtype.kind == "c" else f(v)
+
+
 class Identity(LinearMap):
     """v ↦ v."""
 
     def __init__(self, x: Any) -> None:
         super().__init__(x.shape, x.shape, x.dtype)
 
-    def push(self, v: Any) -> Any:
+    def _push(self, v: Any) -> Any:
         return v
 
-    def pull(self, g: Any) -> Any:
+    def _pull(self, g: Any) -> Any:
         return g
 
     def _matrix(self) -> sp.csr_array:
-        return sp.eye_array(self.shape[0], dtype=self.dtype, format="csr")
+        return eye(self.shape[0], self.dtype)
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         return matrix
@@ -197,7 +387,7 @@ class Diagonal(LinearMap):
 
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
-        return sp.csr_array((self._entries(), np.arange(n), np.arange(n + 1)), shape=self.shape)
+        return compressed(self._entries(), np.arange(n), np.arange(n + 1), self.shape)
 
     def _entries(self) -> Array:
         d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape)
@@ -238,10 +428,10 @@ class Selection(LinearMap):
         n = self.shape[1]
         return np.asarray(self.move(np.arange(1, n + 1).reshape(self.in_shape))) - 1
 
-    def push(self, v: Any) -> Any:
+    def _push(self, v: Any) -> Any:
         return Apply(self)(v) if isinstance(v, Node) else self.move(v)
 
-    def pull(self, g: Any) -> Any:
+    def _pull(self, g: Any) -> Any:
         if isinstance(g, Node):
             return Apply(self.T)(g)
         return self.back(g) if self.back else scatter(g, self.index, self.in_shape)
@@ -252,18 +442,26 @@ class Selection(LinearMap):
         return Bounds(int(uses.sum()), 1, int(uses.max(initial=0)))
 
     def _matrix(self) -> sp.csr_array:
-        index = self.index.ravel()
+        return self._picked(self.index.ravel())
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._picked(self.index.ravel()[index])
+
+    def _picked(self, index: Array) -> sp.csr_array:
         hit = index >= 0
-        rows = np.concatenate(([0], np.cumsum(hit)))
-        return sp.csr_array((np.ones(rows[-1], self.dtype), index[hit], rows), shape=self.shape)
+        starts = np.concatenate(([0], np.cumsum(hit)))
+        return compressed(np.ones(starts[-1], self.dtype), index[hit], starts, (len(index), self.shape[1]))
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """Column j of the matrix, added to column index_j."""
-        index = self.index.ravel()
-        if index.size and index.min() < 0:
-            return super()._after(matrix)
-        moved = index.astype(matrix.indices.dtype, copy=False)[matrix.indices]
-        product = sp.csr_array((matrix.data, moved, matrix.indptr), shape=(matrix.shape[0], self.shape[1]), copy=True)
+        """Column j of the matrix, added to column index_j, or left out where there is none."""
+        moved, data, starts = self.index.ravel()[matrix.indices], matrix.data, matrix.indptr
+        if moved.size and moved.min() < 0:
+            hit = moved >= 0
+            starts = np.concatenate(([0], np.cumsum(hit)))[starts]
+            moved, data = moved[hit], data[hit]
+        shape = matrix.shape[0], self.shape[1]
+        index = index_dtype(len(data), *shape)
+        product = sp.csr_array((data, moved.astype(index), starts.astype(index)), shape=shape, copy=True)
         product.sum_duplicates()
         return product
 
@@ -304,8 +502,8 @@ class Broadcast(Selection):
 
         super().__init__(move, in_shape, out_shape, dtype or back_dtype, back)
 
-    def push(self, v: Any) -> Any:
-        pushed = super().push(v)
+    def _push(self, v: Any) -> Any:
+        pushed = super()._push(v)
         return pushed if pushed.dtype == self.dtype else pushed.astype(self.dtype)
 
     @property
@@ -319,7 +517,10 @@ def promoted(J: LinearMap, x: Any) -> LinearMap:
 
 
 class Formula(LinearMap):
-    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix."""
+    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix.
+
+    ``rows(index)``: some rows of the matrix, for maps whose matrix is much larger than their arrays.
+    """
 
     def __init__(
         self,
@@ -331,18 +532,16 @@ class Formula(LinearMap):
         pull: Callable[[Any], Any],
         matrix: Callable[[], sp.csr_array],
         bounds: Bounds,
+        rows: Callable[[Array], sp.csr_array] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
-        self._push, self._pull, self._csr, self._bounds = push, pull, matrix, bounds
-
-    def push(self, v: Any) -> Any:
-        return self._push(v)
-
-    def pull(self, g: Any) -> Any:
-        return self._pull(g)
+        self._push, self._pull, self._csr, self._bounds, self._row_block = push, pull, matrix, bounds, rows
 
     def _matrix(self) -> sp.csr_array:
-        return self._csr()
+        return sized(self._csr())
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return sized(self._row_block(index)) if self._row_block else super()._rows(index)
 
     @property
     def bounds(self) -> Bounds:
@@ -356,11 +555,11 @@ class Transpose(LinearMap):
         self.of = of
         super().__init__(of.out_shape, of.in_shape, of.dtype)
 
-    def push(self, v: Any) -> Any:
-        return self.of.pull(v)
+    def _push(self, v: Any) -> Any:
+        return self.of._pull(v)
 
-    def pull(self, g: Any) -> Any:
-        return self.of.push(g)
+    def _pull(self, g: Any) -> Any:
+        return self.of._push(g)
 
     @property
     def bounds(self) -> Bounds:
@@ -372,7 +571,14 @@ class Transpose(LinearMap):
         return self.of
 
     def _matrix(self) -> sp.csr_array:
-        return self.of._matrix().T.tocsr()
+        return sized(self.of._matrix().T)
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        """Columns of the other matrix, of which BLOCK_BYTES are made at a time."""
+        m = self.of.shape[0]
+        step = max(1, int(BLOCK_BYTES // (self.of.bounds.row * 12 + 1)))
+        blocks = [self.of._rows(np.arange(i, min(i + step, m)))[:, index] for i in range(0, m, step)]
+        return sized(below(blocks, len(index), self.dtype).T) if blocks else sp.csr_array((len(index), 0), dtype=self.dtype)
 
     def __str__(self) -> str:
         return f"{self.of}ᵀ"
@@ -391,14 +597,14 @@ class Product(LinearMap):
         ]
         super().__init__(right.in_shape, left.out_shape, np.result_type(left.dtype, right.dtype))
 
-    def push(self, v: Any) -> Any:
+    def _push(self, v: Any) -> Any:
         for J in reversed(self.factors):
-            v = J.push(v)
+            v = J._push(v)
         return v
 
-    def pull(self, g: Any) -> Any:
+    def _pull(self, g: Any) -> Any:
         for J in self.factors:
-            g = J.pull(g)
+            g = J._pull(g)
         return g
 
     @property
@@ -414,6 +620,12 @@ class Product(LinearMap):
             matrix = J._after(matrix)
         return matrix
 
+    def _rows(self, index: Array) -> sp.csr_array:
+        matrix = self.factors[0]._rows(index)
+        for J in self.factors[1:]:
+            matrix = J._after(matrix)
+        return matrix
+
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         for J in self.factors:
             matrix = J._after(matrix)
@@ -421,6 +633,132 @@ class Product(LinearMap):
 
     def __str__(self) -> str:
         return " ".join(map(str, self.factors))
+
+
+class Sum(LinearMap):
+    """J + K."""
+
+    def __init__(self, a: LinearMap, b: LinearMap) -> None:
+        if (a.in_shape, a.out_shape) != (b.in_shape, b.out_shape):
+            raise ShapeError(
+                f"{a} + {b}: got {a.in_shape} → {a.out_shape} and {b.in_shape} → {b.out_shape}, wanted the same shapes"
+            )
+        self.a, self.b = a, b
+        super().__init__(a.in_shape, a.out_shape, np.result_type(a.dtype, b.dtype))
+
+    def push(self, v: Any) -> Any:
+        return self.a._push(v) + self.b._push(v)
+
+    def pull(self, g: Any) -> Any:
+        return self.a._pull(g) + self.b._pull(g)
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.a.bounds.plus(self.b.bounds, *self.shape)
+
+    def _matrix(self) -> sp.csr_array:
+        return plus(self.a._matrix(), self.b._matrix())
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return plus(self.a._rows(index), self.b._rows(index))
+
+    def __str__(self) -> str:
+        return f"({self.a} + {self.b})"
+
+
+class Checked(LinearMap):
+    """The map J of an op that is not ours, from its input i, x, to its value y: its results must fit.
+
+    Raises TypeError and ShapeError that name the op, the input, what was got and what was wanted.
+    """
+
+    def __init__(self, op: Op, i: int, J: Any, y: Any, x: Any) -> None:
+        self.of, self.what = J, f"{op}, Jacobian by input {i}"
+        if not isinstance(J, LinearMap):
+            raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
+        super().__init__(x.shape, y.shape, J.dtype)
+        shapes = J.in_shape, J.out_shape
+        expect(shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}")
+
+    def push(self, v: Any) -> Any:
+        return self._fitting(self.of._push(v), self.out_shape, v, "push")
+
+    def pull(self, g: Any) -> Any:
+        return self._fitting(self.of._pull(g), self.in_shape, g, "pull")
+
+    def _fitting(self, found: Any, shape: Shape, given: Any, verb: str) -> Any:
+        if not isinstance(found, (np.ndarray, np.generic, Node)):
+            raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
+        expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
+        if given.dtype == self.dtype != found.dtype:
+            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {self.dtype}")
+        return found
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.of.bounds
+
+    def _matrix(self) -> sp.csr_array:
+        return self._sized(self.of._matrix(), self.shape)
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._sized(self.of._rows(index), (len(index), self.shape[1]))
+
+    def _sized(self, matrix: sp.csr_array, shape: tuple[int, int]) -> sp.csr_array:
+        expect(matrix.shape == shape, self.what, f"a matrix of shape {shape}", shape=matrix.shape)
+        return matrix
+
+    def __str__(self) -> str:
+        return str(self.of)
+
+
+def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
+    """``jacobians`` of an op, which must give a map that fits, or None, for each input."""
+
+    @wraps(jacobians)
+    def checked(self: Op, y: Any, *xs: Any) -> list[LinearMap | None]:
+        maps = jacobians(self, y, *xs)
+        if not isinstance(maps, (list, tuple)) or len(maps) != len(xs):
+            given = len(maps) if isinstance(maps, (list, tuple)) else type(maps).__name__
+            raise TypeError(f"{self}: got {given} Jacobians for {len(xs)} inputs; wanted a LinearMap or None for each")
+        return [None if J is None else Checked(self, i, J, y, x) for i, (x, J) in enumerate(zip(xs, maps, strict=True))]
+
+    return checked
+
+
+Op.guards["jacobians"] = checked_jacobians
+
+
+class Recorded(LinearMap):
+    """A map whose pushes and pulls are being recorded, and whose matrix would lose the derivative."""
+
+    def __init__(self, of: LinearMap) -> None:
+        self.of = of
+        super().__init__(of.in_shape, of.out_shape, of.dtype)
+
+    def push(self, v: Any) -> Any:
+        return self.of._push(v)
+
+    def pull(self, g: Any) -> Any:
+        return self.of._pull(g)
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.of.bounds
+
+    def _matrix(self) -> sp.csr_array:
+        raise lost(self)
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        raise lost(self)
+
+    def __str__(self) -> str:
+        return str(self.of)
+
+
+def lost(J: LinearMap) -> GraphError:
+    """A matrix of plain numbers asked for where its derivative is wanted."""
+    return GraphError(f"{J}: a sparse matrix cannot be differentiated again; wanted push, pull or mg.jacobian here")
 
 
 class Apply(Op):
@@ -435,7 +773,7 @@ class Apply(Op):
         return Spec(self.map.out_shape, x.dtype)
 
     def forward(self, x: Array) -> Any:
-        return self.map.push(x)
+        return self.map._push(x)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         return (self.map,)

@@ -85,6 +85,26 @@ def exclusive(x: Any) -> bool:
     return references(x.base) <= ONE + pooled
 
 
+def count(array: Any) -> int:
+    """How many references there are to ``array``, asked by a function that was given it."""
+    return sys.getrefcount(array)
+
+
+def _fresh() -> int:
+    array = np.empty(0)
+    return count(array)
+
+
+FRESH = _fresh()  # what an array counts that one local variable holds
+
+
+def own(x: Any) -> Any:
+    """``x`` if the caller alone can reach and write its memory, else a copy. What is no array passes."""
+    if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= FRESH and exclusive(x)):
+        return x
+    return np.array(x, order="K")
+
+
 class unchanging:  # a class, since a generator would cost each node more than its kernel
     """While it lasts nobody can write to ``array``, so that the maps of one node may share what they find in it."""
 

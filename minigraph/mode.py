@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Mode:
     grad: bool = True
     anomaly: bool = False
     replaying: bool = False  # a checkpoint runs its function again: running statistics have moved already
-    tracing: bool = False  # a transform is watching: a float that leaves the graph unseen would lose its derivative
+    tracing: frozenset[Any] = frozenset()  # the nodes that transforms at work differentiate by
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
@@ -61,6 +61,6 @@ def replaying() -> Any:
     return _mode(replaying=True)
 
 
-def tracing() -> Any:
-    """Record inside, and refuse to let go of floats: what transforms run their function in."""
-    return _mode(grad=True, tracing=True)
+def tracing(variables: Iterable[Any]) -> Any:
+    """Record inside, and refuse to let go of floats: what a transform by ``variables`` runs its function in."""
+    return _mode(grad=True, tracing=MODE.get().tracing.union(variables))

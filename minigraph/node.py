@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike, plain
-from minigraph.memory import ONE, references
+from minigraph.memory import ONE, count, references
 from minigraph.mode import MODE
 
 if TYPE_CHECKING:
@@ -198,6 +198,12 @@ class Parameter(Node):
         super().__init__(value, None, (), name, scope)
         self.changed = 0
 
+    def replace(self, value: Any) -> None:
+        """Take over a new value of the same shape and dtype, an array that the caller lets go of: no copy is made."""
+        value.flags.writeable = False
+        self._value = value if value.ndim else value[()]
+        self.changed = next(_serials)
+
     def room(self) -> Any:
         """An array to write the next value into: this value's own where nobody else has it, else a new one."""
         if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > ONE:
@@ -238,7 +244,11 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
 
 def frozen(value: Any, what: str) -> Any:
-    """``value`` as an array that nobody can write: shared when its owner made it read-only, copied otherwise."""
+    """``value`` as an array that nobody can write: shared when it is read-only and nothing else looks at its memory.
+
+    A view that was taken before the array was made read-only can still be written, and counts as a reference. So what is
+    held in more places than the caller's one variable is copied.
+    """
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value
     if isinstance(value, Node):
@@ -250,13 +260,27 @@ def frozen(value: Any, what: str) -> Any:
         )
     if array.ndim == 0:
         return array[()]
-    base: Any = array
-    while isinstance(base, np.ndarray) and not base.flags.writeable:
-        base = base.base
-    if base is not None:
+    if array.flags.writeable or array.base is not None or count(array) > SOLE:
         array = np.array(value, order="K")
         array.setflags(write=False)
     return array
+
+
+def _sole() -> int:
+    """What ``frozen`` counts of an array that its caller's caller alone has, in one variable."""
+
+    def given(value: Any) -> int:
+        return asked(value)
+
+    def asked(value: Any) -> int:
+        array = plain(value, "")
+        return count(array)
+
+    array = np.empty(0)
+    return given(array)
+
+
+SOLE = _sole()
 
 
 def value_of(x: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,6 +48,7 @@ class Op:
 
     name: str = ""
     registry: ClassVar[list[type[Op]]] = []
+    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # what checks the parts of ops that are not ours
     checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
@@ -62,6 +64,9 @@ class Op:
             missing.append("name")
         if missing:
             raise TypeError(f"op {cls.__name__} lacks {', '.join(missing)}")
+        if cls.__module__.partition(".")[0] != "minigraph":  # ours are checked by their tests
+            for part in cls.guards.keys() & cls.__dict__.keys():
+                setattr(cls, part, cls.guards[part](cls.__dict__[part]))
         cls.registry.append(cls)
 
     def infer(self, *specs: Any) -> Spec:
@@ -130,6 +135,25 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
+
+
+def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """``forward`` of an op, whose results must be what its ``infer`` says."""
+
+    @wraps(forward)
+    def checked(self: Op, *xs: Any) -> Any:
+        y, wanted = forward(self, *xs), self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
+        if not isinstance(y, (np.ndarray, np.generic)):
+            raise TypeError(f"{self}: forward gave {type(y).__name__}; wanted an array {wanted}")
+        expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
+        if y.dtype != wanted.dtype:
+            raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
+        return y
+
+    return checked
+
+
+Op.guards["forward"] = checked_forward
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:

@@ -111,15 +111,9 @@ class SGD:
             by_shares(part, rows, p.size)
         except BaseException:
             if new is p._value:  # part of it is written: tapes must know
-                self._hand_over(p, new)
+                p.replace(new)
             raise
-        self._hand_over(p, new)
-
-    @staticmethod
-    def _hand_over(p: Parameter, new: Any) -> None:
-        """Make ``new`` the value, read-only, so that the parameter need not copy it."""
-        new.flags.writeable = False
-        p.value = new
+        p.replace(new)
 
     def __repr__(self) -> str:
         names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")

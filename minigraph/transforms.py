@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigraph.linear import Identity, LinearMap
+from minigraph.memory import own
 from minigraph.mode import MODE, enable_grad, replaying, tracing
 from minigraph.node import (
     FLOATS,
@@ -20,7 +22,7 @@ from minigraph.node import (
     value_of,
 )
 from minigraph.op import Case, Op
-from minigraph.tape import Tape, Total
+from minigraph.tape import Tape, Total, unit
 
 Function = Callable[..., Any]
 
@@ -28,37 +30,50 @@ Function = Callable[..., Any]
 class Trace:
     """f at xs on a tape, with a node of its own for each argument to differentiate by.
 
-    Fresh nodes keep levels apart: an inner derivative does not see an argument's other uses. Where an
-    argument is a Node, or f depends on parameters besides (``open``), results are Nodes, differentiable by
-    those in turn; else they are plain arrays.
+    Fresh nodes keep levels apart: an inner derivative does not see an argument's other uses. Results are arrays of the
+    caller's own; Nodes where they are ``open`` to be differentiated in turn: because an argument is a Node, because an
+    outer transform is at work, or because ``create_graph`` asks for it.
     """
 
-    def __init__(self, what: str, f: Function, xs: Sequence[Any], argnums: Sequence[int] | None = None,
-                 closed: Sequence[Node] | None = None) -> None:  # fmt: skip
-        args, start = list(xs), Node(0.0).serial
-        numbers = range(len(xs)) if argnums is None else argnums
+    def __init__(
+        self,
+        what: str,
+        f: Function,
+        xs: Sequence[Any],
+        argnums: Sequence[int] | None = None,
+        closed: Sequence[Node] | None = None,
+        options: Mapping[str, Any] | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        args = list(xs)
+        numbers = range(len(xs)) if argnums is None else [_position(what, i, len(xs)) for i in argnums]
+        if len(set(numbers)) < len(numbers):
+            raise TypeError(f"{what}: got argnums {argnums}; wanted each argument once")
         for i in numbers:
-            if not -len(args) <= i < len(args):
-                raise TypeError(
-                    f"{what}: got argnums {i} for {len(args)} arguments; wanted the position of an argument"
-                )
             args[i] = _variable(args[i], what)
-        with tracing():
-            y = f(*args)
-        _expect_one(y, what)
         self.variables: list[Node] = [args[i] for i in numbers]
+        with tracing(self.variables):
+            y = f(*args, **(options or {}))
+        _expect_one(y, what)
         self.y = y if isinstance(y, Node) else constant(y)
         self.tape = Tape.of(self.y, until=[*self.variables, *(closed or ())])
-        outer = any(x.op for x in self.variables) or any(p.serial < start for p in self.tape.parameters)
-        self.open = outer and MODE.get().grad
+        of_nodes = any(x.op for x in self.variables)
+        self.open = MODE.get().grad and (create_graph or of_nodes or self.tape.differentiated)
 
     @property
     def value(self) -> Any:
-        return self.y if self.open else self.y.value
+        return self.y if self.open else own(self.y.value)
 
     def pull(self, g: Any = None, retain_graph: bool = True) -> list[Any]:
         found = self.tape.pull(g, self.variables, create_graph=self.open, retain_graph=retain_graph or self.open)
         return [np.zeros(x.shape, x.dtype)[()] if c is None else c for x, c in zip(self.variables, found, strict=True)]
+
+
+def _position(what: str, i: Any, n: int) -> int:
+    """The number from 0 of argument i of n."""
+    if not isinstance(i, (int, np.integer)) or not -n <= i < n:
+        raise TypeError(f"{what}: got argnums {i} for {n} arguments; wanted the position of an argument")
+    return int(i) % n
 
 
 def _expect_one(y: Any, what: str) -> None:
@@ -94,84 +109,112 @@ class Argument(Op):
         yield Case(cls(), (x,), x.tolist())
 
 
-def value_and_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """x ↦ (f(x), ∂f/∂x) for a scalar f; plain arrays, unless x is a Node or f closes over parameters.
+Argnums = int | Sequence[int]
 
+
+def _several(argnums: Argnums) -> Sequence[int]:
+    return argnums if isinstance(argnums, Sequence) else [argnums]
+
+
+def value_and_grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
+    """x ↦ (f(x), ∂f/∂x) for a scalar f; keyword arguments go to f as they are.
+
+    Results are arrays; Nodes where an argument is a Node, and within another transform that differentiates them.
+    ``create_graph``: Nodes in any case, so that ``backward`` can go through the gradient to the parameters that f reads.
     ``argnums``: the argument to differentiate by, or several for a tuple of gradients.
     Raises TypeError for integer and complex arguments, GraphError when f(x) is not a scalar.
     """
-    one = isinstance(argnums, (int, np.integer))
-    numbers: Sequence[int] = [argnums] if one else argnums  # type: ignore[list-item, assignment]
 
-    def with_gradient(*args: Any) -> tuple[Any, Any]:
-        trace = Trace("grad", f, args, numbers)
+    def with_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
+        trace = Trace("grad", f, args, _several(argnums), None, options, create_graph)
+        if trace.y.size != 1:
+            raise GraphError(
+                f"grad: the function gave shape {trace.y.shape}; wanted a scalar. mg.jacobian differentiates several "
+                "values, mg.vjp their sum with weights"
+            )
         gradients = trace.pull(retain_graph=False)
-        return trace.value, gradients[0] if one else tuple(gradients)
+        return trace.value, tuple(gradients) if isinstance(argnums, Sequence) else gradients[0]
 
     return with_gradient
 
 
-def grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
     """x ↦ ∂f/∂x for a scalar f, as ``value_and_grad``. Gradients of gradients give higher orders."""
-    both = value_and_grad(f, argnums)
-    return lambda *args: both(*args)[1]
+    both = value_and_grad(f, argnums, create_graph=create_graph)
+    return lambda *args, **options: both(*args, **options)[1]
 
 
-def vjp(f: Function, *xs: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(f: Function, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], Any]]:
     """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple."""
-    trace = Trace("vjp", f, xs)
+    trace = Trace("vjp", f, xs, options=options)
     return trace.value, lambda g: trace.pull(g)[0] if len(xs) == 1 else tuple(trace.pull(g))
 
 
-def jvp(f: Function, xs: Any, vs: Any) -> tuple[Any, Any]:
+def jvp(f: Function, xs: Any, vs: Any, **options: Any) -> tuple[Any, Any]:
     """(f(xs), Σ ∂f/∂x v): value and tangent. ``xs``, ``vs``: tuples of arguments and tangents, or one array each."""
     if not isinstance(xs, (tuple, list)):
         xs, vs = (xs,), (vs,)
     if len(xs) != len(vs):
         raise TypeError(f"jvp: got {len(xs)} arguments and {len(vs)} tangents; wanted a tangent for each argument")
-    trace = Trace("jvp", f, xs)
+    trace = Trace("jvp", f, xs, options=options)
     return trace.value, trace.tape.push(dict(zip(trace.variables, vs, strict=True)), create_graph=trace.open)
 
 
-def linearize(f: Function, *xs: Any) -> tuple[Any, Any]:
+def linearize(f: Function, *xs: Any, **options: Any) -> tuple[Any, Any]:
     """(f(xs), J): the value, and the Jacobian as a LinearMap to push and pull often; a tuple of maps for several arguments."""
-    trace = Trace("linearize", f, xs)
+    trace = Trace("linearize", f, xs, options=options)
     maps = tuple(trace.tape.jacobian(x, create_graph=trace.open) for x in trace.variables)
     return trace.value, maps[0] if len(xs) == 1 else maps
 
 
-def jacobian(f: Function, argnums: int = 0, format: str | None = None) -> Function:
-    """x ↦ ∂f/∂x: an array of shape (f(x).shape + x.shape), or with ``format="csr"`` the csr_array (f(x).size, x.size).
+def jacobian(
+    f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False
+) -> Function:
+    """x ↦ ∂f/∂x: an array of shape (f(x).shape + x.shape), or with ``format`` "csr" or "csc" sparse (f(x).size, x.size).
 
+    Several ``argnums`` give a tuple. Keyword arguments and ``create_graph`` as in ``value_and_grad``.
     Raises ValueError for another format, MemoryBudgetError when the matrix would be too large.
     """
-    if format not in (None, "csr"):
-        raise ValueError(f"jacobian: got format {format!r}; wanted None (dense) or 'csr'")
+    if format not in (None, "csr", "csc"):
+        raise ValueError(f"jacobian: got format {format!r}; wanted None (dense), 'csr' or 'csc'")
 
-    def matrix(*args: Any) -> Any:
-        trace = Trace("jacobian", f, args, [argnums])
-        (x,) = trace.variables
-        J = trace.tape.jacobian(x)
+    def matrices(*args: Any, **options: Any) -> Any:
+        trace = Trace("jacobian", f, args, _several(argnums), None, options, create_graph)
+        maps = [trace.tape.jacobian(x) for x in trace.variables]
+        if format and trace.open:
+            raise GraphError(f"jacobian: a {format}_array cannot be differentiated again; wanted format=None here")
         if format:
-            if trace.open and MODE.get().tracing:
-                raise GraphError("jacobian: a csr_array cannot be differentiated again; wanted format=None here")
-            return J.tosparse()
-        if trace.open:  # one pull a row, differentiable in turn
-            rows = [trace.pull(seed.reshape(J.out_shape))[0] for seed in np.eye(J.shape[0], dtype=J.dtype)]
-            return np.reshape(np.stack(rows), J.out_shape + J.in_shape)
-        return J.toarray().reshape(J.out_shape + J.in_shape)
+            found = [J.tosparse(format=format) for J in maps]
+        elif trace.open:  # one pull a row, differentiable in turn
+            rows = zip(*[trace.pull(unit(i, trace.y.shape, trace.y.dtype)) for i in range(trace.y.size)], strict=True)
+            found = [np.reshape(np.stack(row), J.out_shape + J.in_shape) for row, J in zip(rows, maps, strict=True)]
+        else:
+            found = [J.toarray().reshape(J.out_shape + J.in_shape) for J in maps]
+        return tuple(found) if isinstance(argnums, Sequence) else found[0]
 
-    return matrix
-
-
-def hessian(f: Function, argnums: int = 0, format: str | None = None) -> Function:
-    """x ↦ ∂²f/∂x² for a scalar f: an array of shape (x.shape + x.shape), or with ``format="csr"`` the csr_array."""
-    return jacobian(grad(f, argnums), argnums, format)
+    return matrices
 
 
-def hvp(f: Function, x: Any, v: Any) -> Any:
-    """∂²f/∂x² v for a scalar f, without the Hessian: the push of the gradient. (x.shape) → (x.shape)."""
-    return jvp(grad(f), (x,), (v,))[1]
+def hessian(f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False) -> Function:
+    """x ↦ ∂²f/∂x² for a scalar f: an array of shape (x.shape + x.shape), or with ``format`` "csr" or "csc" sparse.
+
+    Several ``argnums`` give a tuple of tuples, ∂²f/∂xᵢ∂xⱼ.
+    """
+    if not isinstance(argnums, Sequence):
+        return jacobian(grad(f, argnums), argnums, format, create_graph=create_graph)
+    rows = [jacobian(grad(f, i), argnums, format, create_graph=create_graph) for i in argnums]
+    return lambda *args, **options: tuple(row(*args, **options) for row in rows)
+
+
+def hvp(f: Function, x: Any, v: Any, **options: Any) -> Any:
+    """∂²f/∂x² v for a scalar f, without the Hessian: the push of the gradient. (x.shape) → (x.shape).
+
+    For several arguments ``x`` and ``v`` are tuples, and so is the result.
+    """
+    if isinstance(x, (tuple, list)):
+        slope = lambda *xs: jvp(f, xs, v, **options)[1]  # noqa: E731
+        return grad(slope, range(len(x)))(*x)
+    return jvp(grad(f), (x,), (v,), **options)[1]
 
 
 class Checkpoint(Op):
@@ -219,7 +262,8 @@ class _Walk:
         self.tape, self.wrt, self.g = tape, wrt, None
 
     def pull(self, g: Any, x: Node) -> Any:
-        if self.g is not g:
+        changeable = isinstance(g, np.ndarray) and g.flags.writeable
+        if self.g is not g or changeable:
             self.g, self.found = g, dict(zip(self.wrt, self.tape.pull(g, self.wrt), strict=True))
         return self.found[x]
 
@@ -246,13 +290,14 @@ def _detached(x: Any) -> Any:
 def checkpoint(f: Function) -> Function:
     """f as a single node whose inner values are computed again in the backward walk: less memory, more time.
 
-    f must give the same value when run again, else the walk raises GraphError. Chen et al. 2016.
+    Keyword arguments go to f as they are. f must give the same value when run again, else the walk raises GraphError. Chen et al. 2016.
     """
 
-    def recorded(*xs: Any) -> Any:
+    def recorded(*xs: Any, **options: Any) -> Any:
+        g = partial(f, **options) if options else f
         arguments = [_detached(x) for x in xs]
         start = Node(0.0).serial
-        y = f(*arguments)
+        y = g(*arguments)
         _expect_one(y, "checkpoint")
         if not isinstance(y, Node) or not MODE.get().grad:
             return y
@@ -260,6 +305,6 @@ def checkpoint(f: Function) -> Function:
         used = dict.fromkeys(x for node in inner for x in node.inputs if x.serial < start and x.dtype in FLOATS)
         closed = [x for x in used if not any(x is a for a in arguments)] if y.serial > start else [y]
         inputs = tuple(x if isinstance(x, Node) else constant(x) for x in xs)
-        return Node(y._value, Checkpoint(f, len(xs), closed), (*inputs, *closed), None, MODE.get().scope)
+        return Node(y._value, Checkpoint(g, len(xs), closed), (*inputs, *closed), None, MODE.get().scope)
 
     return recorded
