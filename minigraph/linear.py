@@ -18,6 +18,7 @@ from minigraph.op import Case, Op, expect
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
+SPARSE = 4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
 BLOCK_BYTES = 1 << 25  # of rows of a matrix that are made at a time where not all of it is to be held
 
 
@@ -164,6 +165,13 @@ class LinearMap:
     def _rows(self, index: Array) -> sp.csr_array:
         """The rows of the matrix with these numbers."""
         return sized(self._matrix()[index])
+
+    def _pull_rows(self, rows: Any) -> Any:
+        """Several cotangents pulled at once: (R, out_shape) → (R, in_shape)."""
+        if self.nnz <= SPARSE * sum(self.shape):
+            flat = rows.reshape(len(rows), self.shape[0]) @ self._matrix()
+            return flat.astype(rows.dtype, copy=False).reshape(len(rows), *self.in_shape)
+        return np.stack([self._pull(g[()]) for g in rows])
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         """``matrix`` @ J, with no more of J at a time than the rows that BLOCK_BYTES hold."""
@@ -363,6 +371,9 @@ class Identity(LinearMap):
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         return matrix
 
+    def _pull_rows(self, rows: Any) -> Any:
+        return rows
+
     @property
     def bounds(self) -> Bounds:
         return Bounds(self.shape[0], 1, 1)
@@ -388,6 +399,9 @@ class Diagonal(LinearMap):
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
         return compressed(self._entries(), np.arange(n), np.arange(n + 1), self.shape)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return rows * self._entries().reshape(self.in_shape)
 
     def _entries(self) -> Array:
         d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape)
@@ -519,7 +533,8 @@ def promoted(J: LinearMap, x: Any) -> LinearMap:
 class Formula(LinearMap):
     """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix.
 
-    ``rows(index)``: some rows of the matrix, for maps whose matrix is much larger than their arrays.
+    For maps whose matrix is much larger than their arrays, ``rows(index)`` gives some rows of it, and ``pull_rows`` pulls
+    several cotangents at once, (R, out_shape) → (R, in_shape).
     """
 
     def __init__(
@@ -533,15 +548,20 @@ class Formula(LinearMap):
         matrix: Callable[[], sp.csr_array],
         bounds: Bounds,
         rows: Callable[[Array], sp.csr_array] | None = None,
+        pull_rows: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
-        self._push, self._pull, self._csr, self._bounds, self._row_block = push, pull, matrix, bounds, rows
+        self._push, self._pull, self._csr, self._bounds = push, pull, matrix, bounds
+        self._row_block, self._several = rows, pull_rows
 
     def _matrix(self) -> sp.csr_array:
         return sized(self._csr())
 
     def _rows(self, index: Array) -> sp.csr_array:
         return sized(self._row_block(index)) if self._row_block else super()._rows(index)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self._several(rows) if self._several else super()._pull_rows(rows)
 
     @property
     def bounds(self) -> Bounds:
@@ -626,6 +646,11 @@ class Product(LinearMap):
             matrix = J._after(matrix)
         return matrix
 
+    def _pull_rows(self, rows: Any) -> Any:
+        for J in self.factors:
+            rows = J._pull_rows(rows)
+        return rows
+
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         for J in self.factors:
             matrix = J._after(matrix)
@@ -703,6 +728,9 @@ class Checked(LinearMap):
 
     def _rows(self, index: Array) -> sp.csr_array:
         return self._sized(self.of._rows(index), (len(index), self.shape[1]))
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self.of._pull_rows(rows)
 
     def _sized(self, matrix: sp.csr_array, shape: tuple[int, int]) -> sp.csr_array:
         expect(matrix.shape == shape, self.what, f"a matrix of shape {shape}", shape=matrix.shape)

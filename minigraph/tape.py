@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from math import prod
 from operator import attrgetter
@@ -23,6 +23,7 @@ from minigraph.op import expect
 from minigraph.parallel import elementwise
 from minigraph.table import trace
 
+TOGETHER_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
 MOST = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
 _grad_lock = threading.RLock()
 
@@ -382,9 +383,9 @@ class Total(LinearMap):
                 found[node] = found[node].plus(path, rows, n) if node in found else path
         return found.get(self.tape.y, Bounds(0, 0, 0))
 
-    def _walk_cost(self) -> float:
-        """Nanoseconds of a pull or a push, by a rough estimate."""
-        return sum(20e3 + sum(shape) + 0.03 * local.nnz for _, _, local, shape in self._edges)
+    def _walks(self, n: int, together: int = 1) -> float:
+        """Nanoseconds of n pulls or pushes, so many at once, by a rough estimate."""
+        return sum(20e3 * -(-n // together) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges)
 
     def _back(self, rows: int) -> tuple[float, int]:
         """Nanoseconds, and the most stored entries at once, of products from so many rows of y back to x."""
@@ -415,9 +416,9 @@ class Total(LinearMap):
         if rows == self.shape[0]:
             costs["on"] = self._on()
         if dense or self.bounds.nnz == prod(self.shape):
-            costs["pull"] = rows * self._walk_cost()
+            costs["pull"] = self._walks(rows, self._together)
             if rows == self.shape[0]:
-                costs["push"] = self.shape[1] * self._walk_cost()
+                costs["push"] = self._walks(self.shape[1])
         return min(costs, key=costs.__getitem__)
 
     def _expect_plain(self) -> None:
@@ -455,24 +456,43 @@ class Total(LinearMap):
             return below(blocks, self.shape[1], self.dtype)
         rows = np.empty((len(index), self.shape[1]), self.dtype)
         if way == "pull":
-            for k, i in enumerate(index):
-                rows[k] = np.ravel(self.pull(unit(i, self.out_shape, self.dtype)))
+            for start in range(0, len(index), self._together):
+                block = slice(start, start + self._together)
+                cotangents = np.zeros((len(index[block]), self.shape[0]), self.dtype)
+                cotangents[np.arange(len(cotangents)), index[block]] = 1
+                pulled = self._pull_rows(cotangents.reshape(-1, *self.out_shape))
+                rows[block] = pulled.reshape(len(cotangents), self.shape[1])
         else:
             for j in range(self.shape[1]):
                 rows[:, j] = np.ravel(self.push(unit(j, self.in_shape, self.x.dtype)))
         return rows if dense else full(rows)
 
+    @property
+    def _together(self) -> int:
+        """How many cotangents are pulled at once: as many as keep each node's in cache."""
+        widest = max([max(shape) for _, _, _, shape in self._edges], default=1)
+        return max(1, TOGETHER_BYTES // (widest * self.dtype.itemsize))
+
+    def _pull_rows(self, rows: Any) -> Any:
+        found = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)
+        return np.zeros((len(rows), *self.in_shape), self.dtype) if found is None else found
+
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
+        found = self._walk_back(matrix, lambda J, left: J._after(left), plus)
+        return sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype) if found is None else found
+
+    def _walk_back(self, left: Any, verb: Callable[[LinearMap, Any], Any], add: Callable[[Any, Any], Any]) -> Any:
+        """What ``verb`` makes of ``left`` with the nodes' maps from y back to x, added over the paths; None without any."""
         self._expect_plain()
         active = self.tape.depending_on([self.x])
-        sums = {self.tape.y: matrix}
+        sums = {self.tape.y: left}
         for node in reversed(self.tape.nodes):
             if node is not self.x and node in sums:
                 left = sums.pop(node)
                 for x, J in self._steps(node, active):
-                    product = J._after(left)
-                    sums[x] = plus(sums[x], product) if x in sums else product
-        return sums.get(self.x, sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype))
+                    product = verb(J, left)
+                    sums[x] = add(sums[x], product) if x in sums else product
+        return sums.get(self.x)
 
     def _from_x(self) -> sp.csr_array:
         active = self.tape.depending_on([self.x])

@@ -94,6 +94,12 @@ class Contraction(Op):
                 c = np.broadcast_to(np.reshape(c, tuple(sides[c] if c in pulled else 1 for c in term)), x.shape)
             return c
 
+        def pull_rows(rows: Any) -> Any:
+            many = Contraction(f"{'Z' + out},{','.join(t for t, _ in others)}->{'Z' + pulled}")
+            c = many.forward(rows, *[value_of(f) for _, f in others])
+            shape = tuple(sides[c] if c in pulled else 1 for c in term)
+            return np.broadcast_to(np.reshape(c, (len(rows), *shape)), (len(rows), *x.shape))
+
         def matrix() -> sp.csr_array:
             free = out + "".join(c for c in term if c not in out)
             rest = "".join(c for c in free if any(c in t for t, _ in others))
@@ -114,8 +120,8 @@ class Contraction(Op):
 
         row = prod(tuple(sides[c] for c in set(term) - set(out)))
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
-        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix,
-                       bounds=Bounds(prod(y.shape) * row, row, col))  # fmt: skip
+        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(prod(y.shape) * row, row, col),
+                       pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:

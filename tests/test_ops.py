@@ -93,6 +93,8 @@ def check_map(J, rng):
     assert matrix.nnz <= nnz and per_row.max(initial=0) <= row and per_column.max() <= col
     if not isinstance(J, (Product, Total)):
         assert matrix.nnz == nnz
+    rows = rng.standard_normal((3, *J.out_shape))
+    np.testing.assert_allclose(J._pull_rows(rows), np.stack([J.pull(r) for r in rows]), rtol=1e-10, atol=1e-11)
     operator = J.aslinearoperator()
     np.testing.assert_allclose(operator @ v.ravel(), np.ravel(pushed), rtol=1e-10, atol=1e-11)
 

@@ -85,6 +85,12 @@ class Held(LinearMap):
     def pull(self, g: Any) -> Any:
         return self.form.fill({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
 
+    def _pull_rows(self, rows: Any) -> Any:
+        if (self.source, self.target) != ("x", "y"):
+            return super()._pull_rows(rows)
+        many = self.form.fill({"y": rows.reshape(-1, *rows.shape[2:]), "w": value_of(self.held)})
+        return many.reshape(*rows.shape[:2], *many.shape[1:])
+
     def _matrix(self) -> sp.csr_array:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
         if self.slot == "w":
