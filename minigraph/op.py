@@ -107,8 +107,12 @@ class Op:
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
         """The value for arrays or Nodes; the Spec where one of them is abstract."""
-        values = [x._value if isinstance(x, Node) else self.operand(x, xs) for x in xs]
-        abstract = Spec in map(type, values)
+        values, abstract = [], False
+        for x in xs:
+            value = x._value if isinstance(x, Node) else self.operand(x, xs)
+            if type(value) is Spec:
+                abstract = True
+            values.append(value)
         if self.checks_itself and not abstract:
             try:
                 return self.forward(*values)

@@ -39,33 +39,42 @@ if hasattr(os, "register_at_fork"):
 
 
 class Freed(tuple[()]):
-    """The inputs of a node whose graph backward() has freed: none, but a record of what was there."""
+    """The inputs of a node whose graph backward() has freed: none, but a record of the nodes that were there."""
 
     nodes: dict[int, Any]  # by serial: a leaf that stays, or what a stand-in is made of
 
     def __new__(cls, nodes: Iterable[Node]) -> Freed:
         self = super().__new__(cls)
-        self.nodes = {node.serial: described(node) for node in nodes}
+        self.nodes = described(nodes)
         return self
 
 
-def described(node: Node) -> Any:
-    """A parameter or number itself; of other nodes op, Spec, name, scope and the serials of the inputs."""
-    if node.op is None and (isinstance(node, Parameter) or node.size == 1):
-        return node
-    return node.op, Spec(node.shape, node.dtype), node.name, node.scope, [x.serial for x in node.inputs]
+def described(nodes: Iterable[Node]) -> dict[int, Any]:
+    """By serial: leaves that are parameters or numbers; of other nodes op, number or shape, name, scope, inputs' serials."""
+    found: dict[int, Any] = {}
+    for node in nodes:  # in the fewest steps, since every backward() does it
+        op, value = node.op, node._value
+        number = type(value) is np.float64 or isinstance(value, np.generic)
+        if op is None and (number or isinstance(node, Parameter)):
+            found[node.serial] = node
+            continue
+        xs = node.inputs
+        serials = (xs[0].serial, xs[1].serial) if len(xs) == 2 else tuple([x.serial for x in xs])
+        found[node.serial] = op, value if number else (value.shape, value.dtype), node.name, node.scope, serials
+    return found
 
 
-def stand_ins(y: Node, nodes: Iterable[Node]) -> list[Node]:
+def stand_ins(y: Node, nodes: Sequence[Node]) -> list[Node]:
     """The graph behind y as it was before it was freed: nodes without values stand in for those that are gone."""
     found: dict[int, Any] = {}
     for node in nodes:
-        found |= node.inputs.nodes if type(node.inputs) is Freed else {node.serial: described(node)}
+        found |= node.inputs.nodes if type(node.inputs) is Freed else described([node])
     made: dict[int, Node] = {}
     for serial, what in sorted(found.items()):
         if not isinstance(what, Node):
-            op, spec, name, scope, inputs = what
-            what = Node(spec, op, tuple(made[i] for i in inputs), name, scope)
+            op, value, name, scope, inputs = what
+            value = Spec(*value) if isinstance(value, tuple) else value
+            what = Node(value, op, tuple(made[i] for i in inputs), name, scope)
             what.serial = serial
         made[serial] = what
     for node in nodes:  # which are still there
@@ -101,15 +110,17 @@ class Tape:
             raise TypeError(f"Tape.of: got {type(y).__name__}, wanted a Node; arrays are computed without a record")
         until = frozenset(until)
         seen = {y, *until}
-        stack = [] if y in until else [y]
+        stack, freed = [] if y in until else [y], False
         while stack:
-            node = stack.pop()
-            for x in node.inputs:
+            xs = stack.pop().inputs
+            if not xs and type(xs) is Freed:
+                freed = True
+            for x in xs:
                 if x not in seen:
                     seen.add(x)
                     stack.append(x)
         nodes = sorted(seen, key=attrgetter("serial"))
-        if Freed not in [type(node.inputs) for node in nodes]:
+        if not freed:
             return cls(y, nodes, until)
         nodes = stand_ins(y, nodes)
         return cls(nodes[-1], nodes, until, freed=True)
@@ -247,9 +258,11 @@ class Tape:
 
     def depending_on(self, wrt: Iterable[Node]) -> set[Node]:
         """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
-        active = set(wrt)
+        active, until = set(wrt), self.until
+        independent = active.isdisjoint
         for node in self.nodes:
-            if not active.isdisjoint(node.inputs) and node not in self.until:
+            xs = node.inputs
+            if xs and not independent(xs) and node not in until:
                 active.add(node)
         return active
 
