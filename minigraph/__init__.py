@@ -12,6 +12,7 @@ if not (_pathlib.Path(__file__).parent / "ops").is_dir():
 from minigraph import nn as nn
 from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
+from minigraph.check import check_op as check_op
 from minigraph.draw import draw as draw
 from minigraph.linear import LinearMap as LinearMap
 from minigraph.lower import lower as lower

@@ -1,4 +1,4 @@
-"""check_grads: derivatives against differences, with the place where they part."""
+"""check_grads and check_op: derivatives against differences and each other, with the place where they part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.node import FLOATS, Node
+from minigraph.linear import LinearMap
+from minigraph.node import FLOATS, Node, Spec, constant, parameter
 from minigraph.tape import Tape
 from minigraph.transforms import Trace
 
@@ -141,3 +142,66 @@ def _culprit(tape: Tape, rtol: float) -> str:
                 at = tuple(int(n) for n in np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), error.shape))
                 return f"node {node.label} is wrong by its input {k}: push gives {got[at]:.6g} at {list(at)}, differences {difference[at]:.6g}"
     return "every node alone agrees with differences, so look at how they are composed"
+
+
+def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | int = 0) -> GradientCheck:
+    """Check an op, or a function of ops, at ``inputs`` as minigraph's own are checked.
+
+    Arrays, Nodes and Specs give the same value, shape and dtype; each Jacobian's push, pull and matrix are one map, within
+    its predicted size; float32 stays float32; derivatives agree with differences to the second order, see ``check_grads``.
+    Inputs of float64 are differentiated by. Raises AssertionError saying what disagrees, and what the op itself raises.
+    """
+    draw = np.random.default_rng(rng)
+    arrays = [np.asarray(x) for x in inputs]
+    nodes = [parameter(x) if x.dtype in FLOATS else constant(x) for x in arrays]
+    raw, y = op(*arrays), op(*nodes)
+    name = str(getattr(y, "op", None) or op)
+    if not isinstance(y, Node):
+        raise AssertionError(f"check_op: {name} gave {type(y).__name__} for Nodes; wanted a Node")
+    if not np.array_equal(raw, y.value, equal_nan=y.dtype.kind == "f"):
+        raise AssertionError(f"check_op: {name} gave {raw} for arrays and {y.value} for Nodes; wanted the same")
+    abstract = op(*[Spec(x.shape, x.dtype) for x in arrays])
+    if (abstract.shape, abstract.dtype) != (y.shape, y.dtype):
+        raise AssertionError(f"check_op: {name} infers {abstract.spec}; wanted {y.spec}, the value's")
+    tape = Tape.of(y)
+    for node in tape.nodes:
+        for i, J in enumerate(tape.local(node) if node.op else ()):
+            if J is not None:
+                check_map(J, draw, f"{node.label}, Jacobian by input {i}")
+    floats = [i for i, x in enumerate(nodes) if x.dtype in FLOATS]
+    if y.dtype not in FLOATS or not floats:
+        return GradientCheck(0, 0, 0.0)
+    single = [parameter(x.value.astype(np.float32)) if x.dtype in FLOATS else x for x in nodes]
+    z = op(*single)
+    kept = [z, *(c for c in Tape.of(z).pull(np.ones(z.shape, z.dtype), single) if c is not None)]
+    if any(a.dtype != np.float32 for a in kept):
+        raise AssertionError(f"check_op: {name} of float32 gave {[str(a.dtype) for a in kept]}; wanted float32")
+
+    def function(*xs: Any) -> Any:
+        given = dict(zip(floats, xs, strict=True))
+        return op(*[given.get(i, x) for i, x in enumerate(arrays)])
+
+    return check_grads(function, *[arrays[i] for i in floats], rng=draw)
+
+
+def check_map(J: LinearMap, draw: np.random.Generator, what: str) -> None:
+    """Raise AssertionError unless push, pull and matrix of J are one map, of the size predicted."""
+    v, g = draw.standard_normal(J.in_shape), draw.standard_normal(J.out_shape)
+    pushed, pulled, matrix = J.push(v), J.pull(g), J.tosparse()
+    forward, reverse = float(np.sum(g * pushed)), float(np.sum(pulled * v))
+    digits = {"rtol": 1e-9 if J.dtype == np.float64 else 1e-4, "atol": 1e-10 if J.dtype == np.float64 else 1e-4}
+    if not np.isclose(forward, reverse, **digits):
+        raise AssertionError(f"{what}: push and pull disagree: ⟨g, Jv⟩ = {forward:.9g}, ⟨Jᵀg, v⟩ = {reverse:.9g}")
+    for verb, got, wanted in (("push", pushed, matrix @ np.ravel(v)), ("pull", pulled, matrix.T @ np.ravel(g))):
+        if not np.allclose(np.ravel(got), wanted, **digits):
+            raise AssertionError(f"{what}: the matrix and {verb} disagree: {wanted} and {np.ravel(got)}")
+    nnz, row, column = J.bounds
+    most = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
+    if matrix.nnz > nnz or most[0] > row or most[1] > column:
+        raise AssertionError(
+            f"{what}: the matrix has {matrix.nnz} entries, at most {most[0]} in a row and {most[1]} in a column; "
+            f"wanted at most {nnz}, {row} and {column}, as its bounds say"
+        )
+    rows = J._rows(np.arange(J.shape[0])[::-1])
+    if abs(rows - matrix[::-1]).max() > digits["atol"] * (1 + abs(matrix).max()) if matrix.nnz else rows.nnz:
+        raise AssertionError(f"{what}: some rows of the matrix are not those of the whole")

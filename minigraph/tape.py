@@ -68,6 +68,8 @@ def stand_ins(y: Node, nodes: Sequence[Node]) -> list[Node]:
     """The graph behind y as it was before it was freed: nodes without values stand in for those that are gone."""
     found: dict[int, Any] = {}
     for node in nodes:
+        if type(node.inputs) is Freed and node.serial not in node.inputs.nodes:  # too large a graph
+            raise _freed(node)
         found |= node.inputs.nodes if type(node.inputs) is Freed else described([node])
     made: dict[int, Node] = {}
     for serial, what in sorted(found.items()):
