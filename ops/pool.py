@@ -341,7 +341,7 @@ class Winners(Selection):
     """A, the 0/1 selection of the entries of x that are the largest of their windows, y: the first of equals."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
-        super().__init__(lambda v: self.picked.move(v), x.shape, y.shape, x.dtype, self.route)
+        LinearMap.__init__(self, x.shape, y.shape, x.dtype)
         self.window, self.x, self.y = window, x, y
 
     @cached_property
@@ -349,8 +349,12 @@ class Winners(Selection):
         """The same by the numbers of the winners."""
         return winners(self.window, self.x, self.y)
 
-    def route(self, g: Array) -> Any:
-        """Back axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
+    def move(self, v: Any) -> Any:
+        """The winners' entries of v."""
+        return self.picked.move(v)
+
+    def back(self, g: Array) -> Any:
+        """Axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
         if np.isnan(self.y).any() or not g.size or self.window.meetings.total == 0:
             return self.picked.pull(g)
         window, axes = self.window, range(len(self.window.out))
