@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import minigraph as mg
+from minigraph import nn
+from minigraph.draw import to_dot
 from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.tape import Tape
@@ -18,20 +20,20 @@ def left_for_the_collector():
     """A function that names the types of what only the collector can free, made since it was last called."""
 
     def left():
+        gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
+        gc.set_debug(0)
         found = sorted({type(x).__name__ for x in gc.garbage})
         gc.garbage.clear()
+        gc.collect()
         return found
 
     gc.collect()
     gc.freeze()  # all that is there already is looked through no more, which takes most of the time
     gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield left
     finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
         gc.enable()
         gc.unfreeze()
 
@@ -47,7 +49,9 @@ def compute(case):
     for node in tape.nodes:
         for J in tape.local(node) if node.op else ():
             if J is not None:
-                J.push(np.ones(J.in_shape)), J.pull(np.ones(J.out_shape)), J.tosparse(), list(J.row_blocks(3)), repr(J)
+                J.push(np.ones(J.in_shape))
+                J.pull(np.ones(J.out_shape))
+                assert [J.tosparse(), *J.row_blocks(3), repr(J)]
     tape.push({x: np.ones(x.shape) for x in wrt})
     for x in wrt:
         tape.jacobian(x).tosparse()
@@ -61,4 +65,61 @@ def compute(case):
 def test_no_op_leaves_garbage(cls, case, left_for_the_collector):
     left_for_the_collector()  # of others
     compute(case)
+    assert left_for_the_collector() == []
+
+
+def small_network():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, groups=4),
+        nn.LocalResponseNorm(3), nn.Dropout(0.5), nn.GlobalAvgPool(), nn.Linear(4, 3),
+    )  # fmt: skip
+
+
+def train(model, optimizer):
+    for p in model.parameters():
+        p.grad = None
+    mg.cross_entropy(model(np.ones((2, 2, 8, 8), np.float32)), [0, 1]).backward()
+    optimizer.step()
+
+
+def f(x):
+    return np.sum(np.tanh(x) * x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: mg.grad(f)(x),
+        lambda x: mg.grad(mg.checkpoint(f))(x),
+        lambda x: mg.value_and_grad(f)(x),
+        lambda x: mg.jvp(f, [x], [x]),
+        lambda x: mg.vjp(f, x)[1](1.0),
+        lambda x: mg.hvp(f, [x], [x]),
+        lambda x: mg.hessian(f)(x),
+        lambda x: mg.jacobian(np.tanh, format="csr")(x),
+        lambda x: mg.linearize(f, x),
+        lambda x: mg.check_grads(f, x),
+        lambda x: mg.grad(lambda x: np.sum(mg.grad(f)(x)))(x),
+        lambda x: str(mg.summary(f(mg.parameter(x)))),
+        lambda x: to_dot(f(mg.parameter(x))),
+        lambda x: mg.lower(mg.conv2d(mg.parameter(np.ones((1, 1, 4, 4))), np.ones((1, 1, 2, 2))), "toeplitz"),
+        lambda x: mg.profile(f(mg.parameter(x)), repeats=1),
+        lambda x: mg.verify(mg.linear(np.ones((1, 3)), mg.parameter(x))),
+    ],
+)
+def test_no_function_leaves_garbage(call, left_for_the_collector):
+    x = np.linspace(0.1, 1, 6).reshape(2, 3)
+    call(x)  # once, for what is imported when first needed
+    left_for_the_collector()
+    call(x)
+    assert left_for_the_collector() == []
+
+
+def test_no_step_of_training_leaves_garbage(left_for_the_collector):
+    model = small_network()
+    model.initialize(0)
+    optimizer = mg.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    train(model, optimizer)
+    left_for_the_collector()
+    train(model, optimizer)
     assert left_for_the_collector() == []
