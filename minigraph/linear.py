@@ -64,6 +64,10 @@ class LinearMap:
     def _matrix(self) -> sp.csr_array:
         raise NotImplementedError
 
+    def _rows(self, index: Array) -> sp.csr_array:
+        """The rows of these numbers, flat outputs in C order."""
+        return self._matrix()[index]
+
     @property
     def bounds(self) -> Bounds:
         """Stored entries, in all and at most in a row and in a column."""
@@ -319,7 +323,10 @@ def promoted(J: LinearMap, x: Any) -> LinearMap:
 
 
 class Formula(LinearMap):
-    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix."""
+    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix.
+
+    ``rows(index)``: some of its rows, where they can be made without the others.
+    """
 
     def __init__(
         self,
@@ -331,9 +338,10 @@ class Formula(LinearMap):
         pull: Callable[[Any], Any],
         matrix: Callable[[], sp.csr_array],
         bounds: Bounds,
+        rows: Callable[[Array], sp.csr_array] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
-        self._push, self._pull, self._csr, self._bounds = push, pull, matrix, bounds
+        self._push, self._pull, self._csr, self._bounds, self._row_block = push, pull, matrix, bounds, rows
 
     def push(self, v: Any) -> Any:
         return self._push(v)
@@ -343,6 +351,9 @@ class Formula(LinearMap):
 
     def _matrix(self) -> sp.csr_array:
         return self._csr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._row_block(index) if self._row_block else super()._rows(index)
 
     @property
     def bounds(self) -> Bounds:

@@ -18,7 +18,7 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.direct import meetings
 from minigraph.ops.conv.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
-from minigraph.ops.conv.matrices import entries, stacked
+from minigraph.ops.conv.matrices import BlockMatrix, in_blocks, numbers
 from minigraph.ops.matmul import einsum
 
 
@@ -142,17 +142,23 @@ class HeldTiles(LinearMap):
         return self.form.fill(**{"y": g, self.slot: self.held})
 
     def _matrix(self) -> sp.csr_array:
+        return self._blocks().tocsr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._blocks().rows(index)
+
+    def _blocks(self) -> BlockMatrix:
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
         T, S, held = prod(window.kernel), prod(window.size), value_of(self.held).astype(self.dtype, copy=False)
-        taps, sites, counts = entries(window.pixels, window.size, C, T, S)
         position = np.indices(window.out).reshape(len(window.out), -1)
-        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap").repeat(counts)
+        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * (K * C * T)
+        samples, filters = np.arange(N)[:, None] * (C * S), np.arange(K) * (C * T)
+        taps, size = numbers(C, T), window.size
         if self.slot == "w":
-            data = held.reshape(-1, K, C * T)[banks, :, taps].T
-            return stacked(data, sites, np.arange(N).reshape(N, 1, 1) * (C * S), counts, (N, K), N * C * S)
-        data = held.reshape(N, 1, C * S)[..., sites]
-        columns, starts = banks * (K * C * T) + taps, np.arange(K).reshape(K, 1) * (C * T)
-        return stacked(data, columns, starts, counts, (N, K), self.shape[1])
+            blocks = in_blocks(samples, filters)
+            return BlockMatrix(held.ravel(), window.pixels, size, S, taps, *blocks, self.shape[1], True, banks)
+        blocks = in_blocks(filters, samples)
+        return BlockMatrix(held.ravel(), window.pixels, size, S, taps, *blocks, self.shape[1], False, banks)
 
     @property
     def bounds(self) -> Bounds:
