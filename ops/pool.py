@@ -31,7 +31,7 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, canonical, in_blocks, index_type
+from minigraph.ops.conv.matrices import BlockMatrix, canonical, index_type
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
@@ -544,10 +544,12 @@ class Averages(LinearMap):
 
 def average_matrix(tables: Sequence[Array], size: Ints, divisors: Array, planes: int, dtype: Any) -> BlockMatrix:
     """1/divisor[p] in row p of each plane, at the sites of its window."""
-    position, taps = np.arange(divisors.size), np.zeros((1, prod([t.shape[1] for t in tables])), int)
-    starts, none = in_blocks(np.arange(planes) * prod(size), np.zeros(planes, int))
-    each = (1 / divisors).ravel().astype(dtype)
-    return BlockMatrix(each, tables, size, 0, taps, starts, none, planes * prod(size), True, position)
+    taps, each = (
+        np.zeros((1, prod([table.shape[1] for table in tables])), int),
+        (1 / divisors).reshape(1, -1).astype(dtype),
+    )
+    starts, width = np.arange(planes).reshape(-1, 1, 1) * prod(size), planes * prod(size)
+    return BlockMatrix(each, tables, size, 0, taps, starts, width, True, np.arange(divisors.size))
 
 
 class Average(Averages):

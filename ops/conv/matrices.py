@@ -97,18 +97,17 @@ def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dila
 class BlockMatrix:
     """A matrix in blocks of rows of one pattern: which taps meet which sites at each position.
 
-    Row (b, p) of block b and position p has for each channel c and tap i that meets a site the entry
-    ``held[offsets[b] + place]`` in column ``starts[b] + column``. One of place and column is the site's number, the
-    other the tap's. Channels come first, then taps; both numbers grow, so the columns of a row are sorted.
+    Row (a, u, r, p) of block (a, u, r) and position p has for each channel c and tap i that meets a site the entry
+    ``held[u, place]`` in column ``starts[a, u, r] + column``. One of place and column is the site's number,
+    the other the tap's. Channels come first, then taps; both numbers grow, so the columns of a row are sorted.
     """
 
-    held: Array  # the entries, flat
+    held: Array  # the entries, (U, places)
     tables: Sequence[Array]  # (positions, taps) of each axis: the coordinate of the site, −1 for none
     size: Ints  # sites of each axis
     site_step: int  # from the sites of a channel to those of the next
     taps: Array  # (channels, taps): the number of each tap
-    starts: Array  # (blocks,)
-    offsets: Array  # (blocks,)
+    starts: Array  # (A, U, R) of the blocks
     width: int
     sites_are_columns: bool = False
     shift: Array | None = None  # (positions,), added to the numbers of the taps at each position
@@ -137,19 +136,20 @@ class BlockMatrix:
         """All rows, written part by part: a part's numbers stay in cache."""
         hits = [(table >= 0).sum(1) for table in self.tables]
         counts = reduce(np.multiply.outer, hits).ravel() * len(self.taps)
-        P, B, ends = len(counts), len(self.starts), np.concatenate(([0], np.cumsum(counts)))
+        P, B, ends = len(counts), self.starts.size, np.concatenate(([0], np.cumsum(counts)))
         each = int(ends[-1])
         index = index_type(B * P, self.width, B * each)
         indptr = np.zeros(B * P + 1, index)
         np.add(ends[1:], np.arange(B)[:, None] * each, out=indptr[1:].reshape(B, P), casting="same_kind")
-        indices, data = np.empty((B, each), index), np.empty((B, each), self.held.dtype)
+        starts, shape = self.starts.astype(index)[..., None], (*self.starts.shape, each)
+        indices, data = np.empty(shape, index), np.empty(shape, self.held.dtype)
 
         def part(positions: slice) -> None:
             columns, places, _ = self.pattern(np.arange(positions.start, positions.stop))
             columns, entries = columns.astype(index), slice(ends[positions.start], ends[positions.stop])
-            for b in ranges(B, PART // max(len(columns), 1)):
-                np.add(self.starts[b, None].astype(index), columns, out=indices[b, entries])
-                data[b, entries] = self.held[self.offsets[b, None] + places]
+            for u in ranges(len(self.held), PART // max(len(columns), 1)):
+                np.add(starts[:, u], columns, out=indices[:, u, :, entries])
+                data[:, u, :, entries] = np.take(self.held[u], places, axis=1)[:, None]
 
         parallel(part, ranges(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED)
         return canonical(data.ravel(), indices.ravel(), indptr, (B * P, self.width))
@@ -158,10 +158,10 @@ class BlockMatrix:
         """The rows of these numbers."""
         block, position = np.divmod(index, prod([len(table) for table in self.tables]))
         columns, places, counts = self.pattern(position)
-        places = places + self.offsets[block].repeat(counts)
-        columns = (columns + self.starts[block].repeat(counts)).astype(index_type(self.width, len(columns)))
+        held = self.held[(block // self.starts.shape[2] % len(self.held)).repeat(counts), places]
+        columns = (columns + self.starts.ravel()[block].repeat(counts)).astype(index_type(self.width, len(columns)))
         indptr = np.concatenate(([0], np.cumsum(counts))).astype(columns.dtype)
-        return canonical(self.held[places], columns, indptr, (len(index), self.width))
+        return canonical(held, columns, indptr, (len(index), self.width))
 
 
 PART = 1 << 16  # entries that are written at once
@@ -182,40 +182,28 @@ def canonical(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]
 def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> BlockMatrix:
     """From x to y, holding w: row (n, k, p) has w[k, c, i] in column (n, c, q). M_F for a batch of one."""
     K, C, T, S = len(w), w.shape[1], prod(window.kernel), prod(window.size)
-    starts = np.arange(batch * groups).reshape(batch, groups, 1) * (C * S)
-    offsets = np.arange(K).reshape(groups, K // groups) * (C * T)
-    return BlockMatrix(
-        w.ravel(), window.pixels, window.size, S, numbers(C, T), *in_blocks(starts, offsets), batch * groups * C * S, True
-    )
+    starts = np.arange(batch * groups).reshape(batch, groups).repeat(K // groups, axis=1)[..., None] * (C * S)
+    held, width = w.reshape(K, C * T), batch * groups * C * S
+    return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width, True)
 
 
 def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> BlockMatrix:
     """From w to y, holding x: row (n, k, p) has x[n, c, q] in column (k, c, i). M_X for one filter."""
-    N, C, K, T, S = len(x), x.shape[1] // groups, filters // groups, prod(window.kernel), prod(window.size)
-    starts = np.arange(filters).reshape(groups, K) * (C * T)
-    offsets = np.arange(N * groups).reshape(N, groups, 1) * (C * S)
-    return BlockMatrix(
-        x.ravel(), window.pixels, window.size, S, numbers(C, T), *in_blocks(starts, offsets), filters * C * T
-    )
+    N, C, T, S = len(x), x.shape[1] // groups, prod(window.kernel), prod(window.size)
+    starts = np.tile(np.arange(filters).reshape(groups, -1), (1, N, 1)) * (C * T)
+    held, width = x.reshape(N * groups, C * S), filters * C * T
+    return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width)
 
 
 def output_matrix(y: Array, window: Window, groups: int, channels: int) -> BlockMatrix:
     """From w to x, holding y: row (n, c, q) has y[n, k, p] in column (k, c, i)."""
     N, K, C, T, P = len(y), y.shape[1] // groups, channels // groups, prod(window.kernel), prod(window.out)
-    starts = np.arange(groups)[:, None] * (K * C * T) + np.arange(C) * T
-    offsets = np.arange(N * groups).reshape(N, groups, 1) * (K * P)
+    starts = np.tile(np.arange(groups)[:, None] * (K * C * T) + np.arange(C) * T, (1, N, 1))
+    held, width = y.reshape(N * groups, K * P), groups * K * C * T
     taps = np.arange(K)[:, None] * (C * T) + np.arange(T)
-    return BlockMatrix(
-        y.ravel(), window.positions, window.out, P, taps, *in_blocks(starts, offsets), groups * K * C * T
-    )
+    return BlockMatrix(held, window.positions, window.out, P, taps, starts, width)
 
 
 def numbers(channels: int, taps: int) -> Array:
     """0, 1, …: (channels, taps)."""
     return np.arange(channels * taps).reshape(channels, taps)
-
-
-def in_blocks(starts: Array, offsets: Array) -> tuple[Array, Array]:
-    """Both for each block: flat."""
-    both = np.broadcast_arrays(starts, offsets)
-    return both[0].ravel(), both[1].ravel()

@@ -18,7 +18,7 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.direct import meetings
 from minigraph.ops.conv.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
-from minigraph.ops.conv.matrices import BlockMatrix, in_blocks, numbers
+from minigraph.ops.conv.matrices import BlockMatrix, numbers
 from minigraph.ops.matmul import einsum
 
 
@@ -151,14 +151,14 @@ class HeldTiles(LinearMap):
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
         T, S, held = prod(window.kernel), prod(window.size), value_of(self.held).astype(self.dtype, copy=False)
         position = np.indices(window.out).reshape(len(window.out), -1)
-        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * (K * C * T)
-        samples, filters = np.arange(N)[:, None] * (C * S), np.arange(K) * (C * T)
-        taps, size = numbers(C, T), window.size
+        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * (C * T)
+        sites, width = (window.pixels, window.size, S, numbers(C, T)), self.shape[1]
         if self.slot == "w":
-            blocks = in_blocks(samples, filters)
-            return BlockMatrix(held.ravel(), window.pixels, size, S, taps, *blocks, self.shape[1], True, banks)
-        blocks = in_blocks(filters, samples)
-        return BlockMatrix(held.ravel(), window.pixels, size, S, taps, *blocks, self.shape[1], False, banks)
+            held = np.moveaxis(held.reshape(-1, K, C * T), 1, 0).reshape(K, prod(self.form.tile) * C * T)
+            return BlockMatrix(held, *sites, np.arange(N).repeat(K).reshape(N, K, 1) * (C * S), width, True, banks)
+        return BlockMatrix(
+            held.reshape(N, C * S), *sites, np.tile(np.arange(K) * (C * T), (1, N, 1)), width, False, banks * K
+        )
 
     @property
     def bounds(self) -> Bounds:
