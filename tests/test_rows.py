@@ -1,7 +1,5 @@
 """Matrices of maps: some rows without the rest, what is stored, and the memory that it takes."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
