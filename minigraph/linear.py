@@ -174,11 +174,11 @@ class LinearMap:
         return np.stack([self._pull(g[()]) for g in rows])
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """``matrix`` @ J, with no more of J at a time than the rows that BLOCK_BYTES hold."""
+        """``matrix`` @ J, with no more of J at a time than the rows that it meets and BLOCK_BYTES hold."""
         most = max(1, int(BLOCK_BYTES // (self.bounds.row * 12 + 1)))
-        if self.shape[0] <= most:
-            return times(matrix, self._matrix())
         used = np.unique(matrix.indices)
+        if self.shape[0] <= most and 2 * len(used) > self.shape[0]:
+            return times(matrix, self._matrix())
         product = None
         for start in range(0, max(len(used), 1), most):
             index = used[start : start + most]

@@ -1,7 +1,8 @@
 """Memory for large arrays, used again: fresh pages cost more than what is written into them.
 
 An array is given out as a view of a block of bytes. While anybody holds that view, or a view of it, the block counts
-more references than the pool's own; afterwards it is free for the next array of about its size.
+more references than the pool's own; afterwards it is free for the next array of about its size. Nobody waits for the
+pool: who finds it taken, by another thread or by what a signal handler has interrupted, gets fresh memory.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ def forget() -> None:
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with undefined contents, as numpy.empty; a large one from the pool."""
     size = prod(shape) * np.dtype(dtype).itemsize
-    if size < LARGE:
+    if size < LARGE or not _lock.acquire(blocking=False):
         array: Array = np.empty(shape, dtype)
     else:
-        with _lock:
+        try:
             array = _block(size)[:size].view(dtype).reshape(shape)
+        finally:
+            _lock.release()
     if FILL is not None and array.dtype.kind == "f":
         array.fill(FILL)
     return array

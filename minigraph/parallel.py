@@ -34,7 +34,7 @@ LONG = 320  # factors of an entry, which the small kernels sum one after another
 THIN = 64  # rows of a product that are few beside the other factor's
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may compute where it interrupts who holds it
 _local = threading.local()  # .busy: this thread works on a part; .buffers: its scratch
 
 
@@ -62,12 +62,13 @@ _wanted = 0  # not yet asked for: as many as there are cores
 
 def _forget() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     memory.forget()
     _helpers.clear()
-    for library, n in _blas.before if _blas.inside else ():
+    for library, n in _blas.before.values():
         library.set_num_threads(n)
-    _blas.inside = 0
+    _blas.inside, _blas.limited = 0, False
+    _blas.before.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -93,10 +94,13 @@ def threads(n: int | None = None) -> int:
 
 
 class _Blas:
-    """Who holds BLAS at one thread: the first to enter notes what it was at, the last to leave gives that back."""
+    """Who holds BLAS at one thread: the first to enter notes what it was at, the last to leave gives that back.
+
+    Each step can be interrupted, on the same thread, by another who enters and leaves.
+    """
 
     def __init__(self) -> None:
-        self.inside, self.before = 0, list[tuple[Any, int]]()
+        self.inside, self.limited, self.before = 0, False, dict[str, tuple[Any, int]]()
 
     @cached_property
     def libraries(self) -> list[Any]:
@@ -114,18 +118,21 @@ class _Blas:
     def alone(self) -> Iterator[None]:
         with _lock:
             self.inside += 1
-            if self.inside == 1:
-                self.before = [(library, library.num_threads) for library in self.libraries]
-                for library, _ in self.before:
+            if not self.limited:
+                for library in self.libraries:
+                    self.before.setdefault(library.filepath, (library, library.num_threads))
                     self.limit(library, 1)
+                self.limited = True
         try:
             yield
         finally:
             with _lock:
                 self.inside -= 1
                 if not self.inside:
-                    for library, n in self.before:
+                    self.limited = False
+                    for library, n in list(self.before.values()):
                         self.limit(library, n)
+                    self.before.clear()
 
     @staticmethod
     def limit(library: Any, n: int) -> None:
@@ -228,16 +235,31 @@ def by_shares(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array of this thread's own to work in, its contents undefined; the same memory again for the same name."""
+    """An array of this thread's own to work in, its contents undefined; the same memory again for the same name.
+
+    New memory where the last array of that name is still in use, by a kernel that a signal handler has interrupted.
+    """
     buffers = _local.__dict__.setdefault("buffers", {})
     size = prod(shape) * np.dtype(dtype).itemsize
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = buffers[name] = np.empty(size, np.uint8)
+    elif memory.references(buffer) > _FREE:
+        buffer = np.empty(size, np.uint8)
     array: Array = buffer[:size].view(dtype).reshape(shape)
     if memory.FILL is not None and array.dtype.kind == "f":
         array.fill(memory.FILL)
     return array
+
+
+def _references() -> int:
+    """What a free buffer counts, asked as in ``scratch``."""
+    buffers = {"": np.empty(0)}
+    buffer = buffers.get("")
+    return memory.references(buffer)
+
+
+_FREE = _references()
 
 
 def _unpacked(k: int, n: int, dtype: Any) -> int:

@@ -5,7 +5,7 @@ Both are constant matrices once the winners are known: vec(y) = A vec(x).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from math import prod
@@ -31,7 +31,7 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
-from minigraph.ops.conv.matrices import image_matrix
+from minigraph.ops.conv.matrices import BlockMatrix, canonical, index_type
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
@@ -341,16 +341,34 @@ class Winners(Selection):
     """A, the 0/1 selection of the entries of x that are the largest of their windows, y: the first of equals."""
 
     def __init__(self, window: Window, x: Array, y: Array) -> None:
-        super().__init__(lambda v: self.picked.move(v), x.shape, y.shape, x.dtype, self.route)
+        LinearMap.__init__(self, x.shape, y.shape, x.dtype)
         self.window, self.x, self.y = window, x, y
 
     @cached_property
-    def picked(self) -> Selection:
-        """The same by the numbers of the winners."""
+    def index(self) -> Array:  # type: ignore[override]
+        """The numbers of the winners, −1 for a window without a pixel."""
         return winners(self.window, self.x, self.y)
 
-    def route(self, g: Array) -> Any:
-        """Back axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
+    @cached_property
+    def picked(self) -> Selection:
+        """The same by these numbers."""
+        return pick(self.index, self.in_shape, self.dtype)
+
+    def move(self, v: Any) -> Any:
+        """The winners' entries of v."""
+        return self.picked.move(v)
+
+    def _matrix(self) -> sp.csr_array:
+        return self._rows(np.arange(self.shape[0]))
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        pixel = self.index.reshape(-1)[index]
+        hit, kind = pixel >= 0, index_type(len(index), self.shape[1])
+        ends = np.concatenate(([0], np.cumsum(hit, dtype=kind)), dtype=kind)
+        return canonical(np.ones(ends[-1], self.dtype), pixel[hit].astype(kind), ends, (len(index), self.shape[1]))
+
+    def back(self, g: Array) -> Any:
+        """Axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
         if np.isnan(self.y).any() or not g.size or self.window.meetings.total == 0:
             return self.picked.pull(g)
         window, axes = self.window, range(len(self.window.out))
@@ -376,8 +394,8 @@ class Winners(Selection):
         return out
 
 
-def winners(window: Window, x: Array, y: Array) -> Selection:
-    """The Selection of the entries of x that are the maxima y. ``rank`` is T for the first tap, 1 for the last."""
+def winners(window: Window, x: Array, y: Array) -> Array:
+    """The numbers of the entries of x that are the maxima y. ``rank`` is T for the first tap, 1 for the last."""
     T = len(window.taps)
     rank = np.zeros(y.shape, np.min_scalar_type(T))
     nan = bool(np.isnan(y).any())
@@ -391,7 +409,7 @@ def winners(window: Window, x: Array, y: Array) -> Selection:
     index += starts
     if not rank.all():  # windows without a pixel
         index[rank == 0] = -1
-    return pick(index, x.shape, x.dtype)
+    return index
 
 
 def place_numbers(window: Window, shape: Shape) -> tuple[Array, Array]:
@@ -509,16 +527,29 @@ class Averages(LinearMap):
         return out
 
     def _matrix(self) -> sp.csr_array:
-        N, C = self.in_shape[:2]
-        matrix = image_matrix(np.ones((C, 1, *self.window.kernel), self.dtype), self.window, C, N)
-        each = np.broadcast_to(self.divisors.ravel(), (N * C, self.divisors.size)).ravel()
-        matrix.data /= np.repeat(each, np.diff(matrix.indptr))
-        return matrix
+        return self._blocks().tocsr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._blocks().rows(index)
+
+    def _blocks(self) -> BlockMatrix:
+        window = self.window
+        return average_matrix(window.pixels, window.size, self.divisors, prod(self.in_shape[:2]), self.dtype)
 
     @property
     def bounds(self) -> Bounds:
         planes, meet = prod(self.in_shape[:2]), self.window.meetings
         return Bounds(planes * meet.total, meet.per_output, meet.per_pixel) if planes else Bounds(0, 0, 0)
+
+
+def average_matrix(tables: Sequence[Array], size: Ints, divisors: Array, planes: int, dtype: Any) -> BlockMatrix:
+    """1/divisor[p] in row p of each plane, at the sites of its window."""
+    taps, each = (
+        np.zeros((1, prod([table.shape[1] for table in tables])), int),
+        (1 / divisors).reshape(1, -1).astype(dtype),
+    )
+    starts, width = np.arange(planes).reshape(-1, 1, 1) * prod(size), planes * prod(size)
+    return BlockMatrix(each, tables, size, 0, taps, starts, width, True, np.arange(divisors.size))
 
 
 class Average(Averages):
@@ -539,6 +570,12 @@ class Average(Averages):
 def parts(n: int, o: int) -> list[tuple[int, int]]:
     """Start and stop of ``o`` windows over ``n`` pixels: ⌊i n / o⌋ and ⌈(i + 1) n / o⌉."""
     return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]
+
+
+def in_each(start: Array, stop: Array) -> Array:
+    """The pixels of each window, −1 after its last: (windows, pixels of the longest)."""
+    pixels = start[:, None] + np.arange((stop - start).max(initial=0))
+    return np.where(pixels < stop[:, None], pixels, -1)
 
 
 @dataclass(eq=False)
@@ -582,22 +619,23 @@ class AdaptiveAvgPool(AdaptivePool):
         return [self._map(x)]
 
     def _map(self, x: Any) -> LinearMap:
-        matrices, d = self.averages(x), self.axes
+        matrices, d, out, planes = self.averages(x), self.axes, self.out(x), prod(x.shape[:2])
         pixels, outputs = "dhw"[:d], "pqr"[:d]
         tables = ",".join(p + n for p, n in zip(outputs, pixels, strict=True))
-
-        def matrix() -> sp.csr_array:
-            planes = sp.eye_array(prod(x.shape[:2]), dtype=x.dtype, format="csr")
-            return sp.csr_array(reduce(lambda a, b: sp.kron(a, b, "csr"), map(sp.csr_array, matrices), planes))
-
         hits = [A != 0 for A in matrices]
-        planes = prod(x.shape[:2])
         most = [prod(int(hit.sum(i).max()) for hit in hits) for i in (1, 0)]
+
+        def blocks() -> BlockMatrix:
+            sides = [np.array(parts(n, o)) for n, o in zip(x.shape[2:], out, strict=True)]
+            divisors = reduce(np.multiply.outer, [stop - start for start, stop in (side.T for side in sides)])
+            return average_matrix([in_each(*side.T) for side in sides], x.shape[2:], divisors, planes, x.dtype)
+
         return Formula(
-            x.shape, (*x.shape[:2], *self.out(x)), x.dtype,
+            x.shape, (*x.shape[:2], *out), x.dtype,
             push=lambda v: einsum(f"nc{pixels},{tables}->nc{outputs}", v, *matrices),
             pull=lambda g: einsum(f"nc{outputs},{tables}->nc{pixels}", g, *matrices),
-            matrix=matrix, bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
+            matrix=lambda: blocks().tocsr(), rows=lambda index: blocks().rows(index),
+            bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
         )  # fmt: skip
 
     @classmethod

@@ -399,3 +399,70 @@ def test_autotune_keeps_to_what_was_fastest(monkeypatch):
         assert calls == [fastest]
     finally:
         mg.autotune(False)
+
+
+# --- what interrupts a kernel -----------------------------------------------------------------------------
+
+
+def computations(seed):
+    """Calls that take every way through the kernels, with their gradients, on inputs of their own."""
+    rng = np.random.default_rng(seed)
+
+    def array(*shape):
+        return rng.standard_normal(shape, np.float32)
+
+    def derived(op, *inputs):
+        def call():
+            nodes = [mg.parameter(x) for x in inputs]
+            y = op(*nodes)
+            return [y.value, *mg.Tape.of(y).pull(np.ones(y.shape, y.dtype), nodes)]
+
+        return call
+
+    x = array(4, 32, 24, 24)
+    for name, w in (("im2col", array(48, 32, 5, 5)), ("winograd", array(32, 32, 3, 3)), ("fft", array(8, 32, 9, 9))):
+        yield derived(lambda x, w, name=name: mg.conv2d(x, w, padding=1, algorithm=name), x, w)
+    yield derived(lambda x, w: mg.conv2d(x, w, padding=1, groups=32), x, array(32, 1, 3, 3))
+    yield derived(lambda x, w, b: mg.batch_norm(x, weight=w, bias=b, training=True), x, array(32), array(32))
+    yield derived(lambda x: mg.local_response_norm(x, 5), x)
+    yield derived(lambda x: mg.max_pool2d(x, 3, 2), x)
+    yield derived(mg.matmul, array(300, 400), array(400, 500))
+    yield derived(lambda x: mg.exp(mg.relu(x)), array(1 << 20))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer here")
+def test_a_signal_handler_may_compute_while_a_kernel_runs():
+    """On the same thread, anywhere between two steps of it: results are the same, bit by bit, and nobody waits for ever."""
+    ours, theirs = list(computations(0)), list(computations(1))
+    wanted, wanted_there = [call() for call in ours], [call() for call in theirs]
+    inside, times, wrong = False, 0, []
+
+    def interrupt(*_):
+        nonlocal inside, times
+        if not inside:
+            inside, i = True, times % len(theirs)
+            if any((a != b).any() for a, b in zip(theirs[i](), wanted_there[i], strict=True)):
+                wrong.append(i)
+            inside, times = False, times + 1
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1e-3))
+
+    def give_up(*_):
+        raise TimeoutError
+
+    rng, main = np.random.default_rng(2), threading.get_ident()
+    watch = threading.Timer(60, signal.pthread_kill, (main, signal.SIGUSR1))
+    before = signal.signal(signal.SIGALRM, interrupt), signal.signal(signal.SIGUSR1, give_up)
+    libraries = [b.num_threads for b in parallel._blas.libraries]
+    watch.start()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-3)
+        for i in [*range(len(ours))] * 12:
+            if any((a != b).any() for a, b in zip(ours[i](), wanted[i], strict=True)):
+                wrong.append(i)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        watch.cancel()
+        signal.signal(signal.SIGALRM, before[0])
+        signal.signal(signal.SIGUSR1, before[1])
+    assert times > 50 and not wrong
+    assert [b.num_threads for b in parallel._blas.libraries] == libraries and parallel._blas.inside == 0

@@ -138,7 +138,7 @@ class Im2col(_Columns):
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
         for op, shape in samples():
             x = rng.standard_normal(shape)
-            yield Case(op, (x,), filter_matrix(x, op.window(x)).toarray().T, (x[0, 0],), "axes")
+            yield Case(op, (x,), filter_matrix(x, op.window(x)).tocsr().toarray().T, (x[0, 0],), "axes")
 
 
 @dataclass(eq=False)
@@ -167,7 +167,7 @@ class Col2im(_Columns):
             op = cls(of.kernel_size, of.stride, of.padding, of.dilation, shape)
             units = np.eye(prod(shape)).reshape(-1, *shape)
             cols = rng.standard_normal(op.selection(units[0], op.window(units)).out_shape)
-            expect = [np.vdot(filter_matrix(e, op.window(e)).toarray().T, cols) for e in units]
+            expect = [np.vdot(filter_matrix(e, op.window(e)).tocsr().toarray().T, cols) for e in units]
             yield Case(op, (cols,), np.reshape(expect, shape), (cols[1:],), "cols of shape")
 
 

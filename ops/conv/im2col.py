@@ -252,18 +252,21 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     lanes = 1 if many else min(LANES, len(blocks))
     total = empty((lanes, *shape), dtype)
 
+    def add(part: Part, to: Array, first: bool) -> None:
+        rows = rows_of(X, wide, part, groups)
+        apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
+        cotangents = apart.reshape(groups, rows.shape[1], m * K)
+        out = to if first else scratch("sum", shape, dtype)
+        if groups == 1 and lanes > 1:
+            gemm_transposed(cotangents[0], rows[0], out[0])
+        else:
+            matmul(cotangents.swapaxes(1, 2), rows, out=out)
+        if not first:
+            to += out
+
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
-            rows = rows_of(X, wide, part, groups)
-            apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
-            cotangents = apart.reshape(groups, rows.shape[1], m * K)
-            out = scratch("sum", shape, dtype) if j else total[i]
-            if groups == 1 and lanes > 1:
-                gemm_transposed(cotangents[0], rows[0], out[0])
-            else:
-                matmul(cotangents.swapaxes(1, 2), rows, out=out)
-            if j:
-                total[i] += out
+            add(part, total[i], not j)
 
     if lanes == 1:  # the products themselves go to the threads
         lane(0)

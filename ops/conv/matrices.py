@@ -9,6 +9,8 @@ Meetings in the padding have no entry; zeros of the held array are kept, so nnz 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -27,6 +29,7 @@ from minigraph.ops.conv.geometry import (
     paddings,
     window_over,
 )
+from minigraph.parallel import SHARED, parallel, ranges
 
 
 def conv_matrix(
@@ -59,7 +62,7 @@ def conv_matrix(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    return image_matrix(w, window, groups)
+    return image_matrix(w, window, groups).tocsr()
 
 
 def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> sp.csr_array:
@@ -84,73 +87,123 @@ def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dila
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    return filter_matrix(x, window)
+    return filter_matrix(x, window).tocsr()
 
 
 # --- the three matrices ----------------------------------------------------------------------------
 
 
-def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> sp.csr_array:
+@dataclass(frozen=True, eq=False)
+class BlockMatrix:
+    """A matrix in blocks of rows of one pattern: which taps meet which sites at each position.
+
+    Row (a, u, r, p) of block (a, u, r) and position p has for each channel c and tap i that meets a site the entry
+    ``held[u, place]`` in column ``starts[a, u, r] + column``. One of place and column is the site's number,
+    the other the tap's. Channels come first, then taps; both numbers grow, so the columns of a row are sorted.
+    """
+
+    held: Array  # the entries, (U, places)
+    tables: Sequence[Array]  # (positions, taps) of each axis: the coordinate of the site, −1 for none
+    size: Ints  # sites of each axis
+    site_step: int  # from the sites of a channel to those of the next
+    taps: Array  # (channels, taps): the number of each tap
+    starts: Array  # (A, U, R) of the blocks
+    width: int
+    sites_are_columns: bool = False
+    shift: Array | None = None  # (positions,), added to the numbers of the taps at each position
+
+    def pattern(self, positions: Array) -> tuple[Array, Array, Array]:
+        """Columns and places of the entries at some positions, one position after another; how many each has."""
+        n, C = len(positions), len(self.taps)
+        at = np.unravel_index(positions, [len(table) for table in self.tables])
+        sites: Array = np.zeros((n, 1), np.int64)
+        hit: Array = np.ones((n, 1), bool)
+        for table, p, side in zip(self.tables, at, self.size, strict=True):
+            found = table[p][:, None]
+            sites = (sites[..., None] * side + found).reshape(n, -1)
+            hit = (hit[..., None] & (found >= 0)).reshape(n, -1)
+        numbers = sites[:, None] + np.arange(C)[:, None] * self.site_step
+        taps = self.taps if self.shift is None else self.taps + self.shift[positions, None, None]
+        taps, counts = np.broadcast_to(taps, numbers.shape), hit.sum(1) * C
+        if hit.all():
+            numbers, taps = numbers.ravel(), taps.ravel()
+        else:
+            kept = np.broadcast_to(hit[:, None], numbers.shape)
+            numbers, taps = numbers[kept], taps[kept]
+        return (numbers, taps, counts) if self.sites_are_columns else (taps, numbers, counts)
+
+    def tocsr(self) -> sp.csr_array:
+        """All rows, written part by part: a part's numbers stay in cache."""
+        hits = [(table >= 0).sum(1) for table in self.tables]
+        counts = reduce(np.multiply.outer, hits).ravel() * len(self.taps)
+        P, B, ends = len(counts), self.starts.size, np.concatenate(([0], np.cumsum(counts)))
+        each = int(ends[-1])
+        index = index_type(B * P, self.width, B * each)
+        indptr = np.zeros(B * P + 1, index)
+        np.add(ends[1:], np.arange(B)[:, None] * each, out=indptr[1:].reshape(B, P), casting="same_kind")
+        starts, shape = self.starts.astype(index)[..., None], (*self.starts.shape, each)
+        indices, data = np.empty(shape, index), np.empty(shape, self.held.dtype)
+
+        def part(positions: slice) -> None:
+            columns, places, _ = self.pattern(np.arange(positions.start, positions.stop))
+            columns, entries = columns.astype(index), slice(ends[positions.start], ends[positions.stop])
+            for u in ranges(len(self.held), PART // max(len(columns), 1)):
+                np.add(starts[:, u], columns, out=indices[:, u, :, entries])
+                data[:, u, :, entries] = np.take(self.held[u], places, axis=1)[:, None]
+
+        parallel(part, ranges(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED)
+        return canonical(data.ravel(), indices.ravel(), indptr, (B * P, self.width))
+
+    def rows(self, index: Array) -> sp.csr_array:
+        """The rows of these numbers."""
+        block, position = np.divmod(index, prod([len(table) for table in self.tables]))
+        columns, places, counts = self.pattern(position)
+        held = self.held[(block // self.starts.shape[2] % len(self.held)).repeat(counts), places]
+        columns = (columns + self.starts.ravel()[block].repeat(counts)).astype(index_type(self.width, len(columns)))
+        indptr = np.concatenate(([0], np.cumsum(counts))).astype(columns.dtype)
+        return canonical(held, columns, indptr, (len(index), self.width))
+
+
+PART = 1 << 16  # entries that are written at once
+
+
+def index_type(*most: int) -> Any:
+    """The dtype of column numbers and row starts: int32 where it suffices."""
+    return np.int32 if max(most) < 2**31 else np.int64
+
+
+def canonical(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_array:
+    """The matrix of these arrays, which are sorted and free of duplicates."""
+    matrix = sp.csr_array((data, indices, indptr), shape=shape)
+    matrix.has_canonical_format = True
+    return matrix
+
+
+def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> BlockMatrix:
     """From x to y, holding w: row (n, k, p) has w[k, c, i] in column (n, c, q). M_F for a batch of one."""
     K, C, T, S = len(w), w.shape[1], prod(window.kernel), prod(window.size)
-    taps, sites, counts = entries(window.pixels, window.size, C, T, S)
-    starts = np.arange(batch * groups).reshape(batch, groups, 1, 1) * (C * S)
-    data = np.take(w.reshape(1, groups, K // groups, C * T), taps, axis=-1)
-    return stacked(data, sites, starts, counts, (batch, groups, K // groups), batch * groups * C * S)
+    starts = np.arange(batch * groups).reshape(batch, groups).repeat(K // groups, axis=1)[..., None] * (C * S)
+    held, width = w.reshape(K, C * T), batch * groups * C * S
+    return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width, True)
 
 
-def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> sp.csr_array:
+def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> BlockMatrix:
     """From w to y, holding x: row (n, k, p) has x[n, c, q] in column (k, c, i). M_X for one filter."""
-    N, C, K, T, S = len(x), x.shape[1] // groups, filters // groups, prod(window.kernel), prod(window.size)
-    taps, sites, counts = entries(window.pixels, window.size, C, T, S)
-    starts = np.arange(filters).reshape(1, groups, K, 1) * (C * T)
-    data = np.take(x.reshape(N, groups, 1, C * S), sites, axis=-1)
-    return stacked(data, taps, starts, counts, (N, groups, K), filters * C * T)
+    N, C, T, S = len(x), x.shape[1] // groups, prod(window.kernel), prod(window.size)
+    starts = np.tile(np.arange(filters).reshape(groups, -1), (1, N, 1)) * (C * T)
+    held, width = x.reshape(N * groups, C * S), filters * C * T
+    return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width)
 
 
-def output_matrix(y: Array, window: Window, groups: int, channels: int) -> sp.csr_array:
+def output_matrix(y: Array, window: Window, groups: int, channels: int) -> BlockMatrix:
     """From w to x, holding y: row (n, c, q) has y[n, k, p] in column (k, c, i)."""
     N, K, C, T, P = len(y), y.shape[1] // groups, channels // groups, prod(window.kernel), prod(window.out)
-    taps, sites, counts = entries(window.positions, window.out, K, C * T, P)
-    starts = np.arange(groups).reshape(1, groups, 1, 1) * (K * C * T) + np.arange(C).reshape(C, 1) * T
-    data = np.take(y.reshape(N, groups, 1, K * P), sites, axis=-1)
-    return stacked(data, taps, starts, counts, (N, groups, C), groups * K * C * T)
+    starts = np.tile(np.arange(groups)[:, None] * (K * C * T) + np.arange(C) * T, (1, N, 1))
+    held, width = y.reshape(N * groups, K * P), groups * K * C * T
+    taps = np.arange(K)[:, None] * (C * T) + np.arange(T)
+    return BlockMatrix(held, window.positions, window.out, P, taps, starts, width)
 
 
-def entries(
-    tables: Sequence[Array], size: Ints, channels: int, tap_step: int, site_step: int
-) -> tuple[Array, Array, Array]:
-    """Entry by entry, row after row: tap number, site number (a pixel's or an output's); entries in each row.
-
-    ``tables`` (rows, taps) for each axis give the coordinate of the site, −1 for none. Within a row channels
-    come first, then taps; both numbers grow, so columns come out sorted whichever of the two they are.
-    """
-    d = len(tables)
-    sites: Array = np.zeros((), np.int64)
-    hit: Array = np.ones((), bool)
-    for axis, (table, n) in enumerate(zip(tables, size, strict=True)):
-        table = np.expand_dims(table, [a for a in range(2 * d) if a not in (axis, d + axis)])
-        sites, hit = sites * n + table, hit & (table >= 0)
-    rows, T = prod(sites.shape[:d]), prod(sites.shape[d:])
-    sites, hit = sites.reshape(rows, 1, T), hit.reshape(rows, 1, T)
-    c = np.arange(channels)[:, None]
-    sites = (sites + c * site_step).ravel()
-    taps = np.tile((c * tap_step + np.arange(T)).ravel(), rows)
-    counts = hit.sum((1, 2)) * channels
-    kept = np.flatnonzero(np.repeat(hit, channels, axis=1))
-    return (taps, sites, counts) if len(kept) == len(sites) else (taps[kept], sites[kept], counts)
-
-
-def stacked(data: Array, columns: Array, starts: Array, counts: Array, blocks: Ints, width: int) -> sp.csr_array:
-    """Blocks of rows below each other, all of one pattern: ``columns`` shifted by the block's start."""
-    full = (*blocks, len(columns))
-    height, nnz = prod(blocks) * len(counts), prod(full)
-    index = np.int32 if max(height, width, nnz) < 2**31 else np.int64
-    indptr = np.zeros(height + 1, index)
-    np.cumsum(np.broadcast_to(counts, (prod(blocks), len(counts))).ravel(), out=indptr[1:])
-    indices = np.empty(full, index)
-    np.add(columns.astype(index), starts.astype(index), out=indices)
-    data = data if data.shape == full else np.broadcast_to(data, full).copy()
-    matrix = sp.csr_array((data.ravel(), indices.ravel(), indptr), shape=(height, width))
-    matrix.has_canonical_format = True  # sorted and free of duplicates by construction
-    return matrix
+def numbers(channels: int, taps: int) -> Array:
+    """0, 1, …: (channels, taps)."""
+    return np.arange(channels * taps).reshape(channels, taps)

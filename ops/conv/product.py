@@ -69,4 +69,5 @@ def _flat(J: LinearMap, in_shape: Shape, out_shape: Shape) -> LinearMap:
         pull=lambda g: reshape(J.pull(reshape(g, J.out_shape)), in_shape),
         matrix=J._matrix,
         bounds=J.bounds,
+        rows=J._rows,
     )

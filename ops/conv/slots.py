@@ -35,7 +35,7 @@ from minigraph.ops.conv.geometry import (
     window_onto,
     window_over,
 )
-from minigraph.ops.conv.matrices import filter_matrix, image_matrix, output_matrix
+from minigraph.ops.conv.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
 
 Letter = Literal["x", "w", "y"]
 
@@ -92,6 +92,12 @@ class Held(LinearMap):
         return many.reshape(*rows.shape[:2], *many.shape[1:])
 
     def _matrix(self) -> sp.csr_array:
+        return self._blocks().tocsr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._blocks().rows(index)
+
+    def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
         if self.slot == "w":
             return image_matrix(held, form.window, form.groups, form.N)

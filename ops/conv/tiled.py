@@ -18,7 +18,7 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.direct import meetings
 from minigraph.ops.conv.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
-from minigraph.ops.conv.matrices import entries, stacked
+from minigraph.ops.conv.matrices import BlockMatrix, numbers
 from minigraph.ops.matmul import einsum
 
 
@@ -142,17 +142,23 @@ class HeldTiles(LinearMap):
         return self.form.fill(**{"y": g, self.slot: self.held})
 
     def _matrix(self) -> sp.csr_array:
+        return self._blocks().tocsr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._blocks().rows(index)
+
+    def _blocks(self) -> BlockMatrix:
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
         T, S, held = prod(window.kernel), prod(window.size), value_of(self.held).astype(self.dtype, copy=False)
-        taps, sites, counts = entries(window.pixels, window.size, C, T, S)
         position = np.indices(window.out).reshape(len(window.out), -1)
-        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap").repeat(counts)
+        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * (C * T)
+        sites, width = (window.pixels, window.size, S, numbers(C, T)), self.shape[1]
         if self.slot == "w":
-            data = held.reshape(-1, K, C * T)[banks, :, taps].T
-            return stacked(data, sites, np.arange(N).reshape(N, 1, 1) * (C * S), counts, (N, K), N * C * S)
-        data = held.reshape(N, 1, C * S)[..., sites]
-        columns, starts = banks * (K * C * T) + taps, np.arange(K).reshape(K, 1) * (C * T)
-        return stacked(data, columns, starts, counts, (N, K), self.shape[1])
+            held = np.moveaxis(held.reshape(-1, K, C * T), 1, 0).reshape(K, prod(self.form.tile) * C * T)
+            return BlockMatrix(held, *sites, np.arange(N).repeat(K).reshape(N, K, 1) * (C * S), width, True, banks)
+        return BlockMatrix(
+            held.reshape(N, C * S), *sites, np.tile(np.arange(K) * (C * T), (1, N, 1)), width, False, banks * K
+        )
 
     @property
     def bounds(self) -> Bounds:

@@ -14,13 +14,13 @@ from minigraph.ops.conv.matrices import filter_matrix, image_matrix
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """Vec(y) = M_F vec(x), the batch as columns."""
-    M = image_matrix(w, window, groups)
+    M = image_matrix(w, window, groups).tocsr()
     return np.ascontiguousarray((M @ x.reshape(len(x), M.shape[1]).T).T).reshape(len(x), len(w), *window.out)
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """Vec(x) = M_Fᵀ vec(g)."""
-    M = image_matrix(w, window, groups)
+    M = image_matrix(w, window, groups).tocsr()
     x = np.ascontiguousarray((M.T @ g.reshape(len(g), M.shape[0]).T).T)
     return x.reshape(len(g), w.shape[1] * groups, *window.size)
 
@@ -30,7 +30,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     N, C, K, P = len(x), x.shape[1] // groups, g.shape[1] // groups, prod(window.out)
     w = np.empty((groups, K, C * prod(window.kernel)), np.result_type(x, g))
     for group in range(groups):
-        M = filter_matrix(x[:, group * C : (group + 1) * C], window)
+        M = filter_matrix(x[:, group * C : (group + 1) * C], window).tocsr()
         columns = g[:, group * K : (group + 1) * K].reshape(N, K, P).swapaxes(0, 1).reshape(K, N * P).T
         w[group] = (M.T @ columns).T
     return w.reshape(groups * K, C, *window.kernel)

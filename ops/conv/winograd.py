@@ -145,12 +145,15 @@ class Winograd:
             if not first:
                 W += out
 
+        def add(block: Part, W: Array, first: bool) -> None:
+            V = scratch("transformed", (side**2, tiles(image, block), C), dtype)
+            M = scratch("products", (side**2, tiles(image, block), K), dtype)
+            transform(block, V, M)
+            add_products(W, V, M, first)
+
         def lane(i: int) -> None:
             for j, block in enumerate(blocks[i::lanes]):
-                V = scratch("transformed", (side**2, tiles(image, block), C), dtype)
-                M = scratch("products", (side**2, tiles(image, block), K), dtype)
-                transform(block, V, M)
-                add_products(sums[i], V, M, not j)
+                add(block, sums[i], not j)
 
         def wave(some: list[Part], first: bool) -> None:
             each, n = spans(image, some)
