@@ -17,6 +17,7 @@ from minigraph.memory import in_memory
 from minigraph.parallel import matmul
 
 SHORT = 128  # numbers that may be added one after another
+LINE = 4096  # products that BLAS may add, several at a time
 Axis = int | tuple[int, ...] | None
 
 
@@ -39,6 +40,15 @@ def running(x: Any, axis: int) -> Any:
     if single(x) and x.shape[axis] > SHORT:
         return np.cumsum(x, axis=axis, dtype=np.float64).astype(np.float32)
     return np.cumsum(x, axis=axis)
+
+
+def inner(a: Array, b: Array) -> Any:
+    """Σ aᵢ bᵢ of two vectors, as numpy.dot."""
+    if not (single(a) and single(b)) or a.size <= LINE:
+        return a @ b
+    whole = a.size // LINE * LINE
+    lines = np.vecdot(a[:whole].reshape(-1, LINE), b[:whole].reshape(-1, LINE))
+    return np.float32(np.add.reduce(lines, dtype=np.float64) + a[whole:] @ b[whole:])
 
 
 def single(x: Any) -> bool:

@@ -17,6 +17,7 @@ from minigraph.memory import zeros_like
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.elementwise import define
+from minigraph.summation import total
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
@@ -115,12 +116,12 @@ class Softmax(Op):
 
     def forward(self, x: Array) -> Any:
         e = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        e /= e.sum(axis=self.axis, keepdims=True)
+        e /= total(e, self.axis, True)
         return e
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         def push(v: Any) -> Any:
-            return y * (v - np.sum(y * v, axis=self.axis, keepdims=True))
+            return y * (v - total(y * v, self.axis, True))
 
         def block(p: Array) -> Array:
             rows: Array = p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
@@ -142,15 +143,15 @@ class LogSoftmax(Softmax):
 
     def forward(self, x: Array) -> Any:
         y = x - x.max(axis=self.axis, keepdims=True)
-        y -= np.log(np.exp(y).sum(axis=self.axis, keepdims=True))
+        y -= np.log(total(np.exp(y), self.axis, True))
         return y
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         def push(v: Any) -> Any:
-            return v - np.sum(np.exp(y) * v, axis=self.axis, keepdims=True)
+            return v - total(np.exp(y) * v, self.axis, True)
 
         def pull(g: Any) -> Any:
-            return g - np.exp(y) * np.sum(g, axis=self.axis, keepdims=True)
+            return g - np.exp(y) * total(g, self.axis, True)
 
         def block(p: Array) -> Array:
             rows: Array = np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]

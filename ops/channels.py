@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph import memory
+from minigraph import memory, summation
 from minigraph.array import Array
 from minigraph.parallel import SHARED, by_shares, scratch
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
-MANY = 1024  # lines that are added one after another
+MANY = 256  # lines that are added one after another
 LINE = 4096  # entries of a line at most
 
 
@@ -161,6 +161,6 @@ def totals(g: Array) -> Array:
     """The sum over samples and positions of g (N, C, *n): (C,)."""
     found = pixels(g)
     if found is None:
-        return np.asarray(g.sum(axis=(0, *range(2, g.ndim))))
+        return np.asarray(summation.total(g, (0, *range(2, g.ndim))))
     (sum_,) = sums(lambda g: (total(g),), [found])
     return np.asarray(sum_, g.dtype)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import summation
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
@@ -223,7 +224,7 @@ def spread(
         if K.by_channel(g):
             return K.sums(g)[0 if J is None else 1]
         g = np.reshape(g, view)
-        return np.reshape(np.sum(g, axis=summed) if J is None else total(summed, g, J.standard()), p.shape)
+        return np.reshape(summation.total(g, summed) if J is None else total(summed, g, J.standard()), p.shape)
 
     def matrix() -> sp.csr_array:
         size = prod(view)
@@ -241,21 +242,16 @@ def total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
     letters = ascii_letters[: len(a.shape)]
     rest = "".join(c for i, c in enumerate(letters) if i not in axes)
     kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
-    double: dict[str, Any] = {"dtype": np.float64} if single(a) and single(b) else {}
+    double: dict[str, Any] = {"dtype": np.float64} if summation.single(a) and summation.single(b) else {}
     found = np.einsum(f"{letters},{letters}->{rest}", a, b, **double)
     return np.reshape(found.astype(np.float32) if double else found, kept)
 
 
 def average(x: Any, axes: tuple[int, ...]) -> Any:
     """The mean of x over ``axes``, which are kept with side 1; of float32 in double precision."""
-    if single(x):
+    if summation.single(x):
         return np.mean(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
     return np.mean(x, axis=axes, keepdims=True)
-
-
-def single(x: Any) -> bool:
-    """Whether x is an array of float32, whose sums over many entries lose digits."""
-    return type(x) is np.ndarray and x.dtype == np.float32
 
 
 @dataclass(eq=False)
