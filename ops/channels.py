@@ -117,6 +117,18 @@ def total_product(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->j", a, b))
 
 
+def inside(var: Array, dtype: Any) -> Array:
+    """Where a variance is one whose terms neither overflow nor vanish in dtype."""
+    limits = np.finfo(dtype)
+    found: Array = (var > float(limits.tiny) ** 0.6) & (var < float(limits.max) ** 0.6)
+    return found
+
+
+def moderate(var: Array, dtype: Any) -> bool:
+    """Whether all variances are ``inside``."""
+    return bool(inside(var, dtype).all())
+
+
 def means_are_small(mean: Array, var: Array) -> bool:
     """Whether all means are so small beside the deviations that x loses no digits to speak of where it is not centred."""
     return bool((mean * mean <= 4 * var).all())

@@ -74,7 +74,8 @@ LOSSES = {
     "l1_loss": of_difference(np.absolute, np.sign),
     "huber_loss": of_difference(huber, lambda d, delta: np.clip(d, -delta, delta)),
     "smooth_l1_loss": of_difference(
-        lambda d, beta: huber(d, beta) / beta, lambda d, beta: np.clip(d, -beta, beta) / beta
+        lambda d, beta: np.clip(d, -beta, beta) / beta * (d - 0.5 * np.clip(d, -beta, beta)),
+        lambda d, beta: np.clip(d, -beta, beta) / beta,
     ),
     "binary_cross_entropy_with_logits": (logistic, logistic_slope, logistic_target_slope),
 }

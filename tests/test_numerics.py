@@ -157,3 +157,50 @@ def test_elementwise_at_every_magnitude(name, dtype):
                 i = np.argmax(wrong)
                 at = [x.ravel()[i] for x in xs]
                 assert not wrong.any(), f"{what} at {at}: got {g.ravel()[i]}, wanted {e.ravel()[i]}"
+
+
+# Functions of which f(s x) = s^degree f(x).
+HOMOGENEOUS = {
+    "sum": (1, lambda x: np.sum(x, axis=1)),
+    "mean": (1, lambda x: np.mean(x, axis=0)),
+    "std": (1, lambda x: np.std(x, axis=1)),
+    "norm": (1, lambda x: np.linalg.norm(x, axis=1)),
+    "norm of order 3": (1, lambda x: np.linalg.norm(x, 3, axis=0)),
+    "norm of order 1.5": (1, lambda x: np.linalg.norm(x, 1.5, axis=1)),
+    "largest": (1, lambda x: np.linalg.norm(x, np.inf, axis=1)),
+    "l1_loss": (1, lambda x: mg.l1_loss(x, 1.5 * x.value)),
+    "smooth_l1_loss": (1, lambda x: mg.smooth_l1_loss(x, 1.5 * x.value, beta=float(abs(x.value[0, 0, 0])))),
+    "batch_norm": (0, lambda x: mg.batch_norm(x, training=True, eps=0.0)),
+    "batch_norm, channels last": (
+        0, lambda x: mg.batch_norm(np.transpose(np.transpose(x, (0, 2, 1)), (0, 2, 1)), training=True, eps=0.0)),
+    "layer_norm": (0, lambda x: mg.layer_norm(x, 5, np.arange(1, 6, dtype=x.dtype), np.zeros(5, x.dtype), eps=0.0)),
+    "group_norm": (0, lambda x: mg.group_norm(x, 2, eps=0.0)),
+    "instance_norm": (0, lambda x: mg.instance_norm(x, eps=0.0)),
+    "local_response_norm": (-0.5, lambda x: mg.local_response_norm(x, 3, k=0.0)),
+    "arctan2": (0, lambda x: np.arctan2(x[0], x[1])),
+    "hypot": (1, lambda x: np.hypot(x[0], x[1])),
+    "divide": (0, lambda x: x[0] / x[1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", HOMOGENEOUS)
+def test_scale(name, dtype):
+    """A power of two is a scale that costs no digit: values and derivatives follow it over the dtype's range."""
+    (degree, f), limits, rng = HOMOGENEOUS[name], np.finfo(dtype), np.random.default_rng(0)
+    x, g = rng.standard_normal((3, 4, 5)).astype(dtype), None
+
+    def found(scale):
+        nonlocal g
+        node = mg.parameter(x * scale)
+        y = f(node)
+        g = rng.standard_normal(y.shape).astype(dtype) if g is None else g
+        return y.value, Tape.of(y).pull(g, [node])[0]
+
+    wanted = found(dtype(1))
+    most = 480 if name == "local_response_norm" and dtype == np.float64 else limits.maxexp - 10  # no wider dtype
+    for k in np.linspace(-most, most, 24).astype(int) // 2 * 2:
+        for got, want, d in zip(found(dtype(2.0) ** k), wanted, (degree, degree - 1), strict=True):
+            if abs(k * d) < most:
+                error = np.abs(got * np.exp2(L(-k * d)) - want).max() / np.abs(want).max()
+                assert error < 100 * limits.eps, f"scale 2^{k}: {error}"
