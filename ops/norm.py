@@ -85,7 +85,7 @@ class Normalization(Op, abstract=True):
             scale = np.max(np.abs(value_of(rest)), axis=layout.axes, keepdims=True)
             scale = np.where((scale > 0) & ~channels.inside(found, found.dtype), scale, 1)
             inverse = 1 / np.sqrt(mean_square(rest / scale, layout) + self.eps / scale / scale) / scale
-        return mean, *(a if a.dtype == x.dtype else a.astype(x.dtype) for a in (var, inverse)), rest
+        return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
 
     def moments(self, x: Any) -> Any:
         """Mean, variance and 1/σ of each group; those of the array seen last are remembered."""
