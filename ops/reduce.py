@@ -108,12 +108,19 @@ def summation(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> Line
     ).T  # fmt: skip
 
 
+def _prod(x: Array, axis: Any, keepdims: bool) -> Any:
+    if single(x):  # in float32 the errors of many factors add up
+        return np.prod(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
 def _prod_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """∂y/∂xᵢ = ∏ of the others."""
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     rows = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], _count(x, axes)))
-    return np.moveaxis(np.reshape(_others(rows), moved.shape), last, axes)
+    others = _others(rows.astype(np.float64)).astype(np.float32) if single(rows) else _others(rows)
+    return np.moveaxis(np.reshape(others, moved.shape), last, axes)
 
 
 def _others(rows: Any) -> Any:
@@ -218,7 +225,7 @@ def _logsumexp_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
 WEIGHTS.update({
     "sum": (total, None),
     "mean": (mean_of, lambda y, x, axes: 1 / (_count(x, axes) or 1)),
-    "prod": (np.prod, _prod_weights),
+    "prod": (_prod, _prod_weights),
     "max": (np.max, _first),
     "min": (np.min, _first),
     "var": (_var, _var_weights),
