@@ -15,6 +15,7 @@ from minigraph.array import Array
 from minigraph.memory import own
 from minigraph.node import GraphError, MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Case, Op, expect
+from minigraph.summation import total
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
@@ -511,7 +512,7 @@ class Broadcast(Selection):
             return np.broadcast_to(np.asarray(v), out_shape)
 
         def back(g: Any) -> Any:
-            g = np.sum(g, axis=new + stretched) if new or stretched else g
+            g = total(g, new + stretched) if new or stretched else g
             return np.reshape(g, in_shape).astype(back_dtype, copy=False)
 
         super().__init__(move, in_shape, out_shape, dtype or back_dtype, back)

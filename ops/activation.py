@@ -16,11 +16,15 @@ from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.memory import zeros_like
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.elementwise import define
+from minigraph.ops.elementwise import define, gaussian, logistic_density
+from minigraph.summation import total
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
 ]  # fmt: skip
+
+
+_ROOT2 = math.sqrt(2)
 
 
 def _positive_part(x: Any, *, out: Any = None) -> Any:
@@ -29,28 +33,51 @@ def _positive_part(x: Any, *, out: Any = None) -> Any:
 
 
 relu = define("relu", _positive_part, lambda y, x: x > 0, oracle=lambda x: x if x > 0 else 0)
-sigmoid = define("sigmoid", special.expit, lambda y, x: y * (1 - y), oracle=lambda x: 1 / (1 + math.exp(-x)))
+
+
+def _logistic(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ), without overflow."""
+    e = np.exp(-np.fabs(x))
+    return np.where(np.less(x, 0), e, 1) / (1 + e)
+
+
+sigmoid = define(
+    "sigmoid",
+    _logistic,
+    lambda y, x: logistic_density(x),
+    numpy=[special.expit],
+    oracle=lambda x: 1 / (1 + math.exp(-x)),
+)
 softplus = define(
     "softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), oracle=lambda x: math.log1p(math.exp(x))
 )
 silu = define(
     "silu",
-    lambda x: x * special.expit(x),
+    lambda x: x * _logistic(x),
     lambda y, x: special.expit(x) * (1 + x * special.expit(-x)),
     oracle=lambda x: x / (1 + math.exp(-x)),
 )
-_gelu = define("gelu", lambda x: 0.5 * x * (1 + special.erf(x / math.sqrt(2))),
-               lambda y, x: 0.5 * (1 + special.erf(x / math.sqrt(2))) + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
-               oracle=lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)))  # fmt: skip
+_normal = define("normal_distribution", special.ndtr, lambda y, x: gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2),
+                 oracle=lambda x: 0.5 * math.erfc(-x / _ROOT2))  # fmt: skip
+_gelu = define("gelu", lambda x: x * special.ndtr(x),
+               lambda y, x: _normal(x) + np.clip(x, -40, 40) * gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2),
+               oracle=lambda x: x * 0.5 * math.erfc(-x / _ROOT2))  # fmt: skip
 _ROOT = math.sqrt(2 / math.pi)
 
 
+def _inner(x: Any) -> tuple[Any, Any]:
+    """2u and x ∂2u/∂x of ½ (1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³): beyond ±30 σ is 0 or 1 in any dtype."""
+    x = np.clip(x, -30, 30)
+    cube = 0.044715 * x * x * x
+    return 2 * _ROOT * (x + cube), 2 * _ROOT * (x + 3 * cube)
+
+
 def _tanh_slope(y: Any, x: Any) -> Any:
-    t = np.tanh(_ROOT * (x + 0.044715 * x * x * x))
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * _ROOT * (1 + 0.134145 * x * x)
+    t, slope = _inner(x)
+    return sigmoid(t) + slope * logistic_density(t)
 
 
-_gelu_tanh = define("gelu_tanh", lambda x: 0.5 * x * (1 + np.tanh(_ROOT * (x + 0.044715 * x * x * x))), _tanh_slope,
+_gelu_tanh = define("gelu_tanh", lambda x: x * _logistic(_inner(x)[0]), _tanh_slope,
                     oracle=lambda x: x / (1 + math.exp(-2 * _ROOT * (x + 0.044715 * x**3))))  # fmt: skip
 
 
@@ -74,7 +101,7 @@ _leaky_relu = define(
 _elu = define(
     "elu",
     lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    lambda y, x, alpha: np.where(x > 0, 1, y + alpha),
+    lambda y, x, alpha: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
     lambda y, x, alpha: np.expm1(np.minimum(x, 0)),
     oracle=lambda x, alpha: x if x > 0 else alpha * (math.exp(x) - 1),
 )
@@ -86,7 +113,7 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or y + α). Clevert et al. 2016."""
+    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or α eˣ). Clevert et al. 2016."""
     return _elu(x, alpha)
 
 
@@ -115,12 +142,12 @@ class Softmax(Op):
 
     def forward(self, x: Array) -> Any:
         e = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        e /= e.sum(axis=self.axis, keepdims=True)
+        e /= total(e, self.axis, True)
         return e
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         def push(v: Any) -> Any:
-            return y * (v - np.sum(y * v, axis=self.axis, keepdims=True))
+            return y * (v - total(y * v, self.axis, True))
 
         def block(p: Array) -> Array:
             rows: Array = p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
@@ -142,15 +169,15 @@ class LogSoftmax(Softmax):
 
     def forward(self, x: Array) -> Any:
         y = x - x.max(axis=self.axis, keepdims=True)
-        y -= np.log(np.exp(y).sum(axis=self.axis, keepdims=True))
+        y -= np.log(total(np.exp(y), self.axis, True))
         return y
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         def push(v: Any) -> Any:
-            return v - np.sum(np.exp(y) * v, axis=self.axis, keepdims=True)
+            return v - total(np.exp(y) * v, self.axis, True)
 
         def pull(g: Any) -> Any:
-            return g - np.exp(y) * np.sum(g, axis=self.axis, keepdims=True)
+            return g - np.exp(y) * total(g, self.axis, True)
 
         def block(p: Array) -> Array:
             rows: Array = np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph import memory
+from minigraph import memory, summation
 from minigraph.array import Array
 from minigraph.parallel import SHARED, by_shares, scratch
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
-MANY = 1024  # lines that are added one after another
+MANY = 256  # lines that are added one after another
 LINE = 4096  # entries of a line at most
 
 
@@ -117,6 +117,18 @@ def total_product(a: Array, b: Array) -> Array:
     return np.asarray(np.einsum("ij,ij->j", a, b))
 
 
+def inside(var: Array, dtype: Any) -> Array:
+    """Where a variance is one whose terms neither overflow nor vanish in dtype."""
+    limits = np.finfo(dtype)
+    found: Array = (var > float(limits.tiny) ** 0.6) & (var < float(limits.max) ** 0.6)
+    return found
+
+
+def moderate(var: Array, dtype: Any) -> bool:
+    """Whether all variances are ``inside``."""
+    return bool(inside(var, dtype).all())
+
+
 def means_are_small(mean: Array, var: Array) -> bool:
     """Whether all means are so small beside the deviations that x loses no digits to speak of where it is not centred."""
     return bool((mean * mean <= 4 * var).all())
@@ -161,6 +173,6 @@ def totals(g: Array) -> Array:
     """The sum over samples and positions of g (N, C, *n): (C,)."""
     found = pixels(g)
     if found is None:
-        return np.asarray(g.sum(axis=(0, *range(2, g.ndim))))
+        return np.asarray(summation.total(g, (0, *range(2, g.ndim))))
     (sum_,) = sums(lambda g: (total(g),), [found])
     return np.asarray(sum_, g.dtype)

@@ -197,10 +197,60 @@ E = define
 
 
 def _sinc_slope(y: Any, x: Any) -> Any:
-    """(cos πx − sinc x) / x, and near 0, where that cancels, its series −π²x/3 + π⁴x³/30 − π⁶x⁵/840."""
-    near, t = np.absolute(x) < 1e-2, x * math.pi
-    far = (np.cos(t) - y) / np.where(near, 1, x)
-    return np.where(near, math.pi * t * (-1 / 3 + t * t * (1 / 30 - t * t / 840)), far)
+    """(cos πx − sinc x) / x, and near 0, where that cancels, its series π Σ (−1)ᵏ 2k/(2k+1)! (πx)²ᵏ⁻¹."""
+    near = np.absolute(x) < 0.2
+    t = np.where(near, x, 0) * math.pi
+    series = np.zeros_like(t)
+    for k in range(7, 0, -1):
+        series = (-1) ** k * 2 * k / math.factorial(2 * k + 1) + t * t * series
+    return np.where(near, math.pi * t * series, (np.cos(x * math.pi) - y) / np.where(near, 1, x))
+
+
+def _logistic_density(x: Any) -> Any:
+    e = np.exp(-np.fabs(x))
+    return e / np.square(1 + e)
+
+
+def _near(x: Any) -> Any:
+    """x, no further from 0 than where exp(−x²) is 0 in any dtype."""
+    return np.minimum(np.maximum(x, -40), 40)
+
+
+def _power_slope(y: Any, a: Any, b: Any) -> Any:
+    """b aᵇ⁻¹; as b y / a where a is so small that aᵇ⁻¹ alone may overflow."""
+    if np.all(np.absolute(value_of(b)) >= 0.5):
+        return b * a ** (b - 1)
+    zero = np.equal(a, 0)
+    small = (np.absolute(a) < np.sqrt(np.finfo(value_of(a).dtype).tiny)) & (np.absolute(b) < 0.5) & ~zero
+    usual = b * np.where(small | zero & np.equal(b, 0), 1, a) ** (b - 1)
+    return np.where(small, b * y / np.where(small, a, 1), usual)
+
+
+def _power_exponent_slope(y: Any, a: Any, b: Any) -> Any:
+    """aᵇ log a, and 0 where a is negative, or zero with b at least 0."""
+    some = np.greater(a, 0) & np.not_equal(y, 0) | np.equal(a, 0) & np.less(b, 0)
+    return np.where(some, y, 0) * np.log(np.where(some, a, 1))
+
+
+def _scaled(a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """a/m, b/m and m, the larger of |a| and |b|: the squares of a/m and b/m neither overflow nor vanish."""
+    m = np.maximum(np.absolute(value_of(a)), np.absolute(value_of(b)))
+    m = np.where((m > 0) & np.isfinite(m), m, 1)
+    return a / m, b / m, m
+
+
+def _cosine(y: Any, a: Any, b: Any) -> Any:
+    """a / √(a² + b²), 0 at the origin."""
+    u, v, _ = _scaled(a, b)
+    h = np.hypot(u, v)
+    return u / np.where(value_of(h) == 0, 1, h)
+
+
+def _angle_slope(a: Any, b: Any) -> Any:
+    """b / (a² + b²), 0 at the origin."""
+    u, v, m = _scaled(a, b)
+    squares = u * u + v * v
+    return v / np.where(value_of(squares) == 0, 1, squares) / m
 
 
 # arithmetic
@@ -221,9 +271,9 @@ divide = E(
 power = E(
     "power",
     operator.pow,
-    lambda y, a, b: b * np.where(np.logical_and(a == 0, b == 0), 1, a) ** (b - 1),
-    lambda y, a, b: y * np.log(np.where(a > 0, a, 1)),
-    numpy=[np.power, np.float_power],
+    _power_slope,
+    _power_exponent_slope,
+    numpy=[np.power],
     domain=(POSITIVE, (-2, 2)),
     oracle=math.pow,
 )
@@ -231,22 +281,23 @@ remainder = E(
     "remainder",
     np.remainder,
     1.0,
-    lambda y, a, b: -np.floor(a / b),
+    lambda y, a, b: -np.floor_divide(a, b),
     domain=((-2, 2), NONZERO),
     oracle=lambda a, b: a % b,
 )
-fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: -np.trunc(a / b), domain=((-2, 2), NONZERO))
+fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: np.rint((y - a) / b), domain=((-2, 2), NONZERO))
 floor_divide = E("floor_divide", np.floor_divide, None, None, domain=((-2, 2), NONZERO), oracle=lambda a, b: a // b)
 negative = E("negative", np.negative, -1.0, oracle=lambda x: 0 - x)
 positive = E("positive", np.positive, 1.0, oracle=float)
 reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, domain=(NONZERO,), oracle=lambda x: x**-1)
 square = E("square", np.square, lambda y, x: 2 * x, oracle=lambda x: math.pow(x, 2))
-absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), numpy=[np.fabs], oracle=math.fabs)
+absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), oracle=math.fabs)
+_fabs = E("fabs", np.fabs, lambda y, x: np.sign(x))
 hypot = E(
     "hypot",
     np.hypot,
-    lambda y, a, b: a / np.where(y == 0, 1, y),
-    lambda y, a, b: b / np.where(y == 0, 1, y),
+    _cosine,
+    lambda y, a, b: _cosine(y, b, a),
     domain=(NONZERO,),
 )
 maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, oracle=max)
@@ -263,10 +314,10 @@ _where = E(
 # exponentials and logarithms
 exp = E("exp", np.exp, lambda y, x: y)
 exp2 = E("exp2", np.exp2, lambda y, x: y * LN2)
-expm1 = E("expm1", np.expm1, lambda y, x: y + 1)
+expm1 = E("expm1", np.expm1, lambda y, x: np.exp(x))
 log = E("log", np.log, lambda y, x: 1 / x, domain=(POSITIVE,))
-log2 = E("log2", np.log2, lambda y, x: 1 / (x * LN2), domain=(POSITIVE,))
-log10 = E("log10", np.log10, lambda y, x: 1 / (x * LN10), domain=(POSITIVE,))
+log2 = E("log2", np.log2, lambda y, x: (1 / LN2) / x, domain=(POSITIVE,))
+log10 = E("log10", np.log10, lambda y, x: (1 / LN10) / x, domain=(POSITIVE,))
 log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x), domain=(UNIT,))
 sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y, domain=(POSITIVE,))
 cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y), domain=(POSITIVE,))
@@ -289,26 +340,28 @@ logaddexp2 = E(
 sin = E("sin", np.sin, lambda y, x: np.cos(x))
 cos = E("cos", np.cos, lambda y, x: -np.sin(x))
 tan = E("tan", np.tan, lambda y, x: 1 + y * y, domain=((-1, 1),))
-arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.asin)
-arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(1 - x * x), domain=(UNIT,), oracle=math.acos)
-arctan = E("arctan", np.arctan, lambda y, x: 1 / (1 + x * x), oracle=math.atan)
+arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt((1 - x) * (1 + x)), domain=(UNIT,), oracle=math.asin)
+arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt((1 - x) * (1 + x)), domain=(UNIT,), oracle=math.acos)
+arctan = E("arctan", np.arctan, lambda y, x: 1 / np.hypot(1, x) / np.hypot(1, x), oracle=math.atan)
 arctan2 = E(
     "arctan2",
     np.arctan2,
-    lambda y, a, b: b / (a * a + b * b),
-    lambda y, a, b: -a / (a * a + b * b),
+    lambda y, a, b: _angle_slope(a, b),
+    lambda y, a, b: -_angle_slope(b, a),
     domain=(NONZERO,),
     oracle=math.atan2,
 )
 sinh = E("sinh", np.sinh, lambda y, x: np.cosh(x))
 cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x))
-tanh = E("tanh", np.tanh, lambda y, x: 1 - y * y)
-arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.sqrt(x * x + 1), oracle=math.asinh)
-arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x * x - 1), domain=(ABOVE_ONE,), oracle=math.acosh)
+tanh = E("tanh", np.tanh, lambda y, x: 4 * logistic_density(2 * x))
+arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.hypot(1, x), oracle=math.asinh)
+arccosh = E(
+    "arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x - 1) / np.sqrt(x + 1), domain=(ABOVE_ONE,), oracle=math.acosh
+)
 arctanh = E(
     "arctanh",
     np.arctanh,
-    lambda y, x: 1 / (1 - x * x),
+    lambda y, x: 1 / ((1 - x) * (1 + x)),
     domain=(UNIT,),
     oracle=math.atanh,
 )
@@ -320,7 +373,20 @@ sinc = E(
     _sinc_slope,
     oracle=lambda x: math.sin(math.pi * x) / (math.pi * x),
 )
-erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * np.exp(-x * x))
+erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x))
+# slopes of saturating functions, which keep their digits where 1 − y² or 1 − y would cancel
+logistic_density = E(
+    "logistic_density",
+    _logistic_density,
+    lambda y, x: -y * np.tanh(0.5 * x),
+    oracle=lambda x: math.exp(x) / (1 + math.exp(x)) ** 2,
+)
+gaussian = E(
+    "gaussian",
+    lambda x: np.exp(-np.square(_near(x))),
+    lambda y, x: -2 * _near(x) * y,
+    oracle=lambda x: math.exp(-x * x),
+)
 
 # flat almost everywhere: the derivative is zero, so none is passed on
 sign = E("sign", np.sign, None, oracle=lambda x: math.copysign(1, x))
@@ -359,6 +425,21 @@ def where(condition: Any, *ab: Any) -> Any:
     J_a = diag(Ind(condition)), J_b = diag(Ind(not condition)).
     """
     return _where(condition, *ab) if ab else np.nonzero(value_of(condition))
+
+
+@implements(np.float_power)
+def float_power(a: Any, b: Any) -> Any:
+    """aᵇ in double precision at least, entry by entry; (S), (T) → (broadcast of S, T). J as that of power."""
+    return power(
+        *(
+            x
+            if type(x) in (int, float)
+            else IMPLEMENTATIONS["astype"](x, np.result_type(x.dtype, np.float64))
+            if isinstance(x, (Node, Spec))
+            else np.asarray(x, np.result_type(np.asarray(x), np.float64))
+            for x in (a, b)
+        )
+    )
 
 
 @implements(np.clip)

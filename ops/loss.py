@@ -17,6 +17,7 @@ from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_
 from minigraph.ops.activation import log_softmax, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import summation
+from minigraph.summation import inner, mean, total
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "l2_penalty", "mse_loss",
@@ -73,7 +74,8 @@ LOSSES = {
     "l1_loss": of_difference(np.absolute, np.sign),
     "huber_loss": of_difference(huber, lambda d, delta: np.clip(d, -delta, delta)),
     "smooth_l1_loss": of_difference(
-        lambda d, beta: huber(d, beta) / beta, lambda d, beta: np.clip(d, -beta, beta) / beta
+        lambda d, beta: np.clip(d, -beta, beta) / beta * (d - 0.5 * np.clip(d, -beta, beta)),
+        lambda d, beta: np.clip(d, -beta, beta) / beta,
     ),
     "binary_cross_entropy_with_logits": (logistic, logistic_slope, logistic_target_slope),
 }
@@ -113,17 +115,21 @@ class ElementwiseLoss(Op):
         if self.reduction == "none":
             return losses
         with np.errstate(invalid="ignore"):  # the mean over nothing is NaN, as in PyTorch
-            return losses.sum() / losses.dtype.type(losses.size if self.reduction == "mean" else 1)
+            return (
+                mean(losses)
+                if self.reduction == "mean" and losses.size
+                else total(losses) / losses.dtype.type(losses.size if self.reduction == "mean" else 1)
+            )
 
     def jacobians(self, y: Any, input: Any, target: Any) -> list[LinearMap | None]:
         losses = Spec(input.shape, y.dtype)
         maps = self.each.jacobians(losses, input, target)
         if self.reduction == "none":
             return maps
-        total = summation(losses, (1,) * losses.ndim, ())
+        added = summation(losses, (1,) * losses.ndim, ())
         if self.reduction == "mean":
-            total = Diagonal(Spec((), y.dtype), lambda: 1 / max(losses.size, 1)) @ total
-        return [J and total @ J for J in maps]
+            added = Diagonal(Spec((), y.dtype), lambda: 1 / max(losses.size, 1)) @ added
+        return [J and added @ J for J in maps]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -276,7 +282,7 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, seen, total = labels.astype(s.dtype), np.array(True), labels.size // classes
+            hot, seen, count = labels.astype(s.dtype), np.array(True), labels.size // classes
         else:
             labels = value_of(labels)
             seen = labels != self.ignore_index
@@ -286,29 +292,29 @@ class CrossEntropy(Op):
             hot = np.zeros(s.shape, s.dtype)
             labels, seen = np.expand_dims(np.where(seen, labels, 0), axis), np.expand_dims(seen, axis)
             np.put_along_axis(hot, labels, seen, axis)
-            total = float((hot * column).sum().real)
+            count = float(total(hot * column).real)
         smooth = self.label_smoothing
         return (
             (1 - smooth) * hot + s.dtype.type(smooth / classes) * seen
-        ) * column, total if self.reduction == "mean" else 1
+        ) * column, count if self.reduction == "mean" else 1
 
     def forward(self, s: Array, labels: Array) -> Any:
-        target, total = self.target(s, labels)
+        target, count = self.target(s, labels)
         axis = self.axis(s) if self.reduction == "none" else None
-        sums = -np.sum(np.where(target != 0, target * self.logs(s), 0), axis=axis)
+        sums = -total(np.where(target != 0, target * self.logs(s), 0), axis)
         with np.errstate(invalid="ignore", divide="ignore"):  # the mean over nothing is NaN, as in NumPy and PyTorch
-            return (sums / s.dtype.type(total)).astype(s.dtype)[()]
+            return (sums / s.dtype.type(count)).astype(s.dtype)[()]
 
     def logs(self, s: Array) -> Array:
         """Logarithms of the probabilities."""
         shifted: Array = s - s.max(axis=self.axis(s), keepdims=True, initial=-np.inf)
-        shifted -= np.log(np.exp(shifted).sum(axis=self.axis(s), keepdims=True))
+        shifted -= np.log(total(np.exp(shifted), self.axis(s), True))
         return shifted
 
     def slope(self, s: Any, target: Any) -> Any:
         """∂l/∂s before it is divided."""
         axis = self.axis(s)
-        return softmax(s, axis) * np.sum(target, axis=axis, keepdims=True) - target
+        return softmax(s, axis) * total(target, axis, True) - target
 
     def jacobians(self, y: Any, s: Any, labels: Any) -> tuple[LinearMap, LinearMap | None]:
         target, count = self.target(s, labels)
@@ -323,9 +329,9 @@ class CrossEntropy(Op):
             return logs
 
         slope = Diagonal(s, lambda: self.slope(s, target) * scale)
-        total = summation(s, kept, y.shape)
-        to_labels = promoted(total @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
-        return total @ slope, to_labels
+        added = summation(s, kept, y.shape)
+        to_labels = promoted(added @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
+        return added @ slope, to_labels
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -433,20 +439,18 @@ class MultiMarginLoss(CrossEntropy):
     def excess(self, s: Any, target: Any) -> Any:
         """max(0, margin − s_t + s_j), 0 for j = t."""
         hot = target != 0
-        return np.where(hot, 0, np.maximum(s - np.sum(np.where(hot, s, 0), axis=-1, keepdims=True) + self.margin, 0))
+        return np.where(hot, 0, np.maximum(s - total(np.where(hot, s, 0), -1, True) + self.margin, 0))
 
     def forward(self, s: Array, labels: Array) -> Any:
         target, count = self.target(s, labels)
-        losses = (self.excess(s, target) ** self.p).mean(-1) * target.sum(-1)
+        losses = mean(self.excess(s, target) ** self.p, -1) * total(target, -1)
         with np.errstate(invalid="ignore"):  # the mean over nothing is NaN
-            return losses if self.reduction == "none" else losses.sum() / s.dtype.type(count)
+            return losses if self.reduction == "none" else total(losses) / s.dtype.type(count)
 
     def slope(self, s: Any, target: Any) -> Any:
         h = self.excess(s, target)
-        e = (2 * h if self.p == 2 else (value_of(h) > 0).astype(s.dtype)) * (
-            target.sum(-1, keepdims=True) / s.shape[-1]
-        )
-        return e - np.where(target != 0, np.sum(e, axis=-1, keepdims=True), 0)
+        e = (2 * h if self.p == 2 else (value_of(h) > 0).astype(s.dtype)) * (total(target, -1, True) / s.shape[-1])
+        return e - np.where(target != 0, total(e, -1, True), 0)
 
     def target(self, s: Any, labels: Any) -> tuple[Any, float]:
         return super().target(s, labels)[0], labels.size if self.reduction == "mean" else 1
@@ -493,7 +497,7 @@ class L2Penalty(Op):
 
     def forward(self, *xs: Array) -> Any:
         dtype = np.result_type(*[x.dtype for x in xs])
-        return dtype.type(self.weight) * np.sum([np.vdot(x.conj(), x) for x in xs], dtype=dtype)
+        return dtype.type(self.weight) * np.sum([inner(np.ravel(x), np.ravel(x)) for x in xs], dtype=dtype)
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap]:
         return [

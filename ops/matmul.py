@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 
-from minigraph import parallel
+from minigraph import parallel, summation
 from minigraph.array import Array, plain
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Node, Spec, value_of
@@ -169,7 +169,8 @@ def contract(subscripts: str, *xs: Array) -> Any:
     terms, out = subscripts.split("->")
     names = terms.split(",")
     if len(xs) == 1:
-        return np.einsum(subscripts, xs[0])
+        x, a = _alone(names[0], xs[0], out)
+        return np.einsum(f"{a}->{out}", x)
     a, x = names[0], xs[0]
     for i, (b, z) in enumerate(zip(names[1:], xs[1:], strict=True), 1):
         later = set(out).union(*names[i + 1 :])
@@ -178,12 +179,18 @@ def contract(subscripts: str, *xs: Array) -> Any:
     return x
 
 
+def _alone(a: str, x: Array, others: str) -> tuple[Any, str]:
+    """The sum of x over those of its letters a that are not among the ``others``, and the letters left."""
+    axes = tuple(i for i, c in enumerate(a) if c not in others)
+    return (summation.total(x, axes) if axes else x), "".join(c for c in a if c in others)
+
+
 def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
     lone_a, lone_b, batch, free_a, summed, free_b = _plan(a, b, out)
     if lone_a:
-        x, a = x.sum(axis=tuple(a.index(c) for c in lone_a)), "".join(c for c in a if c not in lone_a)
+        x, a = _alone(a, x, b + out)
     if lone_b:
-        z, b = z.sum(axis=tuple(b.index(c) for c in lone_b)), "".join(c for c in b if c not in lone_b)
+        z, b = _alone(b, z, a + out)
     sides = dict(zip(a + b, x.shape + z.shape, strict=True))
 
     def matrices(letters: str, array: Array, rows: str, columns: str) -> Array:
@@ -192,6 +199,8 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
             [sides[c] for c in batch] + shape
         )
 
+    if not batch + free_a + free_b and summation.single(x) and summation.single(z):
+        return summation.inner(*(np.ravel(f.transpose([t.index(c) for c in summed])) for t, f in ((a, x), (b, z))))
     product = parallel.matmul(matrices(a, x, free_a, summed), matrices(b, z, summed, free_b))
     letters = batch + free_a + free_b
     shape = tuple(sides[c] for c in letters)

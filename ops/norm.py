@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import summation
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
@@ -65,34 +66,39 @@ class Normalization(Op, abstract=True):
     def forward(self, x: Array, w: Array | None = None, b: Array | None = None) -> Array:
         layout = self.layout(x)
         dtype = x.dtype if w is None or b is None else np.result_type(x, w, b)
-        mean, var, y = self.centred(np.reshape(x.astype(dtype, copy=False), layout.view), layout)
-        self.seen = weakref.ref(x), (mean, var)
-        scale = 1 / np.sqrt(var + self.eps)
-        y *= scale if w is None else scale * w.reshape(layout.affine)
+        *moments, y = self.centred(np.reshape(x.astype(dtype, copy=False), layout.view), layout)
+        self.seen = weakref.ref(x), moments
+        y *= moments[2] if w is None else moments[2] * w.reshape(layout.affine)
         if b is not None:
             y += b.reshape(layout.affine)
         return np.reshape(y, x.shape)
 
-    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
-        """μ, the variance, and x − μ, for x seen by the layout."""
+    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
+        """μ, the variance, 1/σ, and x − μ, for x seen by the layout."""
         mean = average(x, layout.axes)
         rest = x - mean
-        return mean, total(layout.axes, rest, rest) / prod(layout.view[i] for i in layout.axes), rest
+        var = mean_square(rest, layout)
+        found = value_of(var) + self.eps
+        if channels.moderate(found, found.dtype):
+            inverse = 1 / np.sqrt(var + self.eps)
+        else:  # squares that overflow or vanish
+            scale = np.max(np.abs(value_of(rest)), axis=layout.axes, keepdims=True)
+            scale = np.where((scale > 0) & ~channels.inside(found, found.dtype), scale, 1)
+            inverse = 1 / np.sqrt(mean_square(rest / scale, layout) + self.eps / scale / scale) / scale
+        return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
 
-    def moments(self, x: Any) -> tuple[Any, Any]:
-        """Mean and variance of each group; those of the array seen last are remembered."""
+    def moments(self, x: Any) -> Any:
+        """Mean, variance and 1/σ of each group; those of the array seen last are remembered."""
         seen, moments = self.seen
         if seen() is x and not (isinstance(x, np.ndarray) and x.flags.writeable):  # the same, and as it was
             return moments  # type: ignore[no-any-return]
         layout = self.layout(x)
-        return self.centred(np.reshape(x, layout.view), layout)[:2]
+        return self.centred(np.reshape(x, layout.view), layout)[:3]
 
     def jacobians(self, y: Any, x: Any, w: Any = None, b: Any = None) -> list[LinearMap]:
         layout, dtype = self.layout(x), y.dtype
-        mean, var = self.moments(x)
-        J = Standardization(
-            x, dtype, layout, mean, 1 / np.sqrt(var + self.eps), None if w is None else np.reshape(w, layout.affine)
-        )
+        mean, _, inverse = self.moments(x)
+        J = Standardization(x, dtype, layout, mean, inverse, None if w is None else np.reshape(w, layout.affine))
         maps: list[LinearMap] = [J]
         if self.statistics is not None:
             maps = [Diagonal(Spec(x.shape, dtype), lambda: J.scale)]
@@ -121,7 +127,13 @@ class Standardization(LinearMap):
         """Whether x̂ and g can be taken pixel by pixel: the groups are the channels, which lie last in memory."""
         plain = type(self.x) is type(g) is type(self.mean) is np.ndarray and self.dtype == self.x.dtype == g.dtype
         channelwise = self.layout.view == self.x.shape and self.layout.axes == (0, *range(2, len(self.x.shape)))
-        return plain and channelwise and self.dtype.kind == "f" and channels.pixels(self.x) is not None
+        plain = plain and channelwise and self.dtype.kind == "f" and channels.pixels(self.x) is not None
+        return plain and self.moderate
+
+    @cached_property
+    def moderate(self) -> bool:
+        """Whether σ⁻² neither overflows nor vanishes."""
+        return channels.moderate(self.inverse**2, self.dtype)
 
     def sums(self, g: Array) -> tuple[Array, Array]:
         """Σ g and Σ x̂ g of each channel, (C,): found once for the pulls to x, weight and bias while g cannot change."""
@@ -223,7 +235,7 @@ def spread(
         if K.by_channel(g):
             return K.sums(g)[0 if J is None else 1]
         g = np.reshape(g, view)
-        return np.reshape(np.sum(g, axis=summed) if J is None else total(summed, g, J.standard()), p.shape)
+        return np.reshape(summation.total(g, summed) if J is None else total(summed, g, J.standard()), p.shape)
 
     def matrix() -> sp.csr_array:
         size = prod(view)
@@ -236,26 +248,31 @@ def spread(
                    bounds=Bounds(size, 1 if size else 0, size // n if n else 0))  # fmt: skip
 
 
+def mean_square(rest: Any, layout: Layout) -> Any:
+    """The mean of rest² over each group; of float32 in double precision."""
+    return double_total(layout.axes, rest, rest) / prod(layout.view[i] for i in layout.axes)
+
+
 def total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
-    """Σ a b over ``axes``, which are kept with side 1; of float32 in double precision."""
+    """Σ a b over ``axes``, which are kept with side 1; of float32 as exact as in double precision."""
+    found = double_total(axes, a, b)
+    return found.astype(np.float32) if summation.single(a) and summation.single(b) else found
+
+
+def double_total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
+    """The same, of float32 in double precision."""
     letters = ascii_letters[: len(a.shape)]
     rest = "".join(c for i, c in enumerate(letters) if i not in axes)
     kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
-    double: dict[str, Any] = {"dtype": np.float64} if single(a) and single(b) else {}
-    found = np.einsum(f"{letters},{letters}->{rest}", a, b, **double)
-    return np.reshape(found.astype(np.float32) if double else found, kept)
+    double: dict[str, Any] = {"dtype": np.float64} if summation.single(a) and summation.single(b) else {}
+    return np.reshape(np.einsum(f"{letters},{letters}->{rest}", a, b, **double), kept)
 
 
 def average(x: Any, axes: tuple[int, ...]) -> Any:
     """The mean of x over ``axes``, which are kept with side 1; of float32 in double precision."""
-    if single(x):
+    if summation.single(x):
         return np.mean(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
     return np.mean(x, axis=axes, keepdims=True)
-
-
-def single(x: Any) -> bool:
-    """Whether x is an array of float32, whose sums over many entries lose digits."""
-    return type(x) is np.ndarray and x.dtype == np.float32
 
 
 @dataclass(eq=False)
@@ -292,9 +309,11 @@ class BatchNorm(Normalization):
         if pixels is None or x.dtype.kind != "f" or any(p is not None and p.dtype != x.dtype for p in (w, b)):
             return super().forward(x, w, b)
         mean, var = channels.moments(pixels) if self.statistics is None else self.statistics
-        affine = self.layout(x).affine
-        self.seen = weakref.ref(x), tuple(a.astype(x.dtype).reshape(affine) for a in (mean, var))
-        scale = 1 / np.sqrt(var + self.eps) * (1 if w is None else w)
+        if not channels.moderate(var + self.eps, x.dtype):
+            return super().forward(x, w, b)
+        affine, inverse = self.layout(x).affine, 1 / np.sqrt(var + self.eps)
+        self.seen = weakref.ref(x), tuple(a.astype(x.dtype).reshape(affine) for a in (mean, var, inverse))
+        scale = inverse * (1 if w is None else w)
         shift = np.zeros_like(scale) if b is None else b
         N, C, *n = x.shape
         images, y = channels.empty(N, C, tuple(n), x.dtype)
@@ -308,11 +327,11 @@ class BatchNorm(Normalization):
         channels.transform(normalize, [pixels, y.reshape(-1, C)], vectors)
         return images
 
-    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any]:
+    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
         if self.statistics is None:
             return super().centred(x, layout)
         mean, var = (s.reshape(layout.affine).astype(x.dtype) for s in self.statistics)
-        return mean, var, x - mean
+        return mean, var, 1 / np.sqrt(var + self.eps), x - mean
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -460,7 +479,7 @@ def move(op: BatchNorm, running: dict[str, Any], momentum: float, size: int) -> 
     """Move the running statistics towards the batch's."""
     if MODE.get().replaying:  # a checkpoint runs again what has moved them already
         return
-    mean, var = (np.ravel(moment) for moment in op.seen[1])
+    mean, var = (np.ravel(moment) for moment in op.seen[1][:2])
     m = size // max(len(mean), 1)
     for name, r in running.items():
         if r is not None:
@@ -567,25 +586,38 @@ class LocalResponseNorm(Op):
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
     def forward(self, x: Array) -> Any:
-        return by_sample(lambda x: x * power(self.k + self.alpha * self.averaged(x * x), -self.beta), x)
+        def damped(x: Array) -> Array:
+            z = self.wide(x)
+            return (z * power(self.k + self.alpha * self.averaged(z * z), -self.beta)).astype(x.dtype, copy=False)
+
+        return by_sample(damped, x)
+
+    def wide(self, x: Any) -> Any:
+        """x in double precision where float32 could not hold the squares, or their sum alone is the damping."""
+        v = value_of(x)
+        if v.dtype == np.float32 and v.size and (max(v.max(), -v.min()) > 1e18 or not self.k):
+            return x.astype(np.float64)
+        return x
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         N, C, S = x.shape[0], x.shape[1], prod(x.shape[2:])
 
         def push(v: Any) -> Any:
-            own, shared = self.damping(y, x)
-            return v * own - shared * self.averaged(x * v)
+            z = self.wide(x)
+            own, shared = self.damping(y, z)
+            return (v * own - shared * self.averaged(z * v)).astype(x.dtype)
 
         def pulled(g: Any, y: Any, x: Any) -> Any:
-            own, shared = self.damping(y, x)
-            return g * own - x * self.averaged(g * shared, "pull")
+            z = self.wide(x)
+            own, shared = self.damping(y, z)
+            return (g * own - z * self.averaged(g * shared, "pull")).astype(x.dtype)
 
         def pull(g: Any) -> Any:
             return by_sample(pulled, g, y, x)
 
         def matrix() -> sp.csr_array:
             near = self.window(x).pixels[0]  # (C, size): the channels of each window, −1 in the padding
-            own, shared = (value_of(d).reshape(N, C, S, 1) for d in self.damping(y, x))
+            own, shared = (value_of(d).reshape(N, C, S, 1) for d in self.damping(y, self.wide(x)))
             data = -shared / self.size * np.moveaxis(value_of(x).reshape(N, C, S)[:, near], 2, 3)
             data += own * (near == np.arange(C)[:, None])[:, None, :]
             columns = (np.arange(N)[:, None, None, None] * C + near[:, None, :]) * S + np.arange(S)[:, None]

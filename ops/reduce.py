@@ -5,6 +5,7 @@ J = Sum · diag(weights): every reduction differs from a sum by one diagonal mat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,13 +19,13 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_number, implements
-from minigraph.ops.elementwise import sqrt
+from minigraph.summation import Axis, running, single, total
+from minigraph.summation import mean as mean_of
 
 __all__ = [
     "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip
 
-Axis = int | tuple[int, ...] | None
 Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
 
 WEIGHTS: dict[str, tuple[Callable[..., Any], Weights | None]] = {}
@@ -103,19 +104,34 @@ def summation(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> Line
     in_shape = x.shape
     return Selection(
         lambda g: np.broadcast_to(np.reshape(g, kept), in_shape), out_shape, in_shape, x.dtype,
-        back=lambda v: np.reshape(np.sum(v, axis=axes), out_shape),
+        back=lambda v: np.reshape(total(v, axes), out_shape),
     ).T  # fmt: skip
 
 
+def _prod(x: Array, axis: Any, keepdims: bool) -> Any:
+    if single(x):  # in float32 the errors of many factors add up
+        return np.prod(x, axis=axis, keepdims=keepdims, dtype=np.float64).astype(np.float32)
+    return np.prod(x, axis=axis, keepdims=keepdims)
+
+
 def _prod_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
-    """∂y/∂xᵢ = ∏ of the others: y / xᵢ, and where a factor is zero, the product written out."""
-    if np.all(value_of(x)):
-        return y / x
+    """∂y/∂xᵢ = ∏ of the others."""
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
-    rows = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], -1))
-    others = np.where(np.eye(rows.shape[-1], dtype=bool), 1, np.expand_dims(rows, -2))
-    return np.moveaxis(np.reshape(np.prod(others, axis=-1), moved.shape), last, axes)
+    rows = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], _count(x, axes)))
+    others = _others(rows.astype(np.float64)).astype(np.float32) if single(rows) else _others(rows)
+    return np.moveaxis(np.reshape(others, moved.shape), last, axes)
+
+
+def _others(rows: Any) -> Any:
+    """For each entry of a line the product of the others: of its partner in the other half, and of all other pairs."""
+    n = rows.shape[-1]
+    if n < 2:
+        return np.ones_like(rows)
+    left, right, odd = rows[..., : n // 2], rows[..., n // 2 : n // 2 * 2], rows[..., n // 2 * 2 :]
+    pairs = _others(np.concatenate([left * right, odd], -1) if n % 2 else left * right)
+    shared = pairs[..., : n // 2]
+    return np.concatenate([shared * right, shared * left, pairs[..., n // 2 :]], -1)
 
 
 def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
@@ -128,20 +144,33 @@ def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     return np.moveaxis(first.reshape(hit.shape), last, axes)
 
 
+def _scale(x: Array, axes: tuple[int, ...], power: float) -> Any:
+    """The largest |x| over ``axes`` where sums of powers of x would overflow or vanish, else 1: x may be divided by it."""
+    largest = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+    limits = np.finfo(largest.dtype)
+    low, high = float(limits.tiny) ** (1 / (power + 1)), float(limits.max) ** (1 / (power + 1))
+    inside = ((largest > low) & (largest < high)) | (largest == 0) | ~np.isfinite(largest)
+    return None if inside.all() else np.where(inside, largest.dtype.type(1), largest)
+
+
 def _norm(x: Array, axis: Any, keepdims: bool, ord: float = 2) -> Any:
     if ord == np.inf:
         return np.max(np.abs(x), axis=axis, keepdims=keepdims)
-    return (
-        np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
-        if ord != 2
-        else np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-    )
+    scale = _scale(x, axis, ord)
+    u = x if scale is None else x / scale
+    y = np.sqrt(total(u * u, axis, True)) if ord == 2 else total(np.abs(u) ** ord, axis, True) ** (1 / ord)
+    y = y if scale is None else y * scale
+    return y if keepdims else np.squeeze(y, axis)[()]
 
 
 def _norm_weights(y: Any, x: Any, axes: tuple[int, ...], ord: float = 2) -> Any:
-    """sign(x) |x/y|^(p−1); 0 at the kink where all of x is 0."""
+    """sign(x) |x/y|^(p−1); 0 at the kink where all of x is 0. A scale of x cancels."""
     if ord == np.inf:
         return np.sign(x) * _first(y, np.abs(x), axes)
+    scale = _scale(value_of(x), axes, ord)
+    if scale is not None:
+        x = x / scale
+        y = Reduction("norm", axes, True, ord=ord)(x)
     ratio = x / np.where(value_of(y) == 0, 1, y)
     return ratio if ord == 2 else np.sign(x) * np.absolute(ratio) ** (ord - 1)
 
@@ -153,18 +182,55 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
     return n
 
 
+def _var(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
+    if not single(x):
+        return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
+    rest = x - mean_of(x, axis, True)
+    return total(rest * rest, axis, keepdims) / x.dtype.type(_degrees(x, axis, ddof))
+
+
+def _degrees(x: Any, axes: tuple[int, ...], ddof: float) -> float:
+    """n − ddof; NaN where nothing is left, as in NumPy."""
+    return float(np.maximum(_count(x, axes) - ddof, 0)) or math.nan
+
+
 def _var_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
-    return (x - np.mean(x, axis=axes, keepdims=True)) * (2 / (_count(x, axes) - ddof or np.nan))
+    return (x - mean_of(x, axes, True)) * (2 / _degrees(x, axes, ddof))
+
+
+def _std(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
+    scale = _scale(x, axis, 2)
+    if scale is None:
+        return np.sqrt(_var(x, axis, keepdims, ddof))
+    y = np.sqrt(_var(x / scale, axis, True, ddof)) * scale
+    return y if keepdims else np.squeeze(y, axis)[()]
+
+
+def _std_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
+    """(x − mean) / ((n − ddof) y); 0 at the kink where all of x is the same."""
+    return (x - mean_of(x, axes, True)) / (np.where(value_of(y) == 0, 1, y) * _degrees(x, axes, ddof))
+
+
+def _logsumexp(x: Array, axis: Any, keepdims: bool) -> Any:
+    if single(x):
+        return special.logsumexp(x.astype(np.float64), axis=axis, keepdims=keepdims).astype(np.float32)
+    return special.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+def _logsumexp_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
+    """exp(x − y); 0 where all of x is −∞."""
+    return np.exp(x - np.where(value_of(y) == -np.inf, 0, y))
 
 
 WEIGHTS.update({
-    "sum": (np.sum, None),
-    "mean": (np.mean, lambda y, x, axes: 1 / (_count(x, axes) or 1)),
-    "prod": (np.prod, _prod_weights),
+    "sum": (total, None),
+    "mean": (mean_of, lambda y, x, axes: 1 / (_count(x, axes) or 1)),
+    "prod": (_prod, _prod_weights),
     "max": (np.max, _first),
     "min": (np.min, _first),
-    "var": (np.var, _var_weights),
-    "logsumexp": (special.logsumexp, lambda y, x, axes: np.exp(x - y)),
+    "var": (_var, _var_weights),
+    "std": (_std, _std_weights),
+    "logsumexp": (_logsumexp, _logsumexp_weights),
     "norm": (_norm, _norm_weights),
 })  # fmt: skip
 _ORACLES: dict[str, Callable[[Array], float]] = {
@@ -174,6 +240,7 @@ _ORACLES: dict[str, Callable[[Array], float]] = {
     "max": lambda r: sorted(r)[-1],
     "min": lambda r: sorted(r)[0],
     "var": lambda r: float(r @ r) / r.size - float(np.average(r)) ** 2,
+    "std": lambda r: math.dist(r, [math.fsum(r) / r.size] * r.size) / math.sqrt(r.size),
     "logsumexp": lambda r: float(np.logaddexp.reduce(r)),
     "norm": lambda r: float(np.linalg.norm(r)),
 }
@@ -218,8 +285,9 @@ def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> A
 
 @implements(np.std)
 def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation over ``axis``: the square root of ``var``. Not differentiable where it is 0."""
-    return sqrt(var(x, axis, ddof, keepdims))
+    """Standard deviation over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = (xᵢ − mean) / ((n − ddof) y), 0 where y is 0."""
+    expect_number("std", ddof=ddof)
+    return Reduction("std", axis, keepdims, ddof=ddof)(x)
 
 
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -260,7 +328,7 @@ class CumulativeSum(Op):
         return x if x.dtype.kind == "f" else Spec(x.shape, np.cumsum(np.ones(1, x.dtype)).dtype)
 
     def forward(self, x: Array) -> Array:
-        return np.cumsum(x, axis=self.axis)
+        return running(x, self.axis)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         if x.dtype.kind not in "fc":
@@ -278,8 +346,8 @@ class CumulativeSum(Op):
                 )
             )
 
-        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: np.cumsum(v, axis=axis),
-                        pull=lambda g: np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis),
+        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: running(v, axis),
+                        pull=lambda g: np.flip(running(np.flip(g, axis), axis), axis),
                         matrix=matrix, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 
     @classmethod

@@ -19,6 +19,7 @@ NOT_ANALYTIC = {
     "min",
     "sort",
     "var",
+    "std",
     "l2_penalty",
     "maximum",
     "minimum",

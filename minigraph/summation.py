@@ -1,0 +1,105 @@
+"""Sums of many float32 numbers, as exact as in double precision.
+
+NumPy adds numbers one after another unless they are neighbours in memory, and rounds each time to the last digit of a
+sum that grows. Here SHORT of them are added in single precision, and what they come to in double precision.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from minigraph.array import Array
+from minigraph.memory import in_memory
+from minigraph.parallel import matmul
+
+SHORT = 128  # numbers that may be added one after another
+LINE = 4096  # products that BLAS may add, several at a time
+Axis = int | tuple[int, ...] | None
+
+
+def total(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Σ x over ``axis``, as numpy.sum."""
+    found = _double(x, axis)
+    return np.sum(x, axis=axis, keepdims=keepdims) if found is None else _single(found, x, axis, keepdims)
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The mean of x over ``axis``, as numpy.mean."""
+    found = _double(x, axis)
+    if found is None:
+        return np.mean(x, axis=axis, keepdims=keepdims)
+    return _single(found * (found.size / x.size), x, axis, keepdims)
+
+
+def running(x: Any, axis: int) -> Any:
+    """x₁ + … + xᵢ along ``axis``, as numpy.cumsum."""
+    if single(x) and x.shape[axis] > SHORT:
+        return np.cumsum(x, axis=axis, dtype=np.float64).astype(np.float32)
+    return np.cumsum(x, axis=axis)
+
+
+def inner(a: Array, b: Array) -> Any:
+    """Σ aᵢ bᵢ of two vectors, as numpy.dot."""
+    if not (single(a) and single(b)) or a.size <= LINE:
+        return a @ b
+    whole = a.size // LINE * LINE
+    lines = np.vecdot(a[:whole].reshape(-1, LINE), b[:whole].reshape(-1, LINE))
+    return np.float32(np.add.reduce(lines, dtype=np.float64) + a[whole:] @ b[whole:])
+
+
+def single(x: Any) -> bool:
+    """Whether x is an array of float32, whose sums over many entries lose digits."""
+    return type(x) is np.ndarray and x.dtype == np.float32
+
+
+def _single(found: Array, x: Array, axis: Axis, keepdims: bool) -> Any:
+    """A sum in double precision as NumPy would give it."""
+    y = found.astype(np.float32)
+    if keepdims:
+        axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
+        y = y.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
+    return y[()]
+
+
+def _double(x: Any, axis: Axis) -> Array | None:
+    """The sum in double precision, without the axes that are summed; None where NumPy's own is as good."""
+    if not single(x) or x.size <= SHORT:
+        return None
+    axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    if prod([x.shape[i] for i in axes]) <= 2 * SHORT:
+        return None
+    order = in_memory(x)
+    groups: list[tuple[int, int, bool]] = []  # sides, steps, whether summed: neighbouring axes of one kind are one
+    for i in order:
+        n, step, summed = x.shape[i], x.strides[i], i in axes
+        if groups and groups[-1][1:] == (n * step, summed):
+            groups[-1] = groups[-1][0] * n, step, summed
+        else:
+            groups.append((n, step, summed))
+    v: Array = x.transpose(order).reshape([n for n, _, _ in groups])
+    for i in reversed(range(len(groups))):
+        if groups[i][2]:
+            v = _along(v, i)
+    kept = [i for i in order if i not in axes]
+    v = v.reshape([x.shape[i] for i in kept]).transpose(np.argsort(kept))
+    return v.astype(np.float64, copy=False)
+
+
+def _along(v: Array, i: int) -> Array:
+    """Σ v over axis i, where no axis after i is left to sum over."""
+    n, after = v.shape[i], v.shape[i + 1 :]
+    if n <= SHORT or i == v.ndim - 1 or v.dtype != np.float32:
+        return np.asarray(np.add.reduce(v, i))
+    whole = n // SHORT * SHORT
+    head, tail = np.split(v, [whole], i)
+    some = head.reshape(*v.shape[:i], whole // SHORT, SHORT, *after)
+    if v.strides[-1] == v.itemsize:  # a product is faster than NumPy's sum
+        lines = some.reshape(*some.shape[: i + 2], prod(after))
+        parts = matmul(np.ones((1, SHORT), v.dtype), lines).reshape(*some.shape[: i + 1], *after)
+    else:
+        parts = np.add.reduce(some, i + 1)
+    return np.asarray(np.add.reduce(parts, i, dtype=np.float64) + np.add.reduce(tail, i))

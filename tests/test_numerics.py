@@ -1,0 +1,206 @@
+"""Digits: values and derivatives at every magnitude and over long sums, in float32 and float64, against exact formulas."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+import minigraph as mg
+from minigraph.ops.elementwise import Elementwise
+from minigraph.tape import Tape
+
+DTYPES = [np.float32, np.float64]
+RELATIVE = {np.float32: 2e-5, np.float64: 1e-12}
+L = np.longdouble
+PI, LN2, LN10 = L("3.14159265358979323846264338327950288"), np.log(L(2)), np.log(L(10))
+TANH = np.sqrt(2 / PI)
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def density(x):
+    return 1 / (2 * np.cosh(x / 2)) ** 2
+
+
+def phi(x):
+    return np.exp(-x * x / 2) / np.sqrt(2 * PI)
+
+
+def normal(x):
+    return special.erfc(-x.astype(float) / np.sqrt(2)).astype(L) / 2
+
+
+def zeros(*xs):
+    return np.zeros(np.broadcast_shapes(*[x.shape for x in xs]), L)
+
+
+def sinc(x):
+    """sin πx / πx and its derivative, by their series where these converge at once; πx is rounded, which tells far out."""
+    x = np.where(abs(x) < 4, x, np.nan)
+    t = np.where(abs(x) < 0.5, PI * x, PI)
+    even = [(-1) ** k * t ** (2 * k) / L(special.factorial(2 * k + 1, exact=True)) for k in range(12)]
+    odd = [(-1) ** k * 2 * k * t ** (2 * k - 1) / L(special.factorial(2 * k + 1, exact=True)) for k in range(1, 12)]
+    far = np.where(abs(x) < 0.5, 1, x)
+    return (
+        np.where(abs(x) < 0.5, sum(even), np.sin(PI * far) / (PI * far)),
+        np.where(abs(x) < 0.5, PI * sum(odd), (np.cos(PI * far) - np.sin(PI * far) / (PI * far)) / far),
+    )
+
+
+def gelu_tanh(x):
+    c = np.clip(x, -100, 100)
+    u, slope = TANH * (c + L("0.044715") * c**3), TANH * (1 + 3 * L("0.044715") * c**2)
+    return x * logistic(2 * u), logistic(2 * u) + c * density(2 * u) * 2 * slope
+
+
+# The value and the derivative in every argument, each by a formula that keeps its digits in extended precision.
+EXACT = {
+    "add": lambda a, b: (a + b, 1 + 0 * (a + b), 1 + 0 * (a + b)),
+    "subtract": lambda a, b: (a - b, 1 + 0 * (a + b), -1 + 0 * (a + b)),
+    "multiply": lambda a, b: (a * b, b + 0 * a, a + 0 * b),
+    "divide": lambda a, b: (a / b, 1 / b + 0 * a, -a / b / b),
+    "power": lambda a, b: (
+        a**b,
+        np.where(abs(b) > 2**20, np.nan, np.where(b == 0, 0, b * a ** (b - 1))),  # b − 1 is rounded
+        np.where(a > 0, a**b * np.log(np.where(a > 0, a, 1)), np.where((a == 0) & (b < 0), -np.inf, 0)),
+    ),
+    "remainder": lambda a, b: (a % b, 1 + 0 * (a + b), -np.floor_divide(a, b)),
+    "fmod": lambda a, b: (np.fmod(a, b), 1 + 0 * (a + b), -np.trunc((a - np.fmod(a, b)) / b + np.sign(a * b) * 0.5)),
+    "negative": lambda x: (-x, -1 + 0 * x),
+    "positive": lambda x: (x, 1 + 0 * x),
+    "reciprocal": lambda x: (1 / x, -1 / x / x),
+    "square": lambda x: (x * x, 2 * x),
+    "absolute": lambda x: (abs(x), np.sign(x)),
+    "fabs": lambda x: (abs(x), np.sign(x)),
+    "hypot": lambda a, b: (np.hypot(a, b), a / np.hypot(a, b), b / np.hypot(a, b)),
+    "maximum": lambda a, b: (np.maximum(a, b), L(1) * (a >= b), L(1) * (a < b)),
+    "minimum": lambda a, b: (np.minimum(a, b), L(1) * (a <= b), L(1) * (a > b)),
+    "where": lambda c, a, b: (np.where(c, a, b), None, L(1) * (c != 0) + zeros(a), L(1) * (c == 0) + zeros(a)),
+    "exp": lambda x: (np.exp(x), np.exp(x)),
+    "exp2": lambda x: (np.exp2(x), np.exp2(x) * LN2),
+    "expm1": lambda x: (np.expm1(x), np.exp(x)),
+    "log": lambda x: (np.log(x), 1 / x),
+    "log2": lambda x: (np.log2(x), 1 / x / LN2),
+    "log10": lambda x: (np.log10(x), 1 / x / LN10),
+    "log1p": lambda x: (np.log1p(x), 1 / (1 + x)),
+    "sqrt": lambda x: (np.sqrt(x), 1 / np.sqrt(x) / 2),
+    "cbrt": lambda x: (np.cbrt(x), 1 / np.cbrt(x) ** 2 / 3),
+    "logaddexp": lambda a, b: (np.logaddexp(a, b), logistic(a - b), logistic(b - a)),
+    "logaddexp2": lambda a, b: (np.logaddexp2(a, b), logistic((a - b) * LN2), logistic((b - a) * LN2)),
+    "sin": lambda x: (np.sin(x), np.cos(x)),
+    "cos": lambda x: (np.cos(x), -np.sin(x)),
+    "tan": lambda x: (np.tan(x), 1 / np.cos(x) ** 2),
+    "arcsin": lambda x: (np.arcsin(x), 1 / np.sqrt(1 - x) / np.sqrt(1 + x)),
+    "arccos": lambda x: (np.arccos(x), -1 / np.sqrt(1 - x) / np.sqrt(1 + x)),
+    "arctan": lambda x: (np.arctan(x), 1 / (1 + x * x)),
+    "arctan2": lambda a, b: (np.arctan2(a, b), b / (a * a + b * b), -a / (a * a + b * b)),
+    "sinh": lambda x: (np.sinh(x), np.cosh(x)),
+    "cosh": lambda x: (np.cosh(x), np.sinh(x)),
+    "tanh": lambda x: (np.tanh(x), 1 / np.cosh(x) ** 2),
+    "arcsinh": lambda x: (np.arcsinh(x), 1 / np.sqrt(1 + x * x)),
+    "arccosh": lambda x: (np.arccosh(x), 1 / np.sqrt(x - 1) / np.sqrt(x + 1)),
+    "arctanh": lambda x: (np.arctanh(x), 1 / (1 - x) / (1 + x)),
+    "deg2rad": lambda x: (x * (PI / 180), PI / 180 + 0 * x),
+    "rad2deg": lambda x: (x * (180 / PI), 180 / PI + 0 * x),
+    "sinc": sinc,
+    "erf": lambda x: (special.erf(x.astype(float)), 2 / np.sqrt(PI) * np.exp(-x * x)),
+    "logistic_density": lambda x: (density(x), -density(x) * np.tanh(x / 2)),
+    "gaussian": lambda x: (np.exp(-x * x), -2 * x * np.exp(-x * x)),
+    "relu": lambda x: (np.maximum(x, 0), L(1) * (x > 0)),
+    "sigmoid": lambda x: (logistic(x), density(x)),
+    "softplus": lambda x: (np.logaddexp(x, L(0)), logistic(x)),
+    "silu": lambda x: (x * logistic(x), logistic(x) * (1 + x * logistic(-x))),
+    "normal_distribution": lambda x: (normal(x), phi(x)),
+    "gelu": lambda x: (x * normal(x), normal(x) + x * phi(x)),
+    "gelu_tanh": gelu_tanh,
+    "leaky_relu": lambda x, s: (np.where(x > 0, x, s * x), np.where(x > 0, 1, s) + 0 * x, np.minimum(x, 0) + 0 * s),
+    "elu": lambda x, s: (np.where(x > 0, x, s * np.expm1(x)), np.where(x > 0, 1, np.where(abs(s) < 1e6, s * np.exp(x), np.nan)), np.where(x > 0, 0, np.expm1(x)) + 0 * s),
+}  # fmt: skip
+
+
+def grid(dtype, dense):
+    """Numbers of every magnitude, of both signs, and those that lie next to 0 and 1."""
+    limits = np.finfo(dtype)
+    powers = np.linspace(limits.minexp - limits.nmant, limits.maxexp - 1, 200 if dense else 24)
+    near = 2.0 ** -np.arange(2, limits.nmant, 5)
+    usual = np.linspace(0.03, 25, 200 if dense else 9)
+    some = [
+        np.exp2(powers.astype(L)),
+        usual,
+        1 - near,
+        1 + near,
+        [1, limits.max, limits.tiny, limits.smallest_subnormal],
+    ]
+    some = np.concatenate([np.asarray(x, dtype) for x in some])
+    return np.concatenate([some, -some, np.zeros(1, dtype)])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name, op in Elementwise.table.items() if any(op.derivatives)])
+def test_elementwise_at_every_magnitude(name, dtype):
+    op, limits = Elementwise.table[name], np.finfo(dtype)
+    xs = [grid(dtype, True)] if len(op.derivatives) == 1 else list(np.meshgrid(*[grid(dtype, False)] * 2))
+    xs = [xs[0] > xs[1], *xs] if len(op.derivatives) == 3 else xs
+    with np.errstate(all="ignore"):
+        nodes = [mg.constant(x) if x.dtype == bool else mg.parameter(x) for x in xs]
+        y = op(*nodes)
+        got = [y.value, *Tape.of(y).pull(np.ones(y.shape, dtype), nodes)]
+        exact = EXACT[name](*[x if x.dtype == bool else x.astype(L) for x in xs])
+        inside = ~np.isnan(y.value) & ~np.isnan(np.asarray(exact[0], float))
+
+        for what, g, e in zip(("value", *"abc")[: len(got)], got, exact, strict=True):
+            if e is not None and not (what == "value" and getattr(np, name, None)):  # NumPy answers for its own
+                error = abs(g.astype(L) - e) - RELATIVE[dtype] * abs(e)
+                wrong = inside & np.isfinite(e) & ~(error <= limits.tiny)
+                wrong &= ~(np.isinf(g) & (abs(e) > limits.max / 2))
+                i = np.argmax(wrong)
+                at = [x.ravel()[i] for x in xs]
+                assert not wrong.any(), f"{what} at {at}: got {g.ravel()[i]}, wanted {e.ravel()[i]}"
+
+
+# Functions of which f(s x) = s^degree f(x).
+HOMOGENEOUS = {
+    "sum": (1, lambda x: np.sum(x, axis=1)),
+    "mean": (1, lambda x: np.mean(x, axis=0)),
+    "std": (1, lambda x: np.std(x, axis=1)),
+    "norm": (1, lambda x: np.linalg.norm(x, axis=1)),
+    "norm of order 3": (1, lambda x: np.linalg.norm(x, 3, axis=0)),
+    "norm of order 1.5": (1, lambda x: np.linalg.norm(x, 1.5, axis=1)),
+    "largest": (1, lambda x: np.linalg.norm(x, np.inf, axis=1)),
+    "l1_loss": (1, lambda x: mg.l1_loss(x, 1.5 * x.value)),
+    "smooth_l1_loss": (1, lambda x: mg.smooth_l1_loss(x, 1.5 * x.value, beta=float(abs(x.value[0, 0, 0])))),
+    "batch_norm": (0, lambda x: mg.batch_norm(x, training=True, eps=0.0)),
+    "batch_norm, channels last": (
+        0, lambda x: mg.batch_norm(np.transpose(np.transpose(x, (0, 2, 1)), (0, 2, 1)), training=True, eps=0.0)),
+    "layer_norm": (0, lambda x: mg.layer_norm(x, 5, np.arange(1, 6, dtype=x.dtype), np.zeros(5, x.dtype), eps=0.0)),
+    "group_norm": (0, lambda x: mg.group_norm(x, 2, eps=0.0)),
+    "instance_norm": (0, lambda x: mg.instance_norm(x, eps=0.0)),
+    "local_response_norm": (-0.5, lambda x: mg.local_response_norm(x, 3, k=0.0)),
+    "arctan2": (0, lambda x: np.arctan2(x[0], x[1])),
+    "hypot": (1, lambda x: np.hypot(x[0], x[1])),
+    "divide": (0, lambda x: x[0] / x[1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", HOMOGENEOUS)
+def test_scale(name, dtype):
+    """A power of two is a scale that costs no digit: values and derivatives follow it over the dtype's range."""
+    (degree, f), limits, rng = HOMOGENEOUS[name], np.finfo(dtype), np.random.default_rng(0)
+    x, g = rng.standard_normal((3, 4, 5)).astype(dtype), None
+
+    def found(scale):
+        nonlocal g
+        node = mg.parameter(x * scale)
+        y = f(node)
+        g = rng.standard_normal(y.shape).astype(dtype) if g is None else g
+        return y.value, Tape.of(y).pull(g, [node])[0]
+
+    wanted = found(dtype(1))
+    most = 380 if name == "local_response_norm" and dtype == np.float64 else limits.maxexp - 24  # no wider dtype
+    most /= max(1, abs(degree), abs(degree - 1))
+    for k in np.linspace(-most, most, 24).astype(int) // 2 * 2:
+        for got, want, d in zip(found(dtype(2.0 ** int(k))), wanted, (degree, degree - 1), strict=True):
+            error = np.abs(got * np.exp2(L(-k * d)) - want).max() / np.abs(want).max()
+            assert error < 100 * limits.eps, f"scale 2^{k}: {error}"
