@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from math import prod
 from numbers import Real
@@ -20,7 +20,7 @@ from minigraph.summation import total
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
 SPARSE = 4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
-BLOCK_BYTES = 1 << 25  # of rows of a matrix that are made at a time where not all of it is to be held
+BLOCK_BYTES = 1 << 23  # of rows of a matrix that are made at a time where not all of it is to be held
 
 
 # --- sparse matrices whose structure does not depend on their values -------------------------------
@@ -83,22 +83,22 @@ def full(rows: Array) -> sp.csr_array:
 
 def eye(n: int, dtype: Any) -> sp.csr_array:
     """The identity matrix."""
-    return compressed(np.ones(n, dtype), np.arange(n), np.arange(n + 1), (n, n))
+    index = np.arange(n + 1, dtype=index_dtype(n + 1))
+    return compressed(np.ones(n, dtype), index[:n], index, (n, n))
 
 
-def below(blocks: list[sp.csr_array], width: int, dtype: Any) -> sp.csr_array:
-    """Matrices one below the other; the blocks are used up."""
-    if len(blocks) == 1:
-        return blocks.pop()
-    counts = np.concatenate([np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)])
-    starts = np.cumsum(counts)
-    index = index_dtype(int(starts[-1]), len(counts), width)
-    data, indices = np.empty(starts[-1], dtype), np.empty(starts[-1], index)
-    at = 0
+def below(blocks: Iterable[sp.csr_array], height: int, width: int, most: int, dtype: Any) -> sp.csr_array:
+    """Matrices one below the other, of at most ``most`` entries in all."""
+    index = index_dtype(most, height, width)
+    data, indices, starts = np.empty(most, dtype), np.empty(most, index), np.zeros(height + 1, index)
+    row = end = 0
     for block in blocks:
-        data[at : at + block.nnz], indices[at : at + block.nnz] = block.data, block.indices
-        at += block.nnz
-    return sp.csr_array((data, indices, starts.astype(index)), shape=(len(counts) - 1, width))
+        starts[row + 1 : row + 1 + block.shape[0]] = block.indptr[1:] + end
+        row, start, end = row + block.shape[0], end, end + block.nnz
+        data[start:end], indices[start:end] = block.data, block.indices
+    if end < most:
+        data, indices = data[:end].copy(), indices[:end].copy()
+    return sp.csr_array((data, indices, starts), shape=(height, width))
 
 
 class Bounds(NamedTuple):
@@ -156,7 +156,11 @@ class LinearMap:
         raise NotImplementedError
 
     def _matrix(self) -> sp.csr_array:
-        raise NotImplementedError
+        """The matrix; a kind defines this, or its rows, or both."""
+        m, n = self.shape
+        step = max(1, int(BLOCK_BYTES // (12 * self.bounds.row + 1)))
+        blocks = (self._rows(np.arange(i, min(i + step, m))) for i in range(0, m, step))
+        return below(blocks, m, n, self.nnz, self.dtype)
 
     @property
     def bounds(self) -> Bounds:
@@ -164,7 +168,7 @@ class LinearMap:
         raise NotImplementedError
 
     def _rows(self, index: Array) -> sp.csr_array:
-        """The rows of the matrix with these numbers."""
+        """The rows of the matrix with these numbers, any and in any order."""
         return sized(self._matrix()[index])
 
     def _pull_rows(self, rows: Any) -> Any:
@@ -217,7 +221,7 @@ class LinearMap:
     @property
     def workspace(self) -> float:
         """Bytes needed beside the matrix while it is built, predicted."""
-        return self.nbytes
+        return self.nbytes + 4 * min(self.nbytes, BLOCK_BYTES) + 32 * sum(self.shape)
 
     def _expect_room(self, need: float, max_bytes: int | None, what: str) -> None:
         if max_bytes is not None and need > max_bytes:
@@ -399,7 +403,8 @@ class Diagonal(LinearMap):
 
     def _matrix(self) -> sp.csr_array:
         n = self.shape[0]
-        return compressed(self._entries(), np.arange(n), np.arange(n + 1), self.shape)
+        index = np.arange(n + 1, dtype=index_dtype(n + 1))
+        return compressed(self._entries(), index[:n], index, self.shape)
 
     def _pull_rows(self, rows: Any) -> Any:
         return rows * self._entries().reshape(self.in_shape)
@@ -534,8 +539,8 @@ def promoted(J: LinearMap, x: Any) -> LinearMap:
 class Formula(LinearMap):
     """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix.
 
-    For maps whose matrix is much larger than their arrays, ``rows(index)`` gives some rows of it, and ``pull_rows`` pulls
-    several cotangents at once, (R, out_shape) → (R, in_shape).
+    For maps whose matrix is much larger than their arrays ``rows(index)`` gives some of its rows, with or instead of
+    ``matrix``, and ``pull_rows`` pulls several cotangents at once, (R, out_shape) → (R, in_shape).
     """
 
     def __init__(
@@ -546,7 +551,7 @@ class Formula(LinearMap):
         *,
         push: Callable[[Any], Any],
         pull: Callable[[Any], Any],
-        matrix: Callable[[], sp.csr_array],
+        matrix: Callable[[], sp.csr_array] | None = None,
         bounds: Bounds,
         rows: Callable[[Array], sp.csr_array] | None = None,
         pull_rows: Callable[[Any], Any] | None = None,
@@ -556,7 +561,7 @@ class Formula(LinearMap):
         self._row_block, self._several = rows, pull_rows
 
     def _matrix(self) -> sp.csr_array:
-        return sized(self._csr())
+        return sized(self._csr()) if self._csr else super()._matrix()
 
     def _rows(self, index: Array) -> sp.csr_array:
         return sized(self._row_block(index)) if self._row_block else super()._rows(index)
@@ -596,10 +601,10 @@ class Transpose(LinearMap):
 
     def _rows(self, index: Array) -> sp.csr_array:
         """Columns of the other matrix, of which BLOCK_BYTES are made at a time."""
-        m = self.of.shape[0]
+        m, width = self.of.shape[0], len(index)
         step = max(1, int(BLOCK_BYTES // (self.of.bounds.row * 12 + 1)))
-        blocks = [self.of._rows(np.arange(i, min(i + step, m)))[:, index] for i in range(0, m, step)]
-        return sized(below(blocks, len(index), self.dtype).T) if blocks else sp.csr_array((len(index), 0), dtype=self.dtype)
+        blocks = (self.of._rows(np.arange(i, min(i + step, m)))[:, index] for i in range(0, m, step))
+        return sized(below(blocks, m, width, width * self.bounds.row, self.dtype).T)
 
     def __str__(self) -> str:
         return f"{self.of}ᵀ"
@@ -704,7 +709,9 @@ class Checked(LinearMap):
             raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
         super().__init__(x.shape, y.shape, J.dtype)
         shapes = J.in_shape, J.out_shape
-        expect(shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}")
+        expect(
+            shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}"
+        )
 
     def push(self, v: Any) -> Any:
         return self._fitting(self.of._push(v), self.out_shape, v, "push")

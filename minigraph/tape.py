@@ -23,6 +23,7 @@ from minigraph.op import expect
 from minigraph.parallel import elementwise
 from minigraph.table import trace
 
+WORK_BYTES = 1 << 28  # of the products behind some rows of a Jacobian; more rows are made in blocks
 TOGETHER_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
 MOST = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
 _grad_lock = threading.RLock()
@@ -251,6 +252,7 @@ class Tape:
                     finally:
                         if open_array:
                             g.flags.writeable = True
+                    c = None  # so that ``own`` counts no reference of ours
                 elif type(inputs) is Freed:  # by a walk in another thread
                     raise _freed(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
@@ -384,9 +386,7 @@ class Total(LinearMap):
         """The local Jacobians on paths from x to y, by their bounds, in the order of the tape."""
         self.tape.check_unchanged()
         active = self.tape.depending_on([self.x])
-        return [
-            Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes for x, J in self._steps(node, active)
-        ]
+        return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes for x, J in self._steps(node, active)]
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -446,7 +446,7 @@ class Total(LinearMap):
         rows = self.shape[0]
         if self._way(rows, False) in ("pull", "push"):
             return sum(self.shape) * self.dtype.itemsize
-        return min(self._back(rows)[1] * 12, self.nbytes + 8 * BLOCK_BYTES)
+        return min(self._back(rows)[1] * 12, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
 
     def _matrix(self) -> sp.csr_array:
         return self._made(np.arange(self.shape[0]), False)
@@ -466,9 +466,11 @@ class Total(LinearMap):
             return self._from_x()
         if way == "back":
             n = len(index)
-            step = max(1, min(n, int(8 * BLOCK_BYTES * n // (self._back(n)[1] * 12 + 1))))
-            blocks = [self._after(_unit_rows(index[i : i + step], self)) for i in range(0, n, step)]
-            return below(blocks, self.shape[1], self.dtype)
+            step = max(1, min(n, int(WORK_BYTES * n // (self._back(n)[1] * 12 + 1))))
+            blocks = (self._after(_unit_rows(index[i : i + step], self)) for i in range(0, n, step))
+            if 0 < n <= step:
+                return next(blocks)
+            return below(blocks, n, self.shape[1], min(self.bounds.nnz, n * self.bounds.row), self.dtype)
         rows = np.empty((len(index), self.shape[1]), self.dtype)
         if way == "pull":
             for start in range(0, len(index), self._together):
@@ -485,8 +487,8 @@ class Total(LinearMap):
     @property
     def _together(self) -> int:
         """How many cotangents are pulled at once: as many as keep each node's in cache."""
-        widest = max([max(shape) for _, _, _, shape in self._edges], default=1)
-        return max(1, TOGETHER_BYTES // (widest * self.dtype.itemsize))
+        widest = max([max(shape) for _, _, _, shape in self._edges], default=0)
+        return max(1, TOGETHER_BYTES // (widest * self.dtype.itemsize + 1))
 
     def _pull_rows(self, rows: Any) -> Any:
         found = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)

@@ -167,9 +167,7 @@ def linearize(f: Function, *xs: Any, **options: Any) -> tuple[Any, Any]:
     return trace.value, maps[0] if len(xs) == 1 else maps
 
 
-def jacobian(
-    f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False
-) -> Function:
+def jacobian(f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False) -> Function:
     """x ↦ ∂f/∂x: an array of shape (f(x).shape + x.shape), or with ``format`` "csr" or "csc" sparse (f(x).size, x.size).
 
     Several ``argnums`` give a tuple. Keyword arguments and ``create_graph`` as in ``value_and_grad``.

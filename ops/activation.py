@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Formula, LinearMap
+from minigraph.linear import Bounds, Formula, LinearMap, compressed
 from minigraph.memory import zeros_like
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
@@ -149,11 +149,10 @@ class Softmax(Op):
         def push(v: Any) -> Any:
             return y * (v - total(y * v, self.axis, True))
 
-        def block(p: Array) -> Array:
-            rows: Array = p[..., :, None] * (np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :])
-            return rows
+        def entries(p: Array, own: Array, hit: Array) -> Any:
+            return own * (hit - p)
 
-        return (lines(x, self.axis, push, push, lambda: block(np.moveaxis(value_of(y), self.axis, -1))),)
+        return (lines(x, self.axis, push, push, y, entries),)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -179,29 +178,29 @@ class LogSoftmax(Softmax):
         def pull(g: Any) -> Any:
             return g - np.exp(y) * total(g, self.axis, True)
 
-        def block(p: Array) -> Array:
-            rows: Array = np.eye(p.shape[-1], dtype=p.dtype) - p[..., None, :]
-            return rows
+        def entries(y: Array, own: Array, hit: Array) -> Any:
+            return hit - np.exp(y)
 
-        return (lines(x, self.axis, push, pull, lambda: block(np.exp(np.moveaxis(value_of(y), self.axis, -1)))),)
+        return (lines(x, self.axis, push, pull, y, entries),)
 
 
-def lines(x: Any, axis: int, push: Any, pull: Any, blocks: Any) -> LinearMap:
-    """A map of each line of x along ``axis`` to itself; ``blocks()``: its dense matrices (…, n, n), lines in C order."""
+def lines(x: Any, axis: int, push: Any, pull: Any, y: Any, entries: Any) -> LinearMap:
+    """A map of each line of x along ``axis`` to itself, with a dense block for each.
+
+    ``entries(line, own, hit)``: rows of the blocks (R, n), from the lines of y that they belong to (R, n), the entry of y
+    itself (R, 1), and 1 where the column is the row's own (R, n).
+    """
     axis = normalize_axis_index(axis, len(x.shape))
-    n = x.shape[axis]
-    size = math.prod(x.shape)
+    n, size, step = x.shape[axis], math.prod(x.shape), math.prod(x.shape[axis + 1 :])
 
-    def matrix() -> sp.csr_array:
-        numbers = np.arange(size).reshape(x.shape)
-        columns = np.broadcast_to(
-            np.expand_dims(np.moveaxis(numbers, axis, -1), -2), (*np.moveaxis(numbers, axis, -1).shape, n)
-        )
-        entries = np.moveaxis(np.broadcast_to(blocks(), columns.shape), -2, axis)
-        columns = np.moveaxis(columns, -2, axis)
-        return sp.csr_array((entries.ravel(), columns.ravel(), np.arange(size + 1) * n), shape=(size, size))
+    def rows(index: Array) -> sp.csr_array:
+        place = index // step % n
+        columns = (index - place * step)[:, None] + np.arange(n) * step
+        values, hit = value_of(y).ravel(), place[:, None] == np.arange(n)
+        data = entries(values[columns], values[index, None], hit.astype(x.dtype))
+        return compressed(data.ravel(), columns.ravel(), np.arange(len(index) + 1) * n, (len(index), size))
 
-    return Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(size * n, n, n))
+    return Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n))
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from math import floor, isfinite, prod
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Apply, Bounds, LinearMap, Shape
+from minigraph.linear import Apply, Bounds, LinearMap, Shape, compressed
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
@@ -86,9 +86,18 @@ class Separable(LinearMap):
     def pull(self, g: Any) -> Any:
         return Apply(self.T)(g) if isinstance(g, Node) else along([R.T for R in self.matrices], g)
 
-    def _matrix(self) -> sp.csr_array:
-        planes = sp.eye_array(self.planes, dtype=self.dtype)
-        return sp.csr_array(reduce(lambda a, b: sp.kron(a, b, "csr"), [planes, *self.matrices]))
+    def _rows(self, index: Array) -> sp.csr_array:
+        plane, *at = np.unravel_index(index, (self.planes, *(R.shape[0] for R in self.matrices)))
+        columns, data, hit = plane[:, None], np.ones((len(index), 1), self.dtype), np.ones((len(index), 1), bool)
+        for R, i in zip(self.matrices, at, strict=True):  # of each matrix the entries of its row, side by side
+            entry = R.indptr[i][:, None] + np.arange(np.diff(R.indptr).max())
+            stored = entry < R.indptr[i + 1][:, None]
+            entry[~stored] = 0
+            columns = (columns[:, :, None] * R.shape[1] + R.indices[entry][:, None]).reshape(len(index), -1)
+            data = (data[:, :, None] * R.data[entry][:, None]).reshape(len(index), -1)
+            hit = (hit[:, :, None] & stored[:, None]).reshape(len(index), -1)
+        starts = np.concatenate(([0], np.cumsum(hit.sum(1))))
+        return compressed(data[hit], columns[hit], starts, (len(index), self.shape[1]))
 
     @property
     def bounds(self) -> Bounds:

@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph import parallel, summation
 from minigraph.array import Array, plain
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
+from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, compressed, promoted, sized
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
@@ -118,10 +118,27 @@ class Contraction(Op):
             entries.sort_indices()
             return entries
 
+        def rows(index: Array) -> sp.csr_array:
+            own = "".join(c for c in term if c not in out)
+            width = prod([sides[c] for c in own])
+            at = dict(zip(out, (i[:, None] for i in np.unravel_index(index, y.shape)), strict=True))
+            at |= (
+                dict(zip(own, np.unravel_index(np.arange(width), [sides[c] for c in own]), strict=True)) if own else {}
+            )
+            rest = "".join(c for c in out + own if any(c in t for t, _ in others))
+            terms = ",".join(t for t, _ in others)
+            factor = contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
+            columns = sum((at[c] * strides[c] for c in term), np.zeros((len(index), width), np.int64))
+            data = np.broadcast_to(np.asarray(factor)[tuple(at[c] for c in rest)], columns.shape)
+            return compressed(
+                data.ravel(), columns.ravel(), np.arange(len(index) + 1) * width, (len(index), prod(x.shape))
+            )
+
         row = prod(tuple(sides[c] for c in set(term) - set(out)))
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(prod(y.shape) * row, row, col),
-                       pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
+                       rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
@@ -395,9 +412,16 @@ class SparseProduct(Op):
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         matrix, k = self.matrix, prod(x.shape[1:])
+
+        def rows_of(index: Array) -> sp.csr_array:
+            i, j = np.divmod(index, k)
+            some = sized(matrix.astype(x.dtype)[i])
+            columns = some.indices.astype(np.int64) * k + np.repeat(j, np.diff(some.indptr))
+            return compressed(some.data, columns, some.indptr, (len(index), prod(x.shape)))
+
         rows, cols = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
         return (Formula(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
-                        matrix=lambda: sp.csr_array(sp.kron(matrix.astype(x.dtype), sp.eye_array(k, dtype=x.dtype), "csr")),
+                        rows=rows_of,
                         bounds=Bounds(matrix.nnz * k, int(rows), int(cols))),)  # fmt: skip
 
     @classmethod

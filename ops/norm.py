@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from minigraph import summation
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, compressed, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
@@ -201,19 +201,19 @@ class Standardization(LinearMap):
     def pull(self, g: Any) -> Any:
         return self.project(self.weighted(g), self.inverse) if self.varies else self.project(g, self.scale)
 
-    def _matrix(self) -> sp.csr_array:
+    def _rows(self, index: Array) -> sp.csr_array:
         view, axes, _ = self.layout
         size, m = self.shape[0], self.m
-
-        def groups(a: Any) -> Array:
-            return np.moveaxis(np.broadcast_to(value_of(a), view), axes, range(-len(axes), 0)).reshape(-1, m)
-
-        places, x_hat = groups(np.arange(size).reshape(view)), groups(self.standard())
-        blocks = np.eye(m, dtype=self.dtype) - (1 + x_hat[:, :, None] * x_hat[:, None, :]) / m
-        blocks *= groups(self.scale)[:, :, None]
-        data, columns = np.empty((size, m), self.dtype), np.empty((size, m), np.int64)
-        data[places], columns[places] = blocks, places[:, None, :]
-        return sp.csr_array((data.ravel(), columns.ravel(), np.arange(size + 1) * m), shape=(size, size))
+        groups = np.moveaxis(np.arange(size).reshape(view), axes, range(-len(axes), 0)).reshape(-1, m)
+        group = np.empty(size, groups.dtype)
+        group[groups] = np.arange(len(groups))[:, None]
+        columns, x_hat = groups[group[index]], value_of(self.standard()).ravel()
+        data = x_hat[columns]
+        data *= -x_hat[index, None] / m
+        data -= self.dtype.type(1) / m
+        data[columns == index[:, None]] += 1
+        data *= np.broadcast_to(value_of(self.scale), view).ravel()[index, None]
+        return compressed(data.ravel(), columns.ravel(), np.arange(len(index) + 1) * m, (len(index), size))
 
     @property
     def bounds(self) -> Bounds:
@@ -615,20 +615,20 @@ class LocalResponseNorm(Op):
         def pull(g: Any) -> Any:
             return by_sample(pulled, g, y, x)
 
-        def matrix() -> sp.csr_array:
-            near = self.window(x).pixels[0]  # (C, size): the channels of each window, −1 in the padding
-            own, shared = (value_of(d).reshape(N, C, S, 1) for d in self.damping(y, self.wide(x)))
-            data = -shared / self.size * np.moveaxis(value_of(x).reshape(N, C, S)[:, near], 2, 3)
-            data += own * (near == np.arange(C)[:, None])[:, None, :]
-            columns = (np.arange(N)[:, None, None, None] * C + near[:, None, :]) * S + np.arange(S)[:, None]
-            hit = np.broadcast_to((near >= 0)[:, None, :], data.shape)
-            rows = np.concatenate(([0], np.cumsum(hit.sum(-1))))
-            return sp.csr_array((data[hit], columns[hit], rows), shape=(x.size, x.size))
+        def rows(index: Array) -> sp.csr_array:
+            n, c, i = np.unravel_index(index, (N, C, S))
+            near = self.window(x).pixels[0][c]  # (R, size): the channels of each window, −1 in the padding
+            own, shared = (value_of(d).ravel()[index, None] for d in self.damping(y, x))
+            data = -shared / self.size * value_of(x).reshape(N, C, S)[n[:, None], near, i[:, None]]
+            data += own * (near == c[:, None])
+            columns, hit = (n[:, None] * C + near) * S + i[:, None], near >= 0
+            starts = np.concatenate(([0], np.cumsum(hit.sum(1))))
+            return compressed(data[hit], columns[hit], starts, (len(index), x.size))
 
         inside = self.window(x).pixels[0] >= 0
         most = int(inside.sum(1).max())  # a window's most channels, and a channel's most windows
         bounds = Bounds(N * S * int(inside.sum()), most, most) if N else Bounds(0, 0, 0)
-        return [Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, matrix=matrix, bounds=bounds)]
+        return [Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds)]
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:

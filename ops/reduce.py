@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
+from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection, compressed
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_number, implements
 from minigraph.summation import Axis, running, single, total
@@ -336,19 +336,16 @@ class CumulativeSum(Op):
         axis = normalize_axis_index(self.axis, len(x.shape))
         n, before, after = x.shape[axis], int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis + 1 :]))
 
-        def matrix() -> sp.csr_array:
-            triangle = sp.csr_array(np.tri(n, dtype=x.dtype))
-            return sp.csr_array(
-                sp.kron(
-                    sp.kron(sp.eye_array(before, dtype=x.dtype), triangle, "csr"),
-                    sp.eye_array(after, dtype=x.dtype),
-                    "csr",
-                )
-            )
+        def rows(index: Array) -> sp.csr_array:
+            place = index // after % n
+            starts = np.concatenate(([0], np.cumsum(place + 1)))
+            within = np.arange(starts[-1]) - np.repeat(starts[:-1], place + 1)
+            columns = np.repeat(index - place * after, place + 1) + within * after
+            return compressed(np.ones(starts[-1], x.dtype), columns, starts, (len(index), before * n * after))
 
         return (Formula(x.shape, x.shape, x.dtype, push=lambda v: running(v, axis),
                         pull=lambda g: np.flip(running(np.flip(g, axis), axis), axis),
-                        matrix=matrix, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
+                        rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Case]:

@@ -127,10 +127,10 @@ def on_tape(h, walk):
 def test_an_outer_transform_sees_through_an_inner_one(outer, inner):
     """∂/∂x of x · ∂(x y²)/∂y = 2 x² at y = 1, for arrays, constants and parameters x, alone and within a third level."""
     f = lambda x: x * INNER[inner](lambda y: x * y * y)  # noqa: E731
+    third = lambda z: z * OUTER[outer](lambda u: u * INNER[inner](lambda y: z * u * y * y), 3.0)  # noqa: E731
     for x in (2.0, np.float64(2.0), mg.constant(2.0), mg.parameter(2.0)):
         assert float(OUTER[outer](f, x)) == pytest.approx(8)
         assert float(mg.grad(lambda z: OUTER[outer](f, z))(x)) == pytest.approx(4)
-        third = lambda z: z * OUTER[outer](lambda x: x * INNER[inner](lambda y: z * x * y * y), 3.0)  # noqa: E731
         assert float(mg.grad(third)(x)) == pytest.approx(48)
 
 
@@ -191,7 +191,7 @@ def test_keywords_and_several_arguments():
     assert mg.grad(f)(a, k=2).tolist() == [8, 16] and mg.grad(f)(a, b=3.0).tolist() == [6, 12]
     assert mg.grad(f, -1)(a, b).tolist() == [1, 4] and mg.vjp(f, a, k=3)[1](1.0).tolist() == [12, 24]
     assert mg.jvp(f, (a,), (a,), k=2)[1] == 40 and mg.linearize(f, a, k=2)[1].pull(1.0).tolist() == [8, 16]
-    assert mg.hvp(f, a, a, k=2).tolist() == [8, 16] and mg.value_and_grad(f)(a, k=2) [0] == 20
+    assert mg.hvp(f, a, a, k=2).tolist() == [8, 16] and mg.value_and_grad(f)(a, k=2)[0] == 20
     assert mg.grad(mg.checkpoint(f))(a, k=2).tolist() == [8, 16]
     first, second = mg.jacobian(lambda a, b: a * b, (0, 1))(a, b)
     assert first.tolist() == np.diag(b).tolist() and second.tolist() == np.diag(a).tolist()
@@ -244,12 +244,7 @@ def test_maps_are_added_scaled_and_multiplied():
     with pytest.raises(TypeError):
         J + 1
     with pytest.raises(mg.MemoryBudgetError):
-        np.asarray(Tape.of(mg.parameter(np.ones(10**5)) * 1.0).jacobian(x := mg.parameter(1.0)) if False else big())
-
-
-def big():
-    x = mg.parameter(np.ones(10**5))
-    return Tape.of(x * 1.0).jacobian(x)
+        np.asarray(mg.linearize(np.sin, np.ones(10**5))[1])
 
 
 @pytest.mark.parametrize(("cls", "case"), CASES, ids=[name_of(*c) for c in CASES])
@@ -347,17 +342,18 @@ def test_matrices_keep_to_their_budget_and_blocks_to_theirs(name):
     f, *shapes = LARGE[name]
     x, w = (mg.parameter(rng.standard_normal(shape, np.float32)) for shape in shapes)
     y = f(x, w)
-    J = Tape.of(y).jacobian(x)
-    need = J.nbytes + J.workspace
-    with pytest.raises(mg.MemoryBudgetError):
-        J.tosparse(max_bytes=int(need) - 1)
-    matrix, peak = traced(lambda: J.tosparse(max_bytes=None))
-    held = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    assert held <= J.nbytes and peak <= need + 2**20
-    del matrix
-    block, peak = traced(lambda: next(J.row_blocks(10)))
-    assert peak <= 3 * (block.data.nbytes + block.indices.nbytes) + 16 * (x.size + y.size) * 4 + 2**20
-    assert peak < held / 4 or held < 2**24
+    tape = Tape.of(y)
+    for J in (tape.jacobian(x), *(L for node in tape.nodes if node.op for L in tape.local(node) if L is not None)):
+        need = J.nbytes + J.workspace
+        with pytest.raises(mg.MemoryBudgetError):
+            J.tosparse(max_bytes=int(need) - 1)
+        matrix, peak = traced(lambda: J.tosparse(max_bytes=None))  # noqa: B023
+        held = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+        assert held <= J.nbytes and peak <= need + 2**20
+        del matrix
+        block, peak = traced(lambda: next(J.row_blocks(10)))  # noqa: B023
+        arrays = 64 * (max(x.size, y.size) + sum(J.shape))
+        assert peak <= 3 * (block.data.nbytes + block.indices.nbytes) + arrays + 2**20
 
 
 def test_the_cheapest_way_gives_the_same_matrix():
@@ -411,10 +407,19 @@ def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=Non
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"forward": lambda self, x: (2 * x)[:1]}, r"double: got shape \(1,\); wanted a value \(3,\) float32 from forward"),
-        ({"forward": lambda self, x: 2 * x.astype(float)}, "double: forward gave dtype float64; wanted float32, as infer"),
+        (
+            {"forward": lambda self, x: (2 * x)[:1]},
+            r"double: got shape \(1,\); wanted a value \(3,\) float32 from forward",
+        ),
+        (
+            {"forward": lambda self, x: 2 * x.astype(float)},
+            "double: forward gave dtype float64; wanted float32, as infer",
+        ),
         ({"forward": lambda self, x: [1, 2]}, "double: forward gave list; wanted an array"),
-        ({"jacobians": lambda self, y, x: []}, "double: got 0 Jacobians for 1 inputs; wanted a LinearMap or None for each"),
+        (
+            {"jacobians": lambda self, y, x: []},
+            "double: got 0 Jacobians for 1 inputs; wanted a LinearMap or None for each",
+        ),
         ({"jacobians": lambda self, y, x: [twice(x), None]}, "double: got 2 Jacobians for 1 inputs"),
         ({"jacobians": lambda self, y, x: twice(x)}, "double: got Formula Jacobians for 1 inputs"),
         ({"jacobians": lambda self, y, x: [2.0]}, "double, Jacobian by input 0: got float; wanted a LinearMap or None"),
@@ -427,7 +432,11 @@ def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=Non
             r"double, Jacobian by input 0: got shape \(2,\); wanted shape \(3,\) from pu",
         ),
         (
-            {"jacobians": lambda self, y, x: [twice(x, pull=lambda g: g * np.float64(2), push=lambda v: v * np.float64(2))]},
+            {
+                "jacobians": lambda self, y, x: [
+                    twice(x, pull=lambda g: g * np.float64(2), push=lambda v: v * np.float64(2))
+                ]
+            },
             "double, Jacobian by input 0: pu.. gave dtype float64; wanted float32",
         ),
         (
@@ -453,7 +462,9 @@ def test_check_op_finds_what_is_wrong():
     x = rng.standard_normal((2, 3))
     assert "agree" in str(mg.check_op(op_with(), x))
     assert mg.check_op(mg.relu, x).entries == 6 + 6
-    assert mg.check_op(lambda x, w: mg.conv2d(x, w, padding=1), rng.standard_normal((1, 2, 4, 4)), np.ones((3, 2, 3, 3)))
+    assert mg.check_op(
+        lambda x, w: mg.conv2d(x, w, padding=1), rng.standard_normal((1, 2, 4, 4)), np.ones((3, 2, 3, 3))
+    )
     for parts, message in (
         ({"jacobians": lambda self, y, x: [twice(x, push=lambda v: 3 * v, pull=lambda g: 3 * g)]}, "differ|matrix"),
         ({"jacobians": lambda self, y, x: [twice(x, push=lambda v: 3 * v)]}, "push and pull"),
