@@ -189,11 +189,11 @@ def check_map(J: LinearMap, draw: np.random.Generator, what: str) -> None:
     v, g = draw.standard_normal(J.in_shape), draw.standard_normal(J.out_shape)
     pushed, pulled, matrix = J.push(v), J.pull(g), J.tosparse()
     forward, reverse = float(np.sum(g * pushed)), float(np.sum(pulled * v))
-    digits = {"rtol": 1e-9 if J.dtype == np.float64 else 1e-4, "atol": 1e-10 if J.dtype == np.float64 else 1e-4}
-    if not np.isclose(forward, reverse, **digits):
+    rtol, atol = (1e-9, 1e-10) if J.dtype == np.float64 else (1e-4, 1e-4)
+    if not np.isclose(forward, reverse, rtol=rtol, atol=atol):
         raise AssertionError(f"{what}: push and pull disagree: ⟨g, Jv⟩ = {forward:.9g}, ⟨Jᵀg, v⟩ = {reverse:.9g}")
     for verb, got, wanted in (("push", pushed, matrix @ np.ravel(v)), ("pull", pulled, matrix.T @ np.ravel(g))):
-        if not np.allclose(np.ravel(got), wanted, **digits):
+        if not np.allclose(np.ravel(got), wanted, rtol=rtol, atol=atol):
             raise AssertionError(f"{what}: the matrix and {verb} disagree: {wanted} and {np.ravel(got)}")
     nnz, row, column = J.bounds
     most = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
@@ -203,5 +203,5 @@ def check_map(J: LinearMap, draw: np.random.Generator, what: str) -> None:
             f"wanted at most {nnz}, {row} and {column}, as its bounds say"
         )
     rows = J._rows(np.arange(J.shape[0])[::-1])
-    if abs(rows - matrix[::-1]).max() > digits["atol"] * (1 + abs(matrix).max()) if matrix.nnz else rows.nnz:
+    if abs(rows - matrix[::-1]).max() > atol * (1 + abs(matrix).max()) if matrix.nnz else rows.nnz:
         raise AssertionError(f"{what}: some rows of the matrix are not those of the whole")

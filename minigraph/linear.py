@@ -70,7 +70,8 @@ def _pattern(matrix: sp.csr_array) -> sp.csr_array:
 def _places(matrix: sp.csr_array) -> Array:
     """The number of each stored entry in C order."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return rows * matrix.shape[1] + matrix.indices
+    places: Array = rows * matrix.shape[1] + matrix.indices
+    return places
 
 
 def full(rows: Array) -> sp.csr_array:
@@ -215,7 +216,7 @@ class LinearMap:
     def nbytes(self) -> int:
         """Bytes of the matrix, predicted: values, column numbers and row starts."""
         nnz = self.nnz
-        index = np.dtype(index_dtype(nnz, *self.shape)).itemsize
+        index = int(np.dtype(index_dtype(nnz, *self.shape)).itemsize)
         return nnz * (self.dtype.itemsize + index) + (self.shape[0] + 1) * index
 
     @property
@@ -274,11 +275,11 @@ class LinearMap:
 
         return LinearOperator(self.shape, matvec=self.matvec, rmatvec=self.rmatvec, dtype=self.dtype)
 
-    def matvec(self, v: Any) -> Array:
+    def matvec(self, v: Any) -> Any:
         """J v for a vector (in_size,) or column, real or complex: what SciPy's solvers call."""
         return _by_parts(lambda v: np.ravel(self.push(np.asarray(v, self.dtype).reshape(self.in_shape))), v)
 
-    def rmatvec(self, g: Any) -> Array:
+    def rmatvec(self, g: Any) -> Any:
         """Jᵀ g for a vector (out_size,) or column, real or complex: what SciPy's solvers call."""
         return _by_parts(lambda g: np.ravel(self.pull(np.asarray(g, self.dtype).reshape(self.out_shape))), g)
 
@@ -334,7 +335,7 @@ class LinearMap:
     def __mul__(self, other: Any) -> Any:
         if not isinstance(other, Real) and not (isinstance(other, np.ndarray) and other.ndim == 0):
             return NotImplemented
-        return Product(Diagonal(Spec(self.out_shape, self.dtype), lambda: self.dtype.type(other)), self)  # type: ignore[arg-type]
+        return Product(Diagonal(Spec(self.out_shape, self.dtype), lambda: self.dtype.type(other)), self)
 
     __rmul__ = __mul__
 
@@ -557,7 +558,8 @@ class Formula(LinearMap):
         pull_rows: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
-        self._push, self._pull, self._csr, self._bounds = push, pull, matrix, bounds
+        self._push, self._pull = push, pull  # type: ignore[method-assign, assignment]
+        self._csr, self._bounds = matrix, bounds
         self._row_block, self._several = rows, pull_rows
 
     def _matrix(self) -> sp.csr_array:
@@ -729,7 +731,8 @@ class Checked(LinearMap):
 
     @property
     def bounds(self) -> Bounds:
-        return self.of.bounds
+        bounds: Bounds = self.of.bounds
+        return bounds
 
     def _matrix(self) -> sp.csr_array:
         return self._sized(self.of._matrix(), self.shape)

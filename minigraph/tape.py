@@ -167,8 +167,8 @@ class Tape:
             if not isinstance(x, Node):
                 raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
         found = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
-        given: set[Node] = set()
-        return [np.copy(found[x]) if x in given else (given.add(x), found[x])[1] if x in found else None for x in wrt]
+        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # each gets an array of its own
+        return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Pull to all parameters and add to their ``.grad``; see Node.backward.
