@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from collections.abc import Callable, Iterator
 from math import prod
 from numbers import Real
 from typing import Any, NamedTuple
@@ -13,93 +12,15 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.memory import own
-from minigraph.node import GraphError, MemoryBudgetError, Node, ShapeError, Spec, value_of
-from minigraph.op import Case, Op, expect
+from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
+from minigraph.op import Case, Op
+from minigraph.sparse import below, compressed, eye, index_dtype, plus, sized, times
 from minigraph.summation import total
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
 SPARSE = 4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
 BLOCK_BYTES = 1 << 23  # of rows of a matrix that are made at a time where not all of it is to be held
-
-
-# --- sparse matrices whose structure does not depend on their values -------------------------------
-
-
-def compressed(data: Array, columns: Array, starts: Array, shape: tuple[int, int]) -> sp.csr_array:
-    """A csr_array with indices of 32 bits where they fit, sorted within each row."""
-    index = index_dtype(len(data), *shape)
-    matrix = sp.csr_array((data, columns.astype(index, copy=False), starts.astype(index, copy=False)), shape=shape)
-    matrix.sort_indices()
-    return matrix
-
-
-def index_dtype(*sizes: int) -> Any:
-    """The integers that number so many entries, rows and columns."""
-    return np.int32 if max(sizes) < 2**31 else np.int64
-
-
-def sized(matrix: Any) -> sp.csr_array:
-    """Any sparse matrix as ``compressed`` makes it."""
-    matrix = sp.csr_array(matrix)
-    return compressed(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
-
-
-def times(left: sp.csr_array, right: sp.csr_array) -> sp.csr_array:
-    """The product with all entries that the two structures give: SciPy leaves out those whose value is 0."""
-    product = sized(left @ right)
-    pattern = sized(_pattern(left) @ _pattern(right))
-    if product.nnz == pattern.nnz:
-        return product
-    data = np.zeros(pattern.nnz, product.dtype)
-    data[np.searchsorted(_places(pattern), _places(product))] = product.data
-    return sp.csr_array((data, pattern.indices, pattern.indptr), shape=pattern.shape)
-
-
-def plus(a: sp.csr_array, b: sp.csr_array) -> sp.csr_array:
-    """The sum with all entries that either structure has."""
-    rows = np.concatenate([np.repeat(np.arange(m.shape[0]), np.diff(m.indptr)) for m in (a, b)])
-    columns = np.concatenate([a.indices, b.indices])
-    return sized(sp.coo_array((np.concatenate([a.data, b.data]), (rows, columns)), shape=a.shape))
-
-
-def _pattern(matrix: sp.csr_array) -> sp.csr_array:
-    return sp.csr_array((np.ones(matrix.nnz, bool), matrix.indices, matrix.indptr), shape=matrix.shape)
-
-
-def _places(matrix: sp.csr_array) -> Array:
-    """The number of each stored entry in C order."""
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    places: Array = rows * matrix.shape[1] + matrix.indices
-    return places
-
-
-def full(rows: Array) -> sp.csr_array:
-    """A matrix of which every entry is stored."""
-    m, n = rows.shape
-    index = index_dtype(m * n, m, n)
-    columns = np.tile(np.arange(n, dtype=index), m)
-    return sp.csr_array((rows.ravel(), columns, np.arange(m + 1, dtype=index) * n), shape=(m, n))
-
-
-def eye(n: int, dtype: Any) -> sp.csr_array:
-    """The identity matrix."""
-    index = np.arange(n + 1, dtype=index_dtype(n + 1))
-    return compressed(np.ones(n, dtype), index[:n], index, (n, n))
-
-
-def below(blocks: Iterable[sp.csr_array], height: int, width: int, most: int, dtype: Any) -> sp.csr_array:
-    """Matrices one below the other, of at most ``most`` entries in all."""
-    index = index_dtype(most, height, width)
-    data, indices, starts = np.empty(most, dtype), np.empty(most, index), np.zeros(height + 1, index)
-    row = end = 0
-    for block in blocks:
-        starts[row + 1 : row + 1 + block.shape[0]] = block.indptr[1:] + end
-        row, start, end = row + block.shape[0], end, end + block.nnz
-        data[start:end], indices[start:end] = block.data, block.indices
-    if end < most:
-        data, indices = data[:end].copy(), indices[:end].copy()
-    return sp.csr_array((data, indices, starts), shape=(height, width))
 
 
 class Bounds(NamedTuple):
@@ -697,107 +618,6 @@ class Sum(LinearMap):
 
     def __str__(self) -> str:
         return f"({self.a} + {self.b})"
-
-
-class Checked(LinearMap):
-    """The map J of an op that is not ours, from its input i, x, to its value y: its results must fit.
-
-    Raises TypeError and ShapeError that name the op, the input, what was got and what was wanted.
-    """
-
-    def __init__(self, op: Op, i: int, J: Any, y: Any, x: Any) -> None:
-        self.of, self.what = J, f"{op}, Jacobian by input {i}"
-        if not isinstance(J, LinearMap):
-            raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
-        super().__init__(x.shape, y.shape, J.dtype)
-        shapes = J.in_shape, J.out_shape
-        expect(
-            shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}"
-        )
-
-    def push(self, v: Any) -> Any:
-        return self._fitting(self.of._push(v), self.out_shape, v, "push")
-
-    def pull(self, g: Any) -> Any:
-        return self._fitting(self.of._pull(g), self.in_shape, g, "pull")
-
-    def _fitting(self, found: Any, shape: Shape, given: Any, verb: str) -> Any:
-        if not isinstance(found, (np.ndarray, np.generic, Node)):
-            raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
-        expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
-        if given.dtype == self.dtype != found.dtype:
-            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {self.dtype}")
-        return found
-
-    @property
-    def bounds(self) -> Bounds:
-        bounds: Bounds = self.of.bounds
-        return bounds
-
-    def _matrix(self) -> sp.csr_array:
-        return self._sized(self.of._matrix(), self.shape)
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        return self._sized(self.of._rows(index), (len(index), self.shape[1]))
-
-    def _pull_rows(self, rows: Any) -> Any:
-        return self.of._pull_rows(rows)
-
-    def _sized(self, matrix: sp.csr_array, shape: tuple[int, int]) -> sp.csr_array:
-        expect(matrix.shape == shape, self.what, f"a matrix of shape {shape}", shape=matrix.shape)
-        return matrix
-
-    def __str__(self) -> str:
-        return str(self.of)
-
-
-def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
-    """``jacobians`` of an op, which must give a map that fits, or None, for each input."""
-
-    @wraps(jacobians)
-    def checked(self: Op, y: Any, *xs: Any) -> list[LinearMap | None]:
-        maps = jacobians(self, y, *xs)
-        if not isinstance(maps, (list, tuple)) or len(maps) != len(xs):
-            given = len(maps) if isinstance(maps, (list, tuple)) else type(maps).__name__
-            raise TypeError(f"{self}: got {given} Jacobians for {len(xs)} inputs; wanted a LinearMap or None for each")
-        return [None if J is None else Checked(self, i, J, y, x) for i, (x, J) in enumerate(zip(xs, maps, strict=True))]
-
-    return checked
-
-
-Op.guards["jacobians"] = checked_jacobians
-
-
-class Recorded(LinearMap):
-    """A map whose pushes and pulls are being recorded, and whose matrix would lose the derivative."""
-
-    def __init__(self, of: LinearMap) -> None:
-        self.of = of
-        super().__init__(of.in_shape, of.out_shape, of.dtype)
-
-    def push(self, v: Any) -> Any:
-        return self.of._push(v)
-
-    def pull(self, g: Any) -> Any:
-        return self.of._pull(g)
-
-    @property
-    def bounds(self) -> Bounds:
-        return self.of.bounds
-
-    def _matrix(self) -> sp.csr_array:
-        raise lost(self)
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        raise lost(self)
-
-    def __str__(self) -> str:
-        return str(self.of)
-
-
-def lost(J: LinearMap) -> GraphError:
-    """A matrix of plain numbers asked for where its derivative is wanted."""
-    return GraphError(f"{J}: a sparse matrix cannot be differentiated again; wanted push, pull or mg.jacobian here")
 
 
 class Apply(Op):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -139,25 +138,6 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
-
-
-def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """``forward`` of an op, whose results must be what its ``infer`` says."""
-
-    @wraps(forward)
-    def checked(self: Op, *xs: Any) -> Any:
-        y, wanted = forward(self, *xs), self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
-        if not isinstance(y, (np.ndarray, np.generic)):
-            raise TypeError(f"{self}: forward gave {type(y).__name__}; wanted an array {wanted}")
-        expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
-        if y.dtype != wanted.dtype:
-            raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
-        return y
-
-    return checked
-
-
-Op.guards["forward"] = checked_forward
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:

@@ -22,7 +22,8 @@ from minigraph.node import (
     value_of,
 )
 from minigraph.op import Case, Op
-from minigraph.tape import Tape, Total, unit
+from minigraph.tape import Tape
+from minigraph.total import Total, unit
 
 Function = Callable[..., Any]
 

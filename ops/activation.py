@@ -12,11 +12,12 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Formula, LinearMap, compressed
+from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.memory import zeros_like
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density
+from minigraph.sparse import compressed
 from minigraph.summation import total
 
 __all__ = [

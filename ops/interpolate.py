@@ -12,10 +12,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Apply, Bounds, LinearMap, Shape, compressed
+from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
+from minigraph.sparse import compressed
 
 __all__ = ["interpolate"]
 

@@ -17,10 +17,11 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph import parallel, summation
 from minigraph.array import Array, plain
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, compressed, promoted, sized
+from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements
 from minigraph.ops.shape import diagonal, squeeze
+from minigraph.sparse import compressed, sized
 
 __all__ = [
     "dot", "einsum", "inner", "linear", "matmul", "outer", "tensordot", "vdot",

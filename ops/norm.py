@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from minigraph import summation
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, compressed, promoted
+from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
@@ -24,6 +24,7 @@ from minigraph.ops import channels
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
 from minigraph.parallel import by_sample, scratch
+from minigraph.sparse import compressed
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",

@@ -16,9 +16,10 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection, compressed
+from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_number, implements
+from minigraph.sparse import compressed
 from minigraph.summation import Axis, running, single, total
 from minigraph.summation import mean as mean_of
 

@@ -1,0 +1,100 @@
+"""What ops that are not minigraph's own are held to when they are used: a fitting value, and maps that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from minigraph.array import Array
+from minigraph.linear import Bounds, LinearMap, Shape
+from minigraph.node import Node, Spec
+from minigraph.op import Op, expect
+
+
+def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """``forward`` of an op, whose results must be what its ``infer`` says."""
+
+    @wraps(forward)
+    def checked(self: Op, *xs: Any) -> Any:
+        y, wanted = forward(self, *xs), self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
+        if not isinstance(y, (np.ndarray, np.generic)):
+            raise TypeError(f"{self}: forward gave {type(y).__name__}; wanted an array {wanted}")
+        expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
+        if y.dtype != wanted.dtype:
+            raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
+        return y
+
+    return checked
+
+
+class Checked(LinearMap):
+    """The map J of an op that is not ours, from its input i, x, to its value y: its results must fit.
+
+    Raises TypeError and ShapeError that name the op, the input, what was got and what was wanted.
+    """
+
+    def __init__(self, op: Op, i: int, J: Any, y: Any, x: Any) -> None:
+        self.of, self.what = J, f"{op}, Jacobian by input {i}"
+        if not isinstance(J, LinearMap):
+            raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
+        super().__init__(x.shape, y.shape, J.dtype)
+        shapes = J.in_shape, J.out_shape
+        expect(
+            shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}"
+        )
+
+    def push(self, v: Any) -> Any:
+        return self._fitting(self.of._push(v), self.out_shape, v, "push")
+
+    def pull(self, g: Any) -> Any:
+        return self._fitting(self.of._pull(g), self.in_shape, g, "pull")
+
+    def _fitting(self, found: Any, shape: Shape, given: Any, verb: str) -> Any:
+        if not isinstance(found, (np.ndarray, np.generic, Node)):
+            raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
+        expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
+        if given.dtype == self.dtype != found.dtype:
+            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {self.dtype}")
+        return found
+
+    @property
+    def bounds(self) -> Bounds:
+        bounds: Bounds = self.of.bounds
+        return bounds
+
+    def _matrix(self) -> sp.csr_array:
+        return self._sized(self.of._matrix(), self.shape)
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._sized(self.of._rows(index), (len(index), self.shape[1]))
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self.of._pull_rows(rows)
+
+    def _sized(self, matrix: sp.csr_array, shape: tuple[int, int]) -> sp.csr_array:
+        expect(matrix.shape == shape, self.what, f"a matrix of shape {shape}", shape=matrix.shape)
+        return matrix
+
+    def __str__(self) -> str:
+        return str(self.of)
+
+
+def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
+    """``jacobians`` of an op, which must give a map that fits, or None, for each input."""
+
+    @wraps(jacobians)
+    def checked(self: Op, y: Any, *xs: Any) -> list[LinearMap | None]:
+        maps = jacobians(self, y, *xs)
+        if not isinstance(maps, (list, tuple)) or len(maps) != len(xs):
+            given = len(maps) if isinstance(maps, (list, tuple)) else type(maps).__name__
+            raise TypeError(f"{self}: got {given} Jacobians for {len(xs)} inputs; wanted a LinearMap or None for each")
+        return [None if J is None else Checked(self, i, J, y, x) for i, (x, J) in enumerate(zip(xs, maps, strict=True))]
+
+    return checked
+
+
+Op.guards |= {"forward": checked_forward, "jacobians": checked_jacobians}
