@@ -51,6 +51,13 @@ def inner(a: Array, b: Array) -> Any:
     return np.float32(np.add.reduce(lines, dtype=np.float64) + a[whole:] @ b[whole:])
 
 
+def product(matrix: Any, x: Array) -> Any:
+    """matrix @ x for a sparse matrix of x's dtype."""
+    if single(x) and matrix.nnz > SHORT * matrix.shape[0]:
+        return (matrix.astype(np.float64) @ x.astype(np.float64)).astype(np.float32)
+    return matrix @ x
+
+
 def single(x: Any) -> bool:
     """Whether x is an array of float32, whose sums over many entries lose digits."""
     return type(x) is np.ndarray and x.dtype == np.float32

@@ -385,7 +385,7 @@ class SparseProduct(Op):
         return Spec((self.matrix.shape[0], *x.shape[1:]), expect_floats(self, x=x))
 
     def forward(self, x: Array) -> Any:
-        return self.matrix.astype(x.dtype, copy=False) @ x
+        return summation.product(self.matrix.astype(x.dtype, copy=False), x)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         matrix, k = self.matrix, prod(x.shape[1:])
