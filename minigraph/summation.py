@@ -51,6 +51,16 @@ def inner(a: Array, b: Array) -> Any:
     return np.float32(np.add.reduce(lines, dtype=np.float64) + a[whole:] @ b[whole:])
 
 
+def row_times(a: Array, b: Array) -> Array:
+    """a b for a row a (1, k) and a matrix b (k, n)."""
+    k, n = b.shape
+    if not (single(a) and single(b)) or k <= LINE:
+        return matmul(a, b)
+    whole = k // SHORT * SHORT
+    parts = matmul(a[:, :whole].reshape(-1, 1, SHORT), b[:whole].reshape(-1, SHORT, n))
+    return (np.add.reduce(parts, 0, dtype=np.float64) + a[:, whole:] @ b[whole:]).astype(np.float32)
+
+
 def product(matrix: Any, x: Array) -> Any:
     """matrix @ x for a sparse matrix of x's dtype."""
     if single(x) and matrix.nnz > SHORT * matrix.shape[0]:

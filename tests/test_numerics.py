@@ -204,3 +204,59 @@ def test_scale(name, dtype):
         for got, want, d in zip(found(dtype(2.0 ** int(k))), wanted, (degree, degree - 1), strict=True):
             error = np.abs(got * np.exp2(L(-k * d)) - want).max() / np.abs(want).max()
             assert error < 100 * limits.eps, f"scale 2^{k}: {error}"
+
+
+N = 1 << 18
+LABELS = np.arange(N) % 3
+LONG = {
+    "sum": lambda x: np.sum(x, axis=0),
+    "mean": lambda x: np.mean(x, axis=0),
+    "var": lambda x: np.var(x, axis=0),
+    "std": lambda x: np.std(x, axis=0),
+    "norm": lambda x: np.linalg.norm(x, axis=0),
+    "norm of order 3": lambda x: np.linalg.norm(x, 3, axis=0),
+    "logsumexp": lambda x: mg.logsumexp(x, axis=0),
+    "cumsum": lambda x: np.cumsum(x, axis=0),
+    "average": lambda x: np.average(x, axis=0, weights=np.full(N, 0.1, x.dtype)),
+    "trace": lambda x: np.trace(np.reshape(x[:, 0], (512, 512))[:, :, None] * np.ones(3, x.dtype)),
+    "softmax": lambda x: mg.softmax(x, 0),
+    "log_softmax": lambda x: mg.log_softmax(x, 0),
+    "broadcast": lambda x: np.broadcast_to(x[:1], (N, 3)),
+    "bias": lambda x: x + x[0],
+    "linear": lambda x: mg.linear(x, x[:2], x[0, :2]),
+    "einsum, one factor": lambda x: np.einsum("ij->j", x),
+    "einsum, two factors": lambda x: np.einsum("ij,kj->jk", x, x[:2]),
+    "dot": lambda x: np.dot(x[:, 0], x[:, 1]),
+    "vector by matrix": lambda x: x[:, 0] @ x,
+    "batch_norm": lambda x: mg.batch_norm(x, training=True, weight=x[0], bias=x[0]),
+    "batch_norm of images": lambda x: mg.batch_norm(
+        np.transpose(np.reshape(x, (4, 256, 256, 3)), (0, 3, 1, 2)), training=True, weight=x[0], bias=x[0]
+    ),
+    "layer_norm": lambda x: mg.layer_norm(np.transpose(x), N),
+    "layer_norm, its bias": lambda x: mg.layer_norm(x, 3, x[0], x[1], eps=0.1),
+    "group_norm": lambda x: mg.group_norm(x[None], N // 8, eps=0.1),
+    "mse_loss": lambda x: mg.mse_loss(x, 0.5 * x),
+    "l1_loss": lambda x: mg.l1_loss(x, 0.5 * x, "sum"),
+    "binary_cross_entropy": lambda x: mg.binary_cross_entropy_with_logits(x, 0.5 * x),
+    "cross_entropy": lambda x: mg.cross_entropy(x, LABELS, weight=np.array([0.1, 0.2, 0.3])),
+    "cross_entropy of many classes": lambda x: mg.cross_entropy(np.transpose(x), LABELS[:3]),
+    "nll_loss": lambda x: mg.nll_loss(x, LABELS, reduction="sum"),
+    "multi_margin_loss": lambda x: mg.multi_margin_loss(x, LABELS),
+    "l2_penalty": lambda x: mg.l2_penalty([x], 0.1),
+    "interpolate": lambda x: mg.interpolate(np.transpose(x[:1])[None], N),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("name", LONG)
+def test_long_sums(name, order):
+    """Sums of 2¹⁸ numbers in float32, on the way forward and back, as in float64."""
+    rng, found = np.random.default_rng(0), []
+    x = np.asarray(0.1 + 0.1 * rng.random((N, 3), dtype=np.float32), order=order)
+    for dtype in DTYPES:
+        node = mg.parameter(x.astype(dtype))
+        y = LONG[name](node)
+        g = (0.5 + np.random.default_rng(1).random(y.shape, dtype=np.float32)).astype(dtype)
+        found.append((y.value, Tape.of(y).pull(g, [node])[0]))
+    for single, double in zip(*found, strict=True):
+        assert np.abs(single - double).max() <= 3e-6 * np.abs(double).max()
