@@ -1,5 +1,7 @@
 """Digits: values and derivatives at every magnitude and over long sums, in float32 and float64, against exact formulas."""
 
+from time import perf_counter
+
 import numpy as np
 import pytest
 from scipy import special
@@ -260,3 +262,53 @@ def test_long_sums(name, order):
         found.append((y.value, Tape.of(y).pull(g, [node])[0]))
     for single, double in zip(*found, strict=True):
         assert np.abs(single - double).max() <= 3e-6 * np.abs(double).max()
+
+
+@pytest.mark.parametrize("zeros", range(5))
+def test_products_with_zeros_to_third_order(zeros):
+    """∂ᵏ/∂xᵢ∂xⱼ… of a product is the product of the other entries, for different indices, and else 0."""
+    x = np.array([2.0, -3.0, 0.5, 1.5, -1.0])
+    x[:zeros] = 0
+
+    def expected(*indices):
+        return np.prod(np.delete(x, indices)) if len(set(indices)) == len(indices) else 0.0
+
+    def third(x):
+        return mg.jacobian(mg.jacobian(mg.grad(lambda x: np.sum(np.prod(x, axis=(0, 2))))))(x)
+
+    numbers = range(5)
+    box = np.stack([x, np.ones(5)], 1)[:, :, None]  # two products
+    pick = [np.stack([expected(i, j, k) for k in numbers]) for i in numbers for j in numbers]
+    found = third(box)[:, 0, 0][:, :, 0, 0][:, :, :, 0, 0]
+    np.testing.assert_allclose(found.reshape(25, 5), pick, atol=1e-15)
+    np.testing.assert_allclose(mg.hessian(np.prod)(x), [[expected(i, j) for j in numbers] for i in numbers], atol=1e-15)
+    np.testing.assert_allclose(mg.grad(np.prod)(x), [expected(i) for i in numbers], atol=1e-15)
+
+
+def test_a_product_of_many_entries_with_a_zero():
+    x = 1 + 1e-5 * np.random.default_rng(0).standard_normal((2, 20_000))
+    x[0, 7] = 0
+    start = perf_counter()
+    slope = mg.grad(lambda x: np.sum(np.prod(x, axis=1)))(x)
+    assert perf_counter() - start < 1  # not a product for each entry
+    np.testing.assert_allclose(slope[0], np.where(np.arange(20_000) == 7, np.prod(np.delete(x[0], 7)), 0), rtol=1e-10)
+    np.testing.assert_allclose(slope[1], np.prod(x[1]) / x[1], rtol=1e-10)
+
+
+RATIOS = np.array([1.0, -1.0, 0.3, -0.3, 7.0, -5.0, 12.25])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", [np.remainder, np.fmod])
+def test_the_slope_of_a_remainder_is_the_quotient_that_was_taken(function, dtype):
+    """a = q b + y for the q that the derivative in b tells, −q; also where a/b is rounded to another integer."""
+    b = np.array([0.1, -0.1, 0.3, 0.7, 1e-3, np.inf, -np.inf], dtype)
+    a, b = np.meshgrid(np.concatenate([RATIOS, np.outer(np.arange(-9, 10), b[:4]).ravel()]).astype(dtype), b)
+    node = mg.parameter(b)
+    y = function(a, node)
+    (slope,) = Tape.of(y).pull(np.ones(y.shape, dtype), [node])
+    finite = np.isfinite(b)
+    remade = a[finite].astype(L) + slope[finite].astype(L) * b[finite]
+    np.testing.assert_allclose(remade.astype(dtype), y.value[finite], atol=1e-20 + np.finfo(dtype).eps * 0.1)
+    taken = np.floor_divide(a, b) if function is np.remainder else np.zeros(b.shape)
+    np.testing.assert_array_equal(slope[~finite], -taken[~finite])
