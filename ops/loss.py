@@ -14,7 +14,7 @@ from minigraph.array import Array, plain
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
-from minigraph.ops.activation import log_softmax, softmax
+from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import summation
 from minigraph.summation import inner, mean, total
@@ -53,14 +53,15 @@ ONE = np.float64(1)
 
 
 def logistic(x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
-    """−w (p t log σ(x) + (1 − t) log σ(−x)) = w ((1 − t) x + (1 + (p − 1) t) log(1 + e⁻ˣ))."""
+    """−w (p t log σ(x) + (1 − t) log σ(−x)), −log σ(x) = max(−x, 0) + log(1 + e^−|x|): no term cancels another."""
     w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
-    return w * ((1 - t) * x + (1 + (p - 1) * t) * np.logaddexp(-x, 0))
+    tail = np.log1p(np.exp(-np.fabs(x)))
+    return w * (p * t * (np.maximum(-x, 0) + tail) + (1 - t) * (np.maximum(x, 0) + tail))
 
 
 def logistic_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
     w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
-    return w * ((1 - t) - (1 + (p - 1) * t) * special.expit(-x))
+    return w * ((1 - t) * sigmoid(x) - p * t * sigmoid(-x))
 
 
 def logistic_target_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:

@@ -141,24 +141,56 @@ def grid(dtype, dense):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name, op in Elementwise.table.items() if any(op.derivatives)])
 def test_elementwise_at_every_magnitude(name, dtype):
-    op, limits = Elementwise.table[name], np.finfo(dtype)
+    op = Elementwise.table[name]
     xs = [grid(dtype, True)] if len(op.derivatives) == 1 else list(np.meshgrid(*[grid(dtype, False)] * 2))
-    xs = [xs[0] > xs[1], *xs] if len(op.derivatives) == 3 else xs
+    compare(op, EXACT[name], [xs[0] > xs[1], *xs] if len(op.derivatives) == 3 else xs, getattr(np, name, None) is None)
+
+
+def compare(function, exact, xs, values=True):
+    """Values and derivatives of ``function`` at ``xs`` against the exact ones, where these are numbers."""
+    dtype = xs[-1].dtype.type
+    limits = np.finfo(dtype)
     with np.errstate(all="ignore"):
         nodes = [mg.constant(x) if x.dtype == bool else mg.parameter(x) for x in xs]
-        y = op(*nodes)
+        y = function(*nodes)
         got = [y.value, *Tape.of(y).pull(np.ones(y.shape, dtype), nodes)]
-        exact = EXACT[name](*[x if x.dtype == bool else x.astype(L) for x in xs])
-        inside = ~np.isnan(y.value) & ~np.isnan(np.asarray(exact[0], float))
-
-        for what, g, e in zip(("value", *"abc")[: len(got)], got, exact, strict=True):
-            if e is not None and not (what == "value" and getattr(np, name, None)):  # NumPy answers for its own
+        wanted = exact(*[x if x.dtype == bool else x.astype(L) for x in xs])
+        inside = ~np.isnan(y.value) & ~np.isnan(np.asarray(wanted[0], float))
+        for what, g, e in zip(("value", *"abc")[: len(got)], got, wanted, strict=True):
+            if e is not None and (values or what != "value"):  # NumPy answers for its own values
                 error = abs(g.astype(L) - e) - RELATIVE[dtype] * abs(e)
                 wrong = inside & np.isfinite(e) & ~(error <= limits.tiny)
                 wrong &= ~(np.isinf(g) & (abs(e) > limits.max / 2))
                 i = np.argmax(wrong)
                 at = [x.ravel()[i] for x in xs]
                 assert not wrong.any(), f"{what} at {at}: got {g.ravel()[i]}, wanted {e.ravel()[i]}"
+
+
+def cross_entropy(x, t):
+    """−t log σ(x) − (1 − t) log σ(−x)."""
+    slope = (1 - t) * logistic(x) - t * logistic(-x)
+    return t * np.logaddexp(-x, L(0)) + (1 - t) * np.logaddexp(x, L(0)), slope, -x + 0 * t
+
+
+LOSSES = {
+    "mse_loss": lambda a, b: ((a - b) ** 2, 2 * (a - b), 2 * (b - a)),
+    "l1_loss": lambda a, b: (abs(a - b), np.sign(a - b), np.sign(b - a)),
+    "huber_loss": lambda a, b: (
+        np.where(abs(a - b) < 1, (a - b) ** 2 / 2, abs(a - b) - L(0.5)), np.clip(a - b, -1, 1), np.clip(b - a, -1, 1)),
+    "binary_cross_entropy_with_logits": cross_entropy,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_at_every_magnitude(name, dtype):
+    targets = np.array([0, 0.25, 1], dtype)
+    a, b = np.meshgrid(grid(dtype, True), targets)
+    a, b = (a[:, abs(a[0]) < 1e18], b[:, abs(a[0]) < 1e18])
+    exact = LOSSES[name]
+    if name != "binary_cross_entropy_with_logits":
+        a = np.where(a - b == (a.astype(L) - b), a, b)  # a difference that is rounded has lost its digits already
+    compare(lambda a, b: getattr(mg, name)(a, b, reduction="none"), exact, [a, b])
 
 
 # Functions of which f(s x) = s^degree f(x).
