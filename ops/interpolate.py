@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Case, Op, expect, expect_floats, expect_plain, numbers
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
 from minigraph.summation import product
 
@@ -46,7 +46,10 @@ def interpolate(
         raise ValueError(f"{op}: got size {size} and scale_factor {scale_factor}; wanted one of them")
     if size is not None:
         return Interpolate(integers(op, "size", size, d), None, mode, bool(align_corners))(x)
-    scale = tuple(float(s) for s in np.ravel(scale_factor)) * (d if np.ndim(scale_factor) == 0 else 1)
+    expect_plain(op, scale_factor=scale_factor)
+    scale = tuple(numbers(scale_factor, f"{op}: scale_factor").ravel().astype(float).tolist()) * (
+        d if np.ndim(scale_factor) == 0 else 1
+    )
     if len(scale) != d or not all(isfinite(s) and s > 0 for s in scale):
         raise ValueError(f"{op}: got scale_factor {scale_factor}; wanted a positive number or {d} of them")
     sides = tuple(floor(n * s) for n, s in zip(shape_of(x)[2:], scale, strict=True))

@@ -1,5 +1,6 @@
 """Digits: values and derivatives at every magnitude and over long sums, in float32 and float64, against exact formulas."""
 
+import itertools
 from time import perf_counter
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scipy import special
 
 import minigraph as mg
+from minigraph.array import IMPLEMENTATIONS
 from minigraph.ops.elementwise import Elementwise
 from minigraph.tape import Tape
 
@@ -344,3 +346,55 @@ def test_the_slope_of_a_remainder_is_the_quotient_that_was_taken(function, dtype
     np.testing.assert_allclose(remade.astype(dtype), y.value[finite], atol=1e-20 + np.finfo(dtype).eps * 0.1)
     taken = np.floor_divide(a, b) if function is np.remainder else np.zeros(b.shape)
     np.testing.assert_array_equal(slope[~finite], -taken[~finite])
+
+
+KINDS = [np.bool_, np.int8, np.int32, np.int64, np.float32, np.float64]
+UFUNCS = [f for f in IMPLEMENTATIONS if isinstance(f, np.ufunc) and f.nin < 3 and not f.signature]
+
+
+@pytest.mark.parametrize("ufunc", [*UFUNCS, np.clip], ids=lambda f: f.__name__)
+def test_dtypes_are_numpys(ufunc):
+    """For every pair of dtypes, but for integers beside float32, which do not make float64 of it; Specs say the same."""
+    for kinds in itertools.product(KINDS, repeat=getattr(ufunc, "nin", 3)):
+        xs = [np.ones(3, kind) for kind in kinds]
+        try:
+            with np.errstate(all="ignore"):
+                wanted = ufunc(*xs).dtype
+        except TypeError:
+            wanted = None
+        if np.float32 in kinds and np.float64 not in kinds and ufunc is not np.float_power and wanted == np.float64:
+            wanted = np.dtype(np.float32)
+        for leaves in ([mg.constant(x) for x in xs], [mg.Spec(x.shape, x.dtype) for x in xs]):
+            if wanted is None:
+                with pytest.raises(TypeError, match=r"got .*; wanted"):
+                    ufunc(*leaves)
+            else:
+                with np.errstate(all="ignore"):
+                    assert ufunc(*leaves).dtype == wanted, (kinds, leaves)
+
+
+X = mg.parameter(np.arange(1.0, 7).reshape(2, 3))
+REDUCTIONS = ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "cumsum", "average"]
+NO_NUMBERS = [None, "abc", np.array(["a"]), np.array([None]), {}, np.array([1], "M8[s]"), [1, "a"], [[1], [1, 2]]]
+MISTAKES = [
+    *[(name, [value]) for name in REDUCTIONS for value in NO_NUMBERS],
+    *[(name, [X, *([2] if name == "norm" else []), axis]) for name in REDUCTIONS for axis in ("a", 1.5, (0, "a"), 5)],
+    *[(name, [X, None, *([None] if name == "norm" else [0] if name in ("var", "std") else []), value])
+      for name in REDUCTIONS[:-2] for value in ("yes", None, X)],
+    *[(name, [X, None, value]) for name in ("var", "std") for value in ("a", None, X, [1])],
+    *[("norm", [X, value, 0]) for value in ("fro", 0, -1, np.nan, X, [2], 2j)],
+    *[("average", [X, 0, value]) for value in ("a", [None, 1], np.ones(5), X.value.T)],
+    *[(name, [X, value][: 1 + (name != "exp")] if name != "exp" else [value]) for name in ("exp", "add", "power", "maximum")
+      for value in NO_NUMBERS],
+    *[("tensordot", [X, X, value]) for value in ("a", 5, -1, None, 1.5, ((5,), (0,)), ((0,), (0, 1)), ((0,), (0,), (0,)))],
+    *[("cross_entropy", [X, [0, 1], None, -100, "mean", value]) for value in ("a", None, 2.0)],
+    *[("cross_entropy", [X, [0, 1], value]) for value in ("abc", [None] * 3)],
+    *[("interpolate", [X[None], None, value]) for value in ("a", [None], X, np.nan, -1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args"), MISTAKES)
+def test_what_is_no_number_axis_or_setting(name, args):
+    function = getattr(mg, name, None) or getattr(mg.ops, name)
+    with pytest.raises((TypeError, ValueError), match=rf"(?s)^{name}.*got .*; wanted "):
+        function(*args)
