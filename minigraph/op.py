@@ -124,7 +124,7 @@ class Op:
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         """A raw input ``x``, one of the inputs ``xs``, as an array."""
-        return plain(x, self.name)
+        return numbers(x, self.name)
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
@@ -138,6 +138,17 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
+
+
+def numbers(x: Any, what: str) -> Any:
+    """``x`` as an array of numbers. Raises TypeError for what is none, ValueError for a list of rows of different lengths."""
+    try:
+        array = plain(x, what)
+    except ValueError as error:
+        raise ValueError(f"{what}: got {type(x).__name__}: {error}; wanted an array") from None
+    if array.dtype.kind not in "fciub":
+        raise TypeError(f"{what}: got {type(x).__name__} of dtype {array.dtype}; wanted numbers")
+    return array
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:

@@ -23,16 +23,16 @@ Axis = int | tuple[int, ...] | None
 
 def total(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Σ x over ``axis``, as numpy.sum."""
-    found = _double(x, axis)
-    return np.sum(x, axis=axis, keepdims=keepdims) if found is None else _single(found, x, axis, keepdims)
+    found = _double(x, axis, keepdims) if single(x) and x.size > 2 * SHORT else None
+    return np.sum(x, axis=axis, keepdims=keepdims) if found is None else found.astype(np.float32)[()]
 
 
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The mean of x over ``axis``, as numpy.mean."""
-    found = _double(x, axis)
+    found = _double(x, axis, keepdims) if single(x) and x.size > 2 * SHORT else None
     if found is None:
         return np.mean(x, axis=axis, keepdims=keepdims)
-    return _single(found * (found.size / x.size), x, axis, keepdims)
+    return (found * (found.size / x.size)).astype(np.float32)[()]
 
 
 def running(x: Any, axis: int) -> Any:
@@ -51,24 +51,30 @@ def inner(a: Array, b: Array) -> Any:
     return np.float32(np.add.reduce(lines, dtype=np.float64) + a[whole:] @ b[whole:])
 
 
+def row_times(a: Array, b: Array) -> Array:
+    """a b for a row a (1, k) and a matrix b (k, n)."""
+    k, n = b.shape
+    if not (single(a) and single(b)) or k <= LINE:
+        return matmul(a, b)
+    whole = k // SHORT * SHORT
+    parts = matmul(a[:, :whole].reshape(-1, 1, SHORT), b[:whole].reshape(-1, SHORT, n))
+    return (np.add.reduce(parts, 0, dtype=np.float64) + a[:, whole:] @ b[whole:]).astype(np.float32)
+
+
+def product(matrix: Any, x: Array) -> Any:
+    """matrix @ x for a sparse matrix of x's dtype."""
+    if single(x) and matrix.nnz > SHORT * matrix.shape[0]:
+        return (matrix.astype(np.float64) @ x.astype(np.float64)).astype(np.float32)
+    return matrix @ x
+
+
 def single(x: Any) -> bool:
     """Whether x is an array of float32, whose sums over many entries lose digits."""
     return type(x) is np.ndarray and x.dtype == np.float32
 
 
-def _single(found: Array, x: Array, axis: Axis, keepdims: bool) -> Any:
-    """A sum in double precision as NumPy would give it."""
-    y = found.astype(np.float32)
-    if keepdims:
-        axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
-        y = y.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
-    return y[()]
-
-
-def _double(x: Any, axis: Axis) -> Array | None:
-    """The sum in double precision, without the axes that are summed; None where NumPy's own is as good."""
-    if not single(x) or x.size <= SHORT:
-        return None
+def _double(x: Array, axis: Axis, keepdims: bool) -> Array | None:
+    """The sum in double precision; None where NumPy's own is as good."""
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim)
     if prod([x.shape[i] for i in axes]) <= 2 * SHORT:
         return None
@@ -84,22 +90,24 @@ def _double(x: Any, axis: Axis) -> Array | None:
     for i in reversed(range(len(groups))):
         if groups[i][2]:
             v = _along(v, i)
-    kept = [i for i in order if i not in axes]
-    v = v.reshape([x.shape[i] for i in kept]).transpose(np.argsort(kept))
-    return v.astype(np.float64, copy=False)
+    kept = [i for i in order if keepdims or i not in axes]
+    v = v.reshape([1 if i in axes else x.shape[i] for i in kept])
+    return v if kept == sorted(kept) else v.transpose(np.argsort(kept))
 
 
 def _along(v: Array, i: int) -> Array:
-    """Σ v over axis i, where no axis after i is left to sum over."""
-    n, after = v.shape[i], v.shape[i + 1 :]
-    if n <= SHORT or i == v.ndim - 1 or v.dtype != np.float32:
-        return np.asarray(np.add.reduce(v, i))
+    """Σ v over axis i, where no axis after i is left to sum over; at the end in double precision."""
+    n, before, after = v.shape[i], v.shape[:i], v.shape[i + 1 :]
+    if n <= SHORT or not after or v.dtype != np.float32:
+        return np.asarray(np.add.reduce(v, i), np.float64)
     whole = n // SHORT * SHORT
-    head, tail = np.split(v, [whole], i)
-    some = head.reshape(*v.shape[:i], whole // SHORT, SHORT, *after)
+    some = v[(slice(None),) * i + (slice(whole),)].reshape(*before, whole // SHORT, SHORT, *after)
     if v.strides[-1] == v.itemsize:  # a product is faster than NumPy's sum
         lines = some.reshape(*some.shape[: i + 2], prod(after))
-        parts = matmul(np.ones((1, SHORT), v.dtype), lines).reshape(*some.shape[: i + 1], *after)
+        parts = matmul(np.ones((1, SHORT), v.dtype), lines).reshape(*before, whole // SHORT, *after)
     else:
         parts = np.add.reduce(some, i + 1)
-    return np.asarray(np.add.reduce(parts, i, dtype=np.float64) + np.add.reduce(tail, i))
+    found: Array = np.add.reduce(parts, i, dtype=np.float64)
+    if whole < n:
+        found += np.add.reduce(v[(slice(None),) * i + (slice(whole, None),)], i)
+    return found

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import IMPLEMENTATIONS, Array, plain
+from minigraph.array import IMPLEMENTATIONS, Array
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, implements
+from minigraph.op import Case, Op, expect, implements, numbers
 from minigraph.parallel import elementwise
 
 __all__ = [
@@ -118,8 +118,11 @@ class Elementwise(Op):
             shape = np.broadcast_shapes(*[x.shape for x in xs])
         except ValueError:
             expect(False, self, "shapes that broadcast to one", **got)
-        with np.errstate(all="ignore"):
-            return Spec(shape, self.forward(*[np.ones((), x.dtype) for x in xs]).dtype)
+        try:
+            with np.errstate(all="ignore"):
+                return Spec(shape, self.forward(*[np.ones((), x.dtype) for x in xs]).dtype)
+        except TypeError:
+            raise TypeError(f"{self}: got {', '.join(map(str, xs))}; wanted dtypes that np.{self} takes") from None
 
     def forward(self, *xs: Any) -> Any:
         y = self.function(*xs) if type(xs[0]) is SCALAR else elementwise(self.kernel, *xs)
@@ -144,7 +147,7 @@ class Elementwise(Op):
                 dtype = getattr(other, "dtype", None)
                 if dtype is not None and dtype.kind in "fc":
                     return dtype.type(x)
-        return plain(x, self.name)[()]
+        return numbers(x, self.name)[()]
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []

@@ -14,9 +14,10 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Case, Op, expect, expect_floats, expect_plain, numbers
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
 from minigraph.sparse import compressed
+from minigraph.summation import product
 
 __all__ = ["interpolate"]
 
@@ -31,7 +32,8 @@ def interpolate(
     Give ``size`` n′ or ``scale_factor`` (n′ = ⌊n · scale⌋), one number or one for each axis. mode: "nearest", or
     "linear", "bilinear", "trilinear" by the number of axes. Pixels are squares: output p lies at (p + ½) n/n′ − ½,
     and beyond the middle of the first or last pixel has that one's value; with ``align_corners`` they are points, and
-    the first and last ones stay: p (n − 1)/(n′ − 1). "nearest" takes pixel ⌊p n/n′⌋. (n/n′ is 1/scale where given.)
+    the first and last ones stay: p (n − 1)/(n′ − 1). "nearest" takes pixel ⌊p n/n′⌋. Where a scale is given, n/n′ is 1/scale, unless n′ = n, as in PyTorch, or n′ = 2n of
+    two axes with "nearest"; "nearest" along one or three axes takes 1/scale always.
     J is constant and separable, R₁ ⊗ R₂ ⊗ … for each plane, with at most 2 entries in a row of each.
     Raises ShapeError; ValueError for modes and arguments that do not go together; TypeError for what is not float.
     """
@@ -45,7 +47,10 @@ def interpolate(
         raise ValueError(f"{op}: got size {size} and scale_factor {scale_factor}; wanted one of them")
     if size is not None:
         return Interpolate(integers(op, "size", size, d), None, mode, bool(align_corners))(x)
-    scale = tuple(float(s) for s in np.ravel(scale_factor)) * (d if np.ndim(scale_factor) == 0 else 1)
+    expect_plain(op, scale_factor=scale_factor)
+    scale = tuple(numbers(scale_factor, f"{op}: scale_factor").ravel().astype(float).tolist()) * (
+        d if np.ndim(scale_factor) == 0 else 1
+    )
     if len(scale) != d or not all(isfinite(s) and s > 0 for s in scale):
         raise ValueError(f"{op}: got scale_factor {scale_factor}; wanted a positive number or {d} of them")
     sides = tuple(floor(n * s) for n, s in zip(shape_of(x)[2:], scale, strict=True))
@@ -112,7 +117,7 @@ def along(matrices: list[Any], v: Array) -> Array:
     """Each matrix applied along its axis, the last ones of ``v``."""
     for axis, R in enumerate(matrices, v.ndim - len(matrices)):
         lines = np.moveaxis(v, axis, 0)
-        rows = R @ lines.reshape(len(lines), prod(lines.shape[1:]))
+        rows = product(R, lines.reshape(len(lines), prod(lines.shape[1:])))
         v = np.moveaxis(rows.reshape(R.shape[0], *lines.shape[1:]), 0, axis)
     return np.ascontiguousarray(v)
 
@@ -135,9 +140,19 @@ class Interpolate(Op):
         expect(min(x.shape[2:]) > 0, self, "an image of at least one pixel", x=x)
         return Spec((*x.shape[:2], *self.size), expect_floats(self, x=x))
 
+    def scales(self, sides: Shape) -> list[float | None]:
+        """1/scale of each axis; None where n/size is taken, for which PyTorch has a kernel of its own."""
+        if self.scale is None:
+            return [None] * len(self.size)
+        near, images = self.mode == "nearest", len(self.size) == 2
+        own = [
+            (images or not near) and out in ((n, 2 * n) if near else (n,))
+            for n, out in zip(sides, self.size, strict=True)
+        ]
+        return [None if same else s for same, s in zip(own, self.scale, strict=True)]
+
     def _map(self, x: Any) -> Separable:
-        scale = self.scale or (None,) * len(self.size)
-        axes = zip(x.shape[2:], self.size, scale, strict=True)
+        axes = zip(x.shape[2:], self.size, self.scales(x.shape[2:]), strict=True)
         return Separable([weights(n, out, s, self.mode, self.align_corners) for n, out, s in axes], x.shape, x.dtype)
 
     def forward(self, x: Array) -> Any:
@@ -167,7 +182,7 @@ def sampled(op: Interpolate, x: Array) -> Array:
     from scipy import ndimage
 
     places: list[Any] = []
-    for n, out, s in zip(x.shape[2:], op.size, op.scale or (None,) * len(op.size), strict=True):
+    for n, out, s in zip(x.shape[2:], op.size, op.scales(x.shape[2:]), strict=True):
         ratio = n / out if s is None else 1 / s
         p = np.arange(out)
         if op.mode == "nearest":

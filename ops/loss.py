@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import Array, plain
+from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
-from minigraph.ops.activation import log_softmax, softmax
+from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain, numbers
+from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import summation
 from minigraph.summation import inner, mean, total
@@ -53,14 +53,15 @@ ONE = np.float64(1)
 
 
 def logistic(x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
-    """−w (p t log σ(x) + (1 − t) log σ(−x)) = w ((1 − t) x + (1 + (p − 1) t) log(1 + e⁻ˣ))."""
+    """−w (p t log σ(x) + (1 − t) log σ(−x)), −log σ(x) = max(−x, 0) + log(1 + e^−|x|): no term cancels another."""
     w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
-    return w * ((1 - t) * x + (1 + (p - 1) * t) * np.logaddexp(-x, 0))
+    tail = np.log1p(np.exp(-np.fabs(x)))
+    return w * (p * t * (np.maximum(-x, 0) + tail) + (1 - t) * (np.maximum(x, 0) + tail))
 
 
 def logistic_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
     w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
-    return w * ((1 - t) - (1 + (p - 1) * t) * special.expit(-x))
+    return w * ((1 - t) * sigmoid(x) - p * t * sigmoid(-x))
 
 
 def logistic_target_slope(y: Any, x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
@@ -211,7 +212,7 @@ def binary_cross_entropy_with_logits(
     given = {"weight": weight, "pos_weight": pos_weight}
     name = "binary_cross_entropy_with_logits"
     expect_plain(name, **given)
-    weights = {key: np.array(plain(w, name)) for key, w in given.items() if w is not None}
+    weights = {key: np.array(numbers(w, name)) for key, w in given.items() if w is not None}
     return ElementwiseLoss(name, reduction, **weights)(input, target)
 
 
@@ -234,11 +235,11 @@ class CrossEntropy(Op):
         label_smoothing: float = 0.0,
     ) -> None:
         expect_reduction(self.name, reduction)
+        expect_number(self.name, ignore_index=ignore_index, label_smoothing=label_smoothing)
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"cross_entropy: got label_smoothing {label_smoothing}; wanted a number from 0 to 1")
-        expect_number(self.name, ignore_index=ignore_index, label_smoothing=label_smoothing)
         expect_plain(self.name, weight=weight)
-        self.weight = None if weight is None else np.array(plain(weight, self.name))
+        self.weight = None if weight is None else np.array(numbers(weight, self.name))
         self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
 
     @property

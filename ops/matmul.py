@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph import parallel, summation
-from minigraph.array import Array, plain
+from minigraph.array import Array
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, implements
+from minigraph.op import Case, Op, expect, expect_floats, implements, numbers
 from minigraph.ops.shape import diagonal, squeeze
 from minigraph.sparse import compressed, sized
 
@@ -49,7 +49,7 @@ class Contraction(Op):
         return {"subscripts": self.subscripts} if self.name == "einsum" else {}
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
-        array = plain(x, self.name)
+        array = numbers(x, self.name)
         floats = [other.dtype for other in xs if getattr(other, "dtype", np.dtype(bool)).kind == "f"]
         return array.astype(np.result_type(*floats)) if floats and array.dtype.kind in "iub" else array
 
@@ -219,7 +219,9 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
 
     if not batch + free_a + free_b and summation.single(x) and summation.single(z):
         return summation.inner(*(np.ravel(f.transpose([t.index(c) for c in summed])) for t, f in ((a, x), (b, z))))
-    product = parallel.matmul(matrices(a, x, free_a, summed), matrices(b, z, summed, free_b))
+    left, right = matrices(a, x, free_a, summed), matrices(b, z, summed, free_b)
+    one_row = not batch and left.shape[0] == 1
+    product = summation.row_times(left, right) if one_row else parallel.matmul(left, right)
     letters = batch + free_a + free_b
     shape = tuple(sides[c] for c in letters)
     if letters == out and product.shape == shape:
@@ -229,7 +231,7 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
     """A Contraction of factors in which an axis of side 1 stretches, and a letter may stand twice in a factor."""
-    factors = [x if isinstance(x, (Node, Spec)) else plain(x, name) for x in xs]
+    factors = [x if isinstance(x, (Node, Spec)) else numbers(x, name) for x in xs]
     sides: dict[str, int] = {}
     for term, x in zip(terms, factors, strict=True):
         for letter, n in zip(term, x.shape, strict=True):
@@ -271,7 +273,9 @@ def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
         out += "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c not in out))
     for c in "".join(names) + out:
         if c not in LETTERS or out.count(c) > 1 or (c in out and not any(c in t for t in names)):
-            raise ValueError(f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot")
+            raise ValueError(
+                f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot; wanted letters as in 'ij,jk->ik'"
+            )
     for term, x in zip(names, xs, strict=True):
         expect(len(term) == np.ndim(x), "einsum", f"a factor with axes {term}", shape=np.shape(x))
     return _product("einsum", names, out, *xs)
@@ -310,13 +314,18 @@ def dot(a: Any, b: Any) -> Any:
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum over pairs of axes, as numpy.tensordot: the last ``axes`` of a with the first of b, or two lists."""
     m, n = np.ndim(a), np.ndim(b)
+    got = {"axes": axes, "a": np.shape(a), "b": np.shape(b)}
     if isinstance(axes, (int, np.integer)):
+        expect(0 <= axes <= min(m, n), "tensordot", "no more axes than a and b have", **got)
         axes = (range(m - axes, m), range(axes))
-    lists = [
-        [normalize_axis_index(int(i), k) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)]
-        for ax, k in zip(axes, (m, n), strict=True)
-    ]
-    expect(len(lists[0]) == len(lists[1]), "tensordot", "as many axes of a as of b", axes=axes)
+    try:
+        first, second = ([index(i) for i in (pair if np.iterable(pair) else [pair])] for pair in axes)
+    except (TypeError, ValueError):
+        raise TypeError(f"tensordot: got axes {axes!r}; wanted an integer, or axes of a and axes of b") from None
+    expect(len(first) == len(second), "tensordot", "as many axes of a as of b", **got)
+    inside = all(-k <= i < k for pair, k in ((first, m), (second, n)) for i in pair)
+    expect(inside, "tensordot", "axes that a and b have", **got)
+    lists = [[i % k for i in pair] for pair, k in ((first, m), (second, n))]
     left, right = list(LETTERS[:m]), list(LETTERS[m : m + n])
     for i, j in zip(*lists, strict=True):
         right[j] = left[i]
@@ -409,7 +418,7 @@ class SparseProduct(Op):
         return Spec((self.matrix.shape[0], *x.shape[1:]), expect_floats(self, x=x))
 
     def forward(self, x: Array) -> Any:
-        return self.matrix.astype(x.dtype, copy=False) @ x
+        return summation.product(self.matrix.astype(x.dtype, copy=False), x)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         matrix, k = self.matrix, prod(x.shape[1:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from scipy import special
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
-from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_number, implements
+from minigraph.node import Node, Spec, value_of
+from minigraph.op import Case, Op, expect, expect_number, implements, numbers
 from minigraph.sparse import compressed
 from minigraph.summation import Axis, running, single, total
 from minigraph.summation import mean as mean_of
@@ -32,13 +33,28 @@ Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
 WEIGHTS: dict[str, tuple[Callable[..., Any], Weights | None]] = {}
 
 
+def checked(name: str, axis: Any) -> Axis:
+    """``axis`` as None, an integer or a tuple of them; raises TypeError for anything else."""
+    try:
+        return axis if axis is None else tuple(map(index, axis)) if np.iterable(axis) else index(axis)
+    except TypeError:
+        raise TypeError(f"{name}: got axis {axis!r}; wanted an integer, several, or None") from None
+
+
+def array_or_node(name: str, x: Any) -> Any:
+    """``x`` as it is if it is a Node or a Spec, else as an array of numbers."""
+    return x if isinstance(x, (Node, Spec)) else numbers(x, name)
+
+
 class Reduction(Op):
     """y = r(x) over ``axis``.   (S) → (S without ``axis``);   J = Sum · diag(∂y/∂x)."""
 
     name = "reduction"
 
     def __init__(self, name: str, axis: Axis = None, keepdims: bool = False, **options: Any) -> None:
-        self.name, self.axis, self.keepdims, self.options = name, axis, keepdims, options
+        if not isinstance(keepdims, (bool, np.bool, int)):
+            raise TypeError(f"{name}: got keepdims {keepdims!r}; wanted True or False")
+        self.name, self.axis, self.keepdims, self.options = name, checked(name, axis), bool(keepdims), options
         function, weights = WEIGHTS[name]
         self.function, self.weights = partial(function, **options), weights and partial(weights, **options)
 
@@ -303,9 +319,9 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
     Raises ValueError for an order that is no number of at least 1, or for matrix norms.
     """
-    order = 2 if ord is None else ord
+    x, order = array_or_node("norm", x), 2 if ord is None else ord
     several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
-    if not isinstance(order, (int, float)) or order < 1 or (ord is not None and several):
+    if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1 or (ord is not None and several):
         raise ValueError(
             f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis"
         )
@@ -318,7 +334,10 @@ class CumulativeSum(Op):
     name = "cumsum"
 
     def __init__(self, axis: int) -> None:
-        self.axis = axis
+        try:
+            self.axis = index(axis)
+        except TypeError:
+            raise TypeError(f"cumsum: got axis {axis!r}; wanted an integer, or None") from None
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -358,17 +377,26 @@ class CumulativeSum(Op):
 @implements(np.cumsum)
 def cumsum(x: Any, axis: int | None = None) -> Any:
     """Running sum along ``axis``, of the flattened array by default. (S) → (S). J = lower triangle of ones."""
+    x = array_or_node("cumsum", x)
     return CumulativeSum(0)(np.reshape(x, -1)) if axis is None else CumulativeSum(axis)(x)
 
 
 @implements(np.average)
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
+    x, axis = array_or_node("average", x), checked("average", axis)
+    expect(
+        axis is None or all(-len(x.shape) <= i < len(x.shape) for i in np.atleast_1d(axis)),
+        "average",
+        f"axis {axis} to name axes of x",
+        x=x.shape,
+    )
     if weights is None:
         return mean(x, axis)
-    along = np.ndim(weights) == 1 and isinstance(axis, (int, np.integer))
+    weights = array_or_node("average", weights)
+    along = np.ndim(weights) == 1 and isinstance(axis, int)
     expect(
-        along or np.shape(weights) == x.shape,
+        weights.shape == ((x.shape[axis],) if along else x.shape),
         "average",
         "weights of x's shape, or a vector along axis",
         weights=np.shape(weights),
@@ -387,5 +415,12 @@ def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return max(x, axis, keepdims) - min(x, axis, keepdims)
 
 
+def _reduce(reduction: Callable[..., Any]) -> Callable[..., Any]:
+    def reduce(x: Any, axis: Axis = 0, keepdims: bool = False) -> Any:
+        return reduction(x, axis, keepdims)
+
+    return reduce
+
+
 for _ufunc, _reduction in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
-    implements((_ufunc, "reduce"))(lambda x, axis=0, keepdims=False, f=_reduction: f(x, axis, keepdims))
+    implements((_ufunc, "reduce"))(_reduce(_reduction))

@@ -1,10 +1,14 @@
 """Digits: values and derivatives at every magnitude and over long sums, in float32 and float64, against exact formulas."""
 
+import itertools
+from time import perf_counter
+
 import numpy as np
 import pytest
 from scipy import special
 
 import minigraph as mg
+from minigraph.array import IMPLEMENTATIONS
 from minigraph.ops.elementwise import Elementwise
 from minigraph.tape import Tape
 
@@ -139,24 +143,56 @@ def grid(dtype, dense):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [name for name, op in Elementwise.table.items() if any(op.derivatives)])
 def test_elementwise_at_every_magnitude(name, dtype):
-    op, limits = Elementwise.table[name], np.finfo(dtype)
+    op = Elementwise.table[name]
     xs = [grid(dtype, True)] if len(op.derivatives) == 1 else list(np.meshgrid(*[grid(dtype, False)] * 2))
-    xs = [xs[0] > xs[1], *xs] if len(op.derivatives) == 3 else xs
+    compare(op, EXACT[name], [xs[0] > xs[1], *xs] if len(op.derivatives) == 3 else xs, getattr(np, name, None) is None)
+
+
+def compare(function, exact, xs, values=True):
+    """Values and derivatives of ``function`` at ``xs`` against the exact ones, where these are numbers."""
+    dtype = xs[-1].dtype.type
+    limits = np.finfo(dtype)
     with np.errstate(all="ignore"):
         nodes = [mg.constant(x) if x.dtype == bool else mg.parameter(x) for x in xs]
-        y = op(*nodes)
+        y = function(*nodes)
         got = [y.value, *Tape.of(y).pull(np.ones(y.shape, dtype), nodes)]
-        exact = EXACT[name](*[x if x.dtype == bool else x.astype(L) for x in xs])
-        inside = ~np.isnan(y.value) & ~np.isnan(np.asarray(exact[0], float))
-
-        for what, g, e in zip(("value", *"abc")[: len(got)], got, exact, strict=True):
-            if e is not None and not (what == "value" and getattr(np, name, None)):  # NumPy answers for its own
+        wanted = exact(*[x if x.dtype == bool else x.astype(L) for x in xs])
+        inside = ~np.isnan(y.value) & ~np.isnan(np.asarray(wanted[0], float))
+        for what, g, e in zip(("value", *"abc")[: len(got)], got, wanted, strict=True):
+            if e is not None and (values or what != "value"):  # NumPy answers for its own values
                 error = abs(g.astype(L) - e) - RELATIVE[dtype] * abs(e)
                 wrong = inside & np.isfinite(e) & ~(error <= limits.tiny)
                 wrong &= ~(np.isinf(g) & (abs(e) > limits.max / 2))
                 i = np.argmax(wrong)
                 at = [x.ravel()[i] for x in xs]
                 assert not wrong.any(), f"{what} at {at}: got {g.ravel()[i]}, wanted {e.ravel()[i]}"
+
+
+def cross_entropy(x, t):
+    """−t log σ(x) − (1 − t) log σ(−x)."""
+    slope = (1 - t) * logistic(x) - t * logistic(-x)
+    return t * np.logaddexp(-x, L(0)) + (1 - t) * np.logaddexp(x, L(0)), slope, -x + 0 * t
+
+
+LOSSES = {
+    "mse_loss": lambda a, b: ((a - b) ** 2, 2 * (a - b), 2 * (b - a)),
+    "l1_loss": lambda a, b: (abs(a - b), np.sign(a - b), np.sign(b - a)),
+    "huber_loss": lambda a, b: (
+        np.where(abs(a - b) < 1, (a - b) ** 2 / 2, abs(a - b) - L(0.5)), np.clip(a - b, -1, 1), np.clip(b - a, -1, 1)),
+    "binary_cross_entropy_with_logits": cross_entropy,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_at_every_magnitude(name, dtype):
+    targets = np.array([0, 0.25, 1], dtype)
+    a, b = np.meshgrid(grid(dtype, True), targets)
+    a, b = (a[:, abs(a[0]) < 1e18], b[:, abs(a[0]) < 1e18])
+    exact = LOSSES[name]
+    if name != "binary_cross_entropy_with_logits":
+        a = np.where(a - b == (a.astype(L) - b), a, b)  # a difference that is rounded has lost its digits already
+    compare(lambda a, b: getattr(mg, name)(a, b, reduction="none"), exact, [a, b])
 
 
 # Functions of which f(s x) = s^degree f(x).
@@ -204,3 +240,161 @@ def test_scale(name, dtype):
         for got, want, d in zip(found(dtype(2.0 ** int(k))), wanted, (degree, degree - 1), strict=True):
             error = np.abs(got * np.exp2(L(-k * d)) - want).max() / np.abs(want).max()
             assert error < 100 * limits.eps, f"scale 2^{k}: {error}"
+
+
+N = 1 << 18
+LABELS = np.arange(N) % 3
+LONG = {
+    "sum": lambda x: np.sum(x, axis=0),
+    "mean": lambda x: np.mean(x, axis=0),
+    "var": lambda x: np.var(x, axis=0),
+    "std": lambda x: np.std(x, axis=0),
+    "norm": lambda x: np.linalg.norm(x, axis=0),
+    "norm of order 3": lambda x: np.linalg.norm(x, 3, axis=0),
+    "logsumexp": lambda x: mg.logsumexp(x, axis=0),
+    "cumsum": lambda x: np.cumsum(x, axis=0),
+    "average": lambda x: np.average(x, axis=0, weights=np.full(N, 0.1, x.dtype)),
+    "trace": lambda x: np.trace(np.reshape(x[:, 0], (512, 512))[:, :, None] * np.ones(3, x.dtype)),
+    "softmax": lambda x: mg.softmax(x, 0),
+    "log_softmax": lambda x: mg.log_softmax(x, 0),
+    "broadcast": lambda x: np.broadcast_to(x[:1], (N, 3)),
+    "bias": lambda x: x + x[0],
+    "linear": lambda x: mg.linear(x, x[:2], x[0, :2]),
+    "einsum, one factor": lambda x: np.einsum("ij->j", x),
+    "einsum, two factors": lambda x: np.einsum("ij,kj->jk", x, x[:2]),
+    "dot": lambda x: np.dot(x[:, 0], x[:, 1]),
+    "vector by matrix": lambda x: x[:, 0] @ x,
+    "batch_norm": lambda x: mg.batch_norm(x, training=True, weight=x[0], bias=x[0]),
+    "batch_norm of images": lambda x: mg.batch_norm(
+        np.transpose(np.reshape(x, (4, 256, 256, 3)), (0, 3, 1, 2)), training=True, weight=x[0], bias=x[0]
+    ),
+    "layer_norm": lambda x: mg.layer_norm(np.transpose(x), N),
+    "layer_norm, its bias": lambda x: mg.layer_norm(x, 3, x[0], x[1], eps=0.1),
+    "group_norm": lambda x: mg.group_norm(x[None], N // 8, eps=0.1),
+    "mse_loss": lambda x: mg.mse_loss(x, 0.5 * x),
+    "l1_loss": lambda x: mg.l1_loss(x, 0.5 * x, "sum"),
+    "binary_cross_entropy": lambda x: mg.binary_cross_entropy_with_logits(x, 0.5 * x),
+    "cross_entropy": lambda x: mg.cross_entropy(x, LABELS, weight=np.array([0.1, 0.2, 0.3])),
+    "cross_entropy of many classes": lambda x: mg.cross_entropy(np.transpose(x), LABELS[:3]),
+    "nll_loss": lambda x: mg.nll_loss(x, LABELS, reduction="sum"),
+    "multi_margin_loss": lambda x: mg.multi_margin_loss(x, LABELS),
+    "l2_penalty": lambda x: mg.l2_penalty([x], 0.1),
+    "interpolate": lambda x: mg.interpolate(np.transpose(x[:1])[None], N),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize("name", LONG)
+def test_long_sums(name, order):
+    """Sums of 2¹⁸ numbers in float32, on the way forward and back, as in float64."""
+    rng, found = np.random.default_rng(0), []
+    x = np.asarray(0.1 + 0.1 * rng.random((N, 3), dtype=np.float32), order=order)
+    for dtype in DTYPES:
+        node = mg.parameter(x.astype(dtype))
+        y = LONG[name](node)
+        g = (0.5 + np.random.default_rng(1).random(y.shape, dtype=np.float32)).astype(dtype)
+        found.append((y.value, Tape.of(y).pull(g, [node])[0]))
+    for single, double in zip(*found, strict=True):
+        assert np.abs(single - double).max() <= 3e-6 * np.abs(double).max()
+
+
+@pytest.mark.parametrize("zeros", range(5))
+def test_products_with_zeros_to_third_order(zeros):
+    """∂ᵏ/∂xᵢ∂xⱼ… of a product is the product of the other entries, for different indices, and else 0."""
+    x = np.array([2.0, -3.0, 0.5, 1.5, -1.0])
+    x[:zeros] = 0
+
+    def expected(*indices):
+        return np.prod(np.delete(x, indices)) if len(set(indices)) == len(indices) else 0.0
+
+    def third(x):
+        return mg.jacobian(mg.jacobian(mg.grad(lambda x: np.sum(np.prod(x, axis=(0, 2))))))(x)
+
+    numbers = range(5)
+    box = np.stack([x, np.ones(5)], 1)[:, :, None]  # two products
+    pick = [np.stack([expected(i, j, k) for k in numbers]) for i in numbers for j in numbers]
+    found = third(box)[:, 0, 0][:, :, 0, 0][:, :, :, 0, 0]
+    np.testing.assert_allclose(found.reshape(25, 5), pick, atol=1e-15)
+    np.testing.assert_allclose(mg.hessian(np.prod)(x), [[expected(i, j) for j in numbers] for i in numbers], atol=1e-15)
+    np.testing.assert_allclose(mg.grad(np.prod)(x), [expected(i) for i in numbers], atol=1e-15)
+
+
+def test_a_product_of_many_entries_with_a_zero():
+    x = 1 + 1e-5 * np.random.default_rng(0).standard_normal((2, 20_000))
+    x[0, 7] = 0
+    start = perf_counter()
+    slope = mg.grad(lambda x: np.sum(np.prod(x, axis=1)))(x)
+    assert perf_counter() - start < 1  # not a product for each entry
+    np.testing.assert_allclose(slope[0], np.where(np.arange(20_000) == 7, np.prod(np.delete(x[0], 7)), 0), rtol=1e-10)
+    np.testing.assert_allclose(slope[1], np.prod(x[1]) / x[1], rtol=1e-10)
+
+
+RATIOS = np.array([1.0, -1.0, 0.3, -0.3, 7.0, -5.0, 12.25])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("function", [np.remainder, np.fmod])
+def test_the_slope_of_a_remainder_is_the_quotient_that_was_taken(function, dtype):
+    """a = q b + y for the q that the derivative in b tells, −q; also where a/b is rounded to another integer."""
+    b = np.array([0.1, -0.1, 0.3, 0.7, 1e-3, np.inf, -np.inf], dtype)
+    a, b = np.meshgrid(np.concatenate([RATIOS, np.outer(np.arange(-9, 10), b[:4]).ravel()]).astype(dtype), b)
+    node = mg.parameter(b)
+    y = function(a, node)
+    (slope,) = Tape.of(y).pull(np.ones(y.shape, dtype), [node])
+    finite = np.isfinite(b)
+    remade = a[finite].astype(L) + slope[finite].astype(L) * b[finite]
+    np.testing.assert_allclose(remade.astype(dtype), y.value[finite], atol=1e-20 + np.finfo(dtype).eps * 0.1)
+    taken = np.floor_divide(a, b) if function is np.remainder else np.zeros(b.shape)
+    np.testing.assert_array_equal(slope[~finite], -taken[~finite])
+
+
+KINDS = [np.bool_, np.int8, np.int32, np.int64, np.float32, np.float64]
+UFUNCS = [f for f in IMPLEMENTATIONS if isinstance(f, np.ufunc) and f.nin < 3 and not f.signature]
+
+
+@pytest.mark.parametrize("ufunc", [*UFUNCS, np.clip], ids=lambda f: f.__name__)
+def test_dtypes_are_numpys(ufunc):
+    """For every pair of dtypes, but for integers beside float32, which do not make float64 of it; Specs say the same."""
+    for kinds in itertools.product(KINDS, repeat=getattr(ufunc, "nin", 3)):
+        xs = [np.ones(3, kind) for kind in kinds]
+        try:
+            with np.errstate(all="ignore"):
+                wanted = ufunc(*xs).dtype
+        except TypeError:
+            wanted = None
+        if np.float32 in kinds and np.float64 not in kinds and ufunc is not np.float_power and wanted == np.float64:
+            wanted = np.dtype(np.float32)
+        for leaves in ([mg.constant(x) for x in xs], [mg.Spec(x.shape, x.dtype) for x in xs]):
+            if wanted is None:
+                with pytest.raises(TypeError, match=r"got .*; wanted"):
+                    ufunc(*leaves)
+            else:
+                with np.errstate(all="ignore"):
+                    assert ufunc(*leaves).dtype == wanted, (kinds, leaves)
+
+
+X = mg.parameter(np.arange(1.0, 7).reshape(2, 3))
+REDUCTIONS = ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "cumsum", "average"]
+NO_NUMBERS = [None, "abc", np.array(["a"]), np.array([None]), {}, np.array([1], "M8[s]"), [1, "a"], [[1], [1, 2]]]
+MISTAKES = [
+    *[(name, [value]) for name in REDUCTIONS for value in NO_NUMBERS],
+    *[(name, [X, *([2] if name == "norm" else []), axis]) for name in REDUCTIONS for axis in ("a", 1.5, (0, "a"), 5)],
+    *[(name, [X, None, *([None] if name == "norm" else [0] if name in ("var", "std") else []), value])
+      for name in REDUCTIONS[:-2] for value in ("yes", None, X)],
+    *[(name, [X, None, value]) for name in ("var", "std") for value in ("a", None, X, [1])],
+    *[("norm", [X, value, 0]) for value in ("fro", 0, -1, np.nan, X, [2], 2j)],
+    *[("average", [X, 0, value]) for value in ("a", [None, 1], np.ones(5), X.value.T)],
+    *[(name, [X, value][: 1 + (name != "exp")] if name != "exp" else [value]) for name in ("exp", "add", "power", "maximum")
+      for value in NO_NUMBERS],
+    *[("tensordot", [X, X, value]) for value in ("a", 5, -1, None, 1.5, ((5,), (0,)), ((0,), (0, 1)), ((0,), (0,), (0,)))],
+    *[("cross_entropy", [X, [0, 1], None, -100, "mean", value]) for value in ("a", None, 2.0)],
+    *[("cross_entropy", [X, [0, 1], value]) for value in ("abc", [None] * 3)],
+    *[("interpolate", [X[None], None, value]) for value in ("a", [None], X, np.nan, -1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args"), MISTAKES)
+def test_what_is_no_number_axis_or_setting(name, args):
+    function = getattr(mg, name, None) or getattr(mg.ops, name)
+    with pytest.raises((TypeError, ValueError), match=rf"(?s)^{name}.*got .*; wanted "):
+        function(*args)
