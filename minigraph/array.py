@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from inspect import Parameter, signature
+from itertools import takewhile
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from minigraph.callers import compiled, module, multiplies_sparse, taker, takes_plain
 from minigraph.mode import MODE
 
 Array = npt.NDArray[Any]
 # NumPy functions and ufuncs -> what they do when a Node is among their arguments; filled by the ops.
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
+# Names of NumPy's functions whose answers have no derivative; filled by minigraph/ops/queries.py.
+QUERIES: set[str] = set()
+# Types that operators take without a further look.
+OPERANDS: set[type] = {float, int, bool, np.ndarray, np.float64, np.float32, list}
+
+
+def _operators(ufunc: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """A binary operator and its reflection: NotImplemented where the other operand is for its own class to handle."""
+
+    def forward(self: Any, other: Any) -> Any:
+        return IMPLEMENTATIONS[ufunc](self, other) if type(other) in OPERANDS or _operand(other) else NotImplemented
+
+    def reflected(self: Any, other: Any) -> Any:
+        return IMPLEMENTATIONS[ufunc](other, self) if type(other) in OPERANDS or _operand(other) else NotImplemented
+
+    return forward, reflected
 
 
 class ArrayLike:
@@ -30,134 +51,123 @@ class ArrayLike:
         @property
         def size(self) -> int: ...
         @property
+        def dtype(self) -> np.dtype[Any]: ...
+        @property
         def label(self) -> str: ...
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        OPERANDS.add(cls)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if sys._getframe(1).f_globals.get("__name__", "").startswith("scipy.sparse"):
-            # ``sparse @ node``: an object scalar makes SciPy hand over to Node.__rmatmul__ instead of
-            # computing a plain array that has forgotten where it came from.
-            held = np.empty((), dtype=object)
-            held[()] = self
-            return held
-        self._leaves("np.asarray(node)")
+        frame = sys._getframe(1)
+        if multiplies_sparse(frame):
+            return held(self)
+        self._leaves("np.asarray(node)", frame, compiled(frame))
         return np.array(self.value, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        function = IMPLEMENTATIONS.get(ufunc if method == "__call__" else (ufunc, method))
         if "out" in kwargs:
-            raise TypeError(
-                f"np.{ufunc.__name__}: out= is not possible, values on the tape are read-only; use the result"
-            )
-        if function is None:
-            raise _no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
-        return function(*args, **kwargs)
+            raise no_out(_ufunc_name(ufunc, method))
+        for x in args:
+            if type(x) not in OPERANDS and _has_own_ufuncs(x):
+                return NotImplemented
+        if method == "__call__":
+            function = IMPLEMENTATIONS.get(ufunc)
+        else:
+            function = IMPLEMENTATIONS.get((ufunc, method))
+            kwargs = {k: v for k, v in kwargs.items() if v is not None}  # None is NumPy's default
+        if function is not None:
+            return _checked(_ufunc_name(ufunc, method), function, args, kwargs) if kwargs else function(*args)
+        if not MODE.get().tracing and takes_plain(sys._getframe(1)):
+            return getattr(ufunc, method)(*values(args), **values(kwargs))
+        raise _no_rule(_ufunc_name(ufunc, method), sys._getframe(1))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        implementation = IMPLEMENTATIONS.get(function)
-        if implementation is None:
-            raise _no_rule(f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}")
-        return implementation(*args, **kwargs)
+        for kind in types:
+            theirs = kind not in OPERANDS and kind.__array_function__ is not ArrayLike.__array_function__
+            if theirs and not issubclass(kind, np.ndarray):
+                return NotImplemented
+        frame = sys._getframe(1)
+        if module(frame).startswith("scipy.") and takes_plain(frame) and not MODE.get().tracing:
+            return function(*values(args), **values(kwargs))
+        return invoke(function, args, kwargs, frame)
 
-    def _leaves(self, how: str) -> None:
-        if MODE.get().tracing and self.value.dtype.kind == "f":
+    def _leaves(self, how: str, frame: FrameType | None = None, name: str = "") -> None:
+        """Raise TypeError where floats of this node would lose their derivative: to ``name`` or the library at ``frame``."""
+        if self.dtype.kind != "f":
+            return
+        mode = MODE.get()
+        if frame and mode.grad and not takes_plain(frame):
+            name = name or taker(frame)
+        lost = name and name.rpartition(".")[2] not in QUERIES and mode.grad and self._learned()
+        if lost or mode.tracing:
             raise TypeError(
-                f"{self.label}: {how} leaves the graph, and the derivative asked for would be lost; use mg.stack and NumPy "
-                "functions of nodes, or node.value where no derivative is to pass"
+                f"{self.label}: {name or how} leaves the graph, and the derivative would be lost; use "
+                "mg.stack and NumPy functions of nodes, or node.value where no derivative is to pass"
             )
 
+    def _learned(self) -> bool:
+        """Whether a parameter is behind this node."""
+        seen: set[Any] = {self}
+        stack: list[Any] = [self]
+        while stack:
+            node = stack.pop()
+            if node.kind == "parameter":
+                return True
+            for x in node.inputs or ():  # None once the graph was freed
+                if x not in seen and x.dtype.kind == "f":
+                    seen.add(x)
+                    stack.append(x)
+        return False
+
     def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        return IMPLEMENTATIONS[function](self, *args, **kwargs)
+        return invoke(function, (self, *args), kwargs, None)
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(np.ndarray, name) and not name.startswith("_"):
+            way = f"np.{name}(node)" if getattr(np, name, None) in IMPLEMENTATIONS else "node.value"
+            raise AttributeError(f"{type(self).__name__} has no .{name}, as arrays have; use {way}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # --- operators -------------------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.add](self, other)
+    __add__, __radd__ = _operators(np.add)
+    __sub__, __rsub__ = _operators(np.subtract)
+    __mul__, __rmul__ = _operators(np.multiply)
+    __truediv__, __rtruediv__ = _operators(np.divide)
+    __pow__, __rpow__ = _operators(np.power)
+    __mod__, __rmod__ = _operators(np.remainder)
+    __floordiv__, __rfloordiv__ = _operators(np.floor_divide)
+    __matmul__, __rmatmul__ = _operators(np.matmul)
+    __and__, __rand__ = _operators(np.bitwise_and)
+    __or__, __ror__ = _operators(np.bitwise_or)
+    __xor__, __rxor__ = _operators(np.bitwise_xor)
+    __eq__, _ = _operators(np.equal)
+    __ne__, _ = _operators(np.not_equal)
+    __lt__, _ = _operators(np.less)
+    __le__, _ = _operators(np.less_equal)
+    __gt__, _ = _operators(np.greater)
+    __ge__, _ = _operators(np.greater_equal)
+    del _
 
-    def __radd__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.add](other, self)
+    def __divmod__(self, other: Any) -> Any:
+        return (self // other, self % other) if _operand(other) else NotImplemented
 
-    def __sub__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.subtract](self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.subtract](other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.multiply](self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.multiply](other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.divide](self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.divide](other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.power](self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.power](other, self)
-
-    def __mod__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.remainder](self, other)
-
-    def __rmod__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.remainder](other, self)
-
-    def __floordiv__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.floor_divide](self, other)
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.floor_divide](other, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.matmul](self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return IMPLEMENTATIONS[np.matmul](other, self)
+    def __rdivmod__(self, other: Any) -> Any:
+        return (other // self, other % self) if _operand(other) else NotImplemented
 
     def __neg__(self) -> Any:
-        return self._call(np.negative)
+        return IMPLEMENTATIONS[np.negative](self)
 
     def __pos__(self) -> Any:
-        return self._call(np.positive)
+        return IMPLEMENTATIONS[np.positive](self)
 
     def __abs__(self) -> Any:
-        return self._call(np.absolute)
-
-    def __eq__(self, other: object) -> Any:
-        return self._call(np.equal, other)
-
-    def __ne__(self, other: object) -> Any:
-        return self._call(np.not_equal, other)
-
-    def __lt__(self, other: Any) -> Any:
-        return self._call(np.less, other)
-
-    def __le__(self, other: Any) -> Any:
-        return self._call(np.less_equal, other)
-
-    def __gt__(self, other: Any) -> Any:
-        return self._call(np.greater, other)
-
-    def __ge__(self, other: Any) -> Any:
-        return self._call(np.greater_equal, other)
+        return IMPLEMENTATIONS[np.absolute](self)
 
     def __invert__(self) -> Any:
-        return self._call(np.invert)
-
-    def __and__(self, other: Any) -> Any:
-        return self._call(np.bitwise_and, other)
-
-    def __or__(self, other: Any) -> Any:
-        return self._call(np.bitwise_or, other)
-
-    def __xor__(self, other: Any) -> Any:
-        return self._call(np.bitwise_xor, other)
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+        return IMPLEMENTATIONS[np.invert](self)
 
     __hash__ = object.__hash__
 
@@ -184,11 +194,11 @@ class ArrayLike:
         return bool(self.value)
 
     def __float__(self) -> float:
-        self._leaves("float(node)")
+        self._leaves("float(node)", sys._getframe(1))
         return float(self.value)
 
     def __int__(self) -> int:
-        self._leaves("int(node)")
+        self._leaves("int(node)", sys._getframe(1))
         return int(self.value)
 
     def __format__(self, spec: str) -> str:
@@ -200,10 +210,12 @@ class ArrayLike:
     def T(self) -> Any:
         return self._call(np.transpose)
 
-    def item(self) -> Any:
-        return self.value.item()
+    def item(self, *args: Any) -> Any:
+        self._leaves("node.item()", sys._getframe(1))
+        return self.value.item(*args)
 
     def tolist(self) -> Any:
+        self._leaves("node.tolist()", sys._getframe(1))
         return self.value.tolist()
 
     def any(self, *args: Any, **kwargs: Any) -> Any:
@@ -248,8 +260,8 @@ class ArrayLike:
     def clip(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(np.clip, *args, **kwargs)
 
-    def dot(self, other: Any) -> Any:
-        return self._call(np.dot, other)
+    def dot(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(np.dot, *args, **kwargs)
 
     def squeeze(self, axis: Any = None) -> Any:
         return self._call(np.squeeze, axis)
@@ -272,20 +284,152 @@ class ArrayLike:
         return IMPLEMENTATIONS["astype"](self, dtype)
 
 
+class Plan(NamedTuple):
+    """How the arguments of a NumPy function go to its implementation."""
+
+    alike: int  # arguments that mean the same by position in both
+    options: frozenset[str]  # keywords that mean the same in both
+    names: tuple[str, ...]  # NumPy's names by position
+    leading: int  # arguments that the implementation takes by position, under names of its own
+    defaults: dict[str, Any]  # NumPy's
+
+
+@cache
+def _plan(function: Any, implementation: Any) -> Plan:
+    ours = signature(implementation).parameters
+    try:
+        theirs = signature(function).parameters
+    except ValueError:  # a function in C that does not say
+        theirs = ours
+    names, own = ([p.name for p in f.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)] for f in (theirs, ours))  # fmt: skip
+    kinds = {p.kind for p in ours.values()}
+    leading = sum(ours[n].default is Parameter.empty for n in own)
+    if Parameter.VAR_POSITIONAL in kinds:
+        alike = names.index("out") if "out" in names else sys.maxsize
+    else:
+        alike = leading + sum(1 for _ in takewhile(lambda n: n[0] == n[1], zip(names[leading:], own[leading:])))  # noqa: B905
+    shared = theirs if Parameter.VAR_KEYWORD in kinds else theirs.keys() & ours.keys()
+    defaults = {n: p.default for n, p in theirs.items() if p.default is not p.empty}
+    return Plan(alike, frozenset(shared) - {*names[:leading], "out"}, tuple(names), leading, defaults)
+
+
+def invoke(function: Any, args: Any, kwargs: Any, frame: FrameType | None) -> Any:
+    """NumPy's ``function`` of Nodes, arguments by position or by name as NumPy has them; TypeError where it has no rule."""
+    implementation = IMPLEMENTATIONS.get(function)
+    if implementation is None:
+        raise _no_rule(_name(function), frame)
+    plan = _plan(function, implementation)
+    if len(args) <= plan.alike and (not kwargs or plan.options.issuperset(kwargs)):
+        return implementation(*args, **kwargs)
+    kwargs = dict(zip(plan.names[plan.alike :], args[plan.alike :], strict=False)) | kwargs
+    args = args[: plan.alike]
+    for name in plan.names[len(args) : plan.leading]:
+        if name in kwargs:
+            args = (*args, kwargs.pop(name))
+    options = {
+        k: v for k, v in kwargs.items() if k in plan.options or not _same(v, plan.defaults.get(k, Parameter.empty))
+    }
+    if "out" in options:
+        raise no_out(_name(function))
+    return _checked(_name(function), implementation, args, options)
+
+
+def _same(value: Any, default: Any) -> bool:
+    return value is default or (type(value) is type(default) in (str, int, float) and value == default)
+
+
+@cache
+def _keywords(implementation: Callable[..., Any]) -> tuple[str, ...] | None:
+    """The names of the options of ``implementation``; None if it takes any."""
+    parameters = signature(implementation).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return tuple(p.name for p in parameters if p.default is not p.empty)
+
+
+def _checked(name: str, implementation: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    known = _keywords(implementation)
+    strange = [] if known is None else [k for k in options if k not in known]
+    if strange:
+        raise TypeError(
+            f"{name}: got {', '.join(strange)}; wanted of nodes no options but {', '.join(known or ()) or 'none'}"
+        )
+    return implementation(*args, **options)
+
+
 def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
         raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
-    return np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{what}: got {type(value).__name__}; wanted an array of numbers ({error})") from error
+    if array.dtype.kind not in "fiubc":
+        hint = ", as .toarray() makes of it" if hasattr(value, "toarray") else ""
+        raise TypeError(
+            f"{what}: got {type(value).__name__} of dtype {array.dtype}; wanted float32, float64, integers or booleans{hint}"
+        )
+    return array
 
 
 def _holds_node(value: Any) -> bool:
     return any(isinstance(v, ArrayLike) or (isinstance(v, (list, tuple)) and _holds_node(v)) for v in value)
 
 
-def _no_rule(name: str) -> TypeError:
+def _operand(x: Any) -> bool:
+    """Whether operators take ``x`` as an array; otherwise its own operator is asked."""
+    if type(x) in OPERANDS or isinstance(x, (np.ndarray, np.generic, ArrayLike)):
+        return True
+    if _has_own_ufuncs(x) or isinstance(x, (str, bytes, bytearray)):
+        return False
+    arrays = ("__array__", "__array_function__", "tocsr")  # tocsr: a sparse one
+    return isinstance(x, (int, float, complex, Sequence)) or any(hasattr(type(x), name) for name in arrays)
+
+
+def _has_own_ufuncs(x: Any) -> bool:
+    """Whether ``x`` is of a class that has ufuncs of its own, or refuses all with ``__array_ufunc__ = None``."""
+    theirs = getattr(type(x), "__array_ufunc__", ArrayLike.__array_ufunc__)
+    return theirs is not ArrayLike.__array_ufunc__ and not isinstance(x, (np.ndarray, np.generic, ArrayLike))
+
+
+def held(x: Any) -> Array:
+    """x in an object scalar, at which SciPy hands over to ``__rmatmul__`` instead of taking plain numbers."""
+    scalar = np.empty((), dtype=object)
+    scalar[()] = x
+    return scalar
+
+
+def values(given: Any) -> Any:
+    """``given`` with plain arrays for Nodes, also within lists; raises TypeError for Specs, which have none."""
+    if isinstance(given, ArrayLike):
+        return given.value
+    if getattr(type(given), "__array_function__", None) is ArrayLike.__array_function__:
+        raise TypeError(f"got a Spec {given}, which has no values; wanted an array or node")
+    if isinstance(given, dict):
+        return {k: values(v) for k, v in given.items()}
+    return type(given)(map(values, given)) if type(given) in (list, tuple) else given
+
+
+def _name(function: Any) -> str:
+    return f"{function.__module__.replace('numpy', 'np', 1)}.{function.__name__}"
+
+
+def _ufunc_name(ufunc: Any, method: str) -> str:
+    name = f"np.{ufunc.__name__}" if hasattr(np, ufunc.__name__) else f"the ufunc {ufunc.__name__}"
+    return name if method == "__call__" else f"{name}.{method}"
+
+
+def no_out(name: str) -> TypeError:
+    """The error for an array to write the result into."""
+    return TypeError(f"{name}: out= is not possible, values on the tape are read-only; use the result")
+
+
+def _no_rule(name: str, frame: FrameType | None = None) -> TypeError:
+    if frame and (by := taker(frame)):
+        name = f"{by} (by {name})"
     return TypeError(
         f"{name} has no Jacobian in minigraph; write it with other NumPy functions or as an Op "
         "(docs/add-an-op.md), or leave the graph with np.asarray(node)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minigraph.array import ArrayLike, plain
+from minigraph.array import ArrayLike, held, plain
+from minigraph.callers import multiplies_sparse
 from minigraph.memory import ONE, count, references
 from minigraph.mode import MODE
 
@@ -43,6 +45,11 @@ class Spec(NDArrayOperatorsMixin):
     __array_ufunc__ = ArrayLike.__array_ufunc__
     __array_function__ = ArrayLike.__array_function__
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if multiplies_sparse(sys._getframe(1)):
+            return held(self)
+        raise TypeError(f"got a Spec {self}, which has no values; wanted an array or node")
+
     def __post_init__(self) -> None:
         try:
             shape = tuple(index(n) for n in (self.shape if np.iterable(self.shape) else (self.shape,)))
@@ -54,6 +61,8 @@ class Spec(NDArrayOperatorsMixin):
             dtype = np.dtype(self.dtype)
         except TypeError:
             raise TypeError(f"Spec: got dtype {self.dtype!r}, wanted a NumPy dtype; the shape is one tuple") from None
+        if dtype.kind not in "fciub":
+            raise TypeError(f"Spec: got dtype {dtype}, wanted a dtype of numbers")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dtype", dtype)
 
@@ -177,10 +186,13 @@ class Node(ArrayLike):
     def __reduce__(self) -> Any:
         if self.op is not None:
             raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
+        self._leaves("copying it")
         return parameter if isinstance(self, Parameter) else constant, (self._value, self.name)
 
     def __repr__(self) -> str:
-        content = f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self), threshold=20, precision=5)
+        content = (
+            f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self.value), threshold=20, precision=5)
+        )
         return f"<{self.label} {self.shape} {self.dtype}: {content}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -218,6 +230,7 @@ class Parameter(Node):
     __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
 
     def __copy__(self) -> Parameter:
+        self._leaves("copying it")
         return parameter(self._value, self.name)
 
 

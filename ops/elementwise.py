@@ -456,3 +456,9 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
         return positive(x)
     x = x if a_min is None else maximum(x, a_min)
     return x if a_max is None else minimum(x, a_max)
+
+
+@implements(np.divmod)
+def divmod(a: Any, b: Any) -> tuple[Any, Any]:
+    """(floor_divide(a, b), remainder(a, b))."""
+    return floor_divide(a, b), remainder(a, b)

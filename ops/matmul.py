@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from minigraph import parallel, summation
 from minigraph.array import Array
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
-from minigraph.node import Node, Spec, value_of
+from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements, numbers
-from minigraph.ops.shape import diagonal, squeeze
+from minigraph.ops.shape import diagonal, operand, squeeze
 from minigraph.sparse import compressed, sized
 
 __all__ = [
@@ -231,7 +231,7 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
     """A Contraction of factors in which an axis of side 1 stretches, and a letter may stand twice in a factor."""
-    factors = [x if isinstance(x, (Node, Spec)) else numbers(x, name) for x in xs]
+    factors = [operand(name, x) for x in xs]
     sides: dict[str, int] = {}
     for term, x in zip(terms, factors, strict=True):
         for letter, n in zip(term, x.shape, strict=True):
@@ -259,7 +259,7 @@ def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: got subscripts of type {type(subscripts).__name__}; wanted a string like 'ij,jk->ik'")
     terms, arrow, out = subscripts.replace(" ", "").partition("->")
-    names = terms.split(",")
+    names, xs = terms.split(","), tuple(operand("einsum", x) for x in xs)
     if len(names) != len(xs):
         raise ValueError(f"einsum: got {len(xs)} factors for {subscripts!r}; wanted {len(names)}")
     if "." in terms:
@@ -274,7 +274,7 @@ def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
     for c in "".join(names) + out:
         if c not in LETTERS or out.count(c) > 1 or (c in out and not any(c in t for t in names)):
             raise ValueError(
-                f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot; wanted letters as in 'ij,jk->ik'"
+                f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot, wanted letters, in the result once each and of a factor"
             )
     for term, x in zip(names, xs, strict=True):
         expect(len(term) == np.ndim(x), "einsum", f"a factor with axes {term}", shape=np.shape(x))
@@ -291,10 +291,11 @@ def matmul(a: Any, b: Any) -> Any:
         return SparseProduct(a)(b)
     if sp.issparse(b):
         return np.transpose(SparseProduct(b.T)(np.transpose(a)))
-    m, n = np.ndim(a), np.ndim(b)
-    got = {"a": np.shape(a), "b": np.shape(b)}
+    a, b = operand("matmul", a), operand("matmul", b)
+    m, n = len(a.shape), len(b.shape)
+    got = {"a": a.shape, "b": b.shape}
     expect(m > 0 and n > 0, "matmul", "at least one axis each (scalars: use *)", **got)
-    expect(np.shape(a)[-1] == np.shape(b)[-2 if n > 1 else 0], "matmul", "as many columns of a as rows of b", **got)
+    expect(a.shape[-1] == b.shape[-2 if n > 1 else 0], "matmul", "as many columns of a as rows of b", **got)
     batch = LETTERS[3 : 3 + max(m, n, 2) - 2]
     left = batch[len(batch) - max(m - 2, 0) :] + ("ac" if m > 1 else "c")
     right = batch[len(batch) - max(n - 2, 0) :] + ("cb" if n > 1 else "c")
@@ -304,7 +305,7 @@ def matmul(a: Any, b: Any) -> Any:
 @implements(np.dot)
 def dot(a: Any, b: Any) -> Any:
     """Product over the last axis of a and the last but one of b, as numpy.dot."""
-    m, n = np.ndim(a), np.ndim(b)
+    m, n = (len(operand("dot", x).shape) for x in (a, b))
     if not m or not n:
         return np.multiply(a, b)
     return tensordot(a, b, ((m - 1,), (max(n - 2, 0),)))
@@ -313,19 +314,24 @@ def dot(a: Any, b: Any) -> Any:
 @implements(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Sum over pairs of axes, as numpy.tensordot: the last ``axes`` of a with the first of b, or two lists."""
-    m, n = np.ndim(a), np.ndim(b)
-    got = {"axes": axes, "a": np.shape(a), "b": np.shape(b)}
-    if isinstance(axes, (int, np.integer)):
-        expect(0 <= axes <= min(m, n), "tensordot", "no more axes than a and b have", **got)
-        axes = (range(m - axes, m), range(axes))
+    a, b = operand("tensordot", a), operand("tensordot", b)
+    m, n = len(a.shape), len(b.shape)
+    got = {"axes": axes, "a": a.shape, "b": b.shape}
     try:
-        first, second = ([index(i) for i in (pair if np.iterable(pair) else [pair])] for pair in axes)
-    except (TypeError, ValueError):
-        raise TypeError(f"tensordot: got axes {axes!r}; wanted an integer, or axes of a and axes of b") from None
-    expect(len(first) == len(second), "tensordot", "as many axes of a as of b", **got)
-    inside = all(-k <= i < k for pair, k in ((first, m), (second, n)) for i in pair)
-    expect(inside, "tensordot", "axes that a and b have", **got)
-    lists = [[i % k for i in pair] for pair, k in ((first, m), (second, n))]
+        if not np.iterable(axes):
+            count = index(axes)
+            expect(0 <= count <= min(m, n), "tensordot", "a number of axes that a and b have", **got)
+            axes = (range(m - count, m), range(count))
+        lists = [[index(i) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)] for ax in axes]
+    except TypeError:
+        raise TypeError(f"tensordot: got axes {axes!r}; wanted an integer, or two lists of integers") from None
+    expect(
+        len(lists) == 2 and len(lists[0]) == len(lists[1]), "tensordot", "two lists, as many axes of a as of b", **got
+    )
+    exist = all(-k <= i < k for ax, k in zip(lists, (m, n), strict=True) for i in ax)
+    expect(exist, "tensordot", "axes that a and b have", **got)
+    lists = [[i % k for i in ax] for ax, k in zip(lists, (m, n), strict=True)]
+    expect(all(len(set(ax)) == len(ax) for ax in lists), "tensordot", "each axis once", **got)
     left, right = list(LETTERS[:m]), list(LETTERS[m : m + n])
     for i, j in zip(*lists, strict=True):
         right[j] = left[i]
@@ -336,20 +342,20 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 @implements(np.outer)
 def outer(a: Any, b: Any) -> Any:
     """y[i, j] = a[i] b[j]. (m), (n) → (m, n), flattened first, as numpy.outer."""
-    return Contraction("a,b->ab", "outer")(np.ravel(a), np.ravel(b))
+    return Contraction("a,b->ab", "outer")(np.ravel(operand("outer", a)), np.ravel(operand("outer", b)))
 
 
 @implements(np.inner)
 def inner(a: Any, b: Any) -> Any:
     """Product over the last axes, as numpy.inner."""
-    m, n = np.ndim(a), np.ndim(b)
+    m, n = (len(operand("inner", x).shape) for x in (a, b))
     return tensordot(a, b, ((m - 1,), (n - 1,))) if m and n else np.multiply(a, b)
 
 
 @implements(np.vdot)
 def vdot(a: Any, b: Any) -> Any:
     """Σ aᵢ bᵢ over all entries, as numpy.vdot."""
-    return inner(np.ravel(a), np.ravel(b))
+    return inner(np.ravel(operand("vdot", a)), np.ravel(operand("vdot", b)))
 
 
 class Linear(Op):

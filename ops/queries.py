@@ -3,29 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from minigraph.node import Node
+from minigraph.array import QUERIES, values
+from minigraph.mode import MODE
+from minigraph.node import FLOATS, Node, Spec, constant
 from minigraph.op import implements
+from minigraph.ops.shape import astype, axis_of, broadcast_to, take
 
 
 def _plain(function: Callable[..., Any]) -> None:
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(*[a.value if isinstance(a, Node) else a for a in args],
-                        **{k: a.value if isinstance(a, Node) else a for k, a in kwargs.items()})  # fmt: skip
+        return function(*_values(function, args), **_values(function, kwargs))
 
     implements(function)(answer)
+    QUERIES.add(function.__name__)
 
 
+def _values(function: Callable[..., Any], given: Any) -> Any:
+    try:
+        return values(given)
+    except TypeError as error:
+        raise TypeError(f"np.{function.__name__}: {error}") from None
+
+
+# Answers are integers, booleans or text.
 for _function in (
     np.argmax, np.argmin, np.argsort, np.argwhere, np.any, np.all, np.nonzero, np.count_nonzero, np.array_equal,
-    np.allclose, np.isclose, np.searchsorted, np.unique, np.zeros_like, np.ones_like, np.full_like, np.empty_like,
-    np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.isrealobj,
-    np.save, np.savez, np.savetxt,
+    np.allclose, np.isclose, np.searchsorted, np.array2string, np.array_repr, np.array_str, np.may_share_memory,
+    np.shares_memory, np.iscomplexobj, np.isrealobj,
 ):  # fmt: skip
     _plain(_function)
 implements(np.shape)(lambda x: x.shape)
 implements(np.ndim)(lambda x: len(x.shape))
-implements(np.size)(lambda x, axis=None: x.size if axis is None else x.shape[axis])
+
+
+@implements(np.size)
+def size(x: Any, axis: Any = None) -> int:
+    """The number of entries, in all or along ``axis``, as numpy.size."""
+    ndim = len(x.shape)
+    axes = range(ndim) if axis is None else axis if np.iterable(axis) else [axis]
+    return prod(x.shape[axis_of("size", a, ndim)] for a in axes)
+
+
+def _save(function: Callable[..., Any]) -> None:
+    def save(*args: Any, **kwargs: Any) -> Any:
+        if MODE.get().tracing:
+            raise TypeError(
+                f"np.{function.__name__}: got a node that is being differentiated; wanted node.value, which has no derivative"
+            )
+        return function(*_values(function, args), **_values(function, kwargs))
+
+    implements(function)(save)
+    QUERIES.add(function.__name__)
+
+
+for _writer in (np.save, np.savez, np.savez_compressed, np.savetxt):
+    _save(_writer)
+
+
+def _filled(function: Callable[..., Any]) -> None:
+    def like(x: Any, dtype: Any = None, order: Any = "K", subok: bool = True, *, shape: Any = None) -> Any:
+        if isinstance(x, Spec) or (isinstance(x, Node) and x.abstract):
+            return constant(Spec(x.shape if shape is None else shape, x.dtype if dtype is None else dtype))
+        return function(x.value if isinstance(x, Node) else x, dtype, order, subok, shape=shape)
+
+    implements(function)(like)
+
+
+for _filler in (np.zeros_like, np.ones_like, np.empty_like):
+    _filled(_filler)
+
+
+@implements(np.full_like)
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, order: Any = "K", subok: bool = True, *, shape: Any = None
+) -> Any:
+    """fill_value, broadcast to x's shape and in its dtype, as numpy.full_like. J copies fill_value; x has no derivative."""
+    if isinstance(fill_value, (Node, Spec)):
+        return broadcast_to(
+            astype(fill_value, x.dtype if dtype is None else dtype), x.shape if shape is None else shape
+        )
+    like = np.empty_like(x, dtype, order, subok, shape=shape)
+    return like if isinstance(like, Node) else np.full_like(like, fill_value)
+
+
+@implements(np.unique)
+def unique(
+    x: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    **options: Any,
+) -> Any:
+    """The different entries in ascending order, as numpy.unique. J selects the first of equal entries."""
+    kept, index, *rest = np.unique(
+        *_values(np.unique, (x, True, return_inverse, return_counts, axis)), **_values(np.unique, options)
+    )
+    if x.dtype in FLOATS:
+        kept = take(x, index, axis)
+    answers = (kept, *([index] if return_index else []), *rest)
+    return answers if len(answers) > 1 else kept

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from itertools import pairwise
-from operator import itemgetter
+from operator import index, itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from minigraph.array import IMPLEMENTATIONS, Array
+from minigraph.array import IMPLEMENTATIONS, Array, no_out, plain
 from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
@@ -55,16 +56,21 @@ class Rearrange(Op):
     def infer(self, x: Spec) -> Spec:
         try:  # a broadcast zero has the shape without the memory
             return Spec(self.move(np.broadcast_to(np.int8(0), x.shape)).shape, x.dtype)
-        except IndexError as error:
-            if isinstance(error, ValueError):  # AxisError is both
-                expect(False, self, str(error), x=x)
-            raise IndexError(f"{self}: got x {x}; {error}") from None
-        except ValueError as error:
-            expect(False, self, f"arguments that NumPy takes ({error})", x=x)
+        except (TypeError, AttributeError, ValueError, IndexError, OverflowError, MemoryError) as error:
+            if isinstance(error, IndexError) and not isinstance(error, ValueError):  # AxisError is both
+                raise IndexError(f"{self}: got x {x}; {error}") from None
+            options = ", ".join(str(a) if k.isdigit() else f"{k} {a}" for k, a in self.hyperparameters.items())
+            wanted = f"arguments that NumPy takes ({error})"
+            if isinstance(error, (TypeError, AttributeError)):
+                raise TypeError(f"{self}: got x {x}, arguments {options}; wanted {wanted}") from None
+            expect(False, self, wanted, x=x, arguments=options)
             raise
 
     def forward(self, x: Array) -> Any:
-        return self.value(x)
+        try:
+            return self.value(x)
+        except (AttributeError, OverflowError, MemoryError) as error:
+            raise ValueError(str(error)) from None
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         if x.dtype.kind not in "fc":
@@ -101,16 +107,62 @@ class Rearrange(Op):
         yield Case(lambda x: pad(x, ((0, 0), (1, 1)), mode="reflect"), (x,), [[row[1], *row, row[-2]] for row in m])
 
 
+def _own(name: str, option: Any) -> Any:
+    """A copy of an option, since its owner may change it later; of an integer or boolean node its value."""
+    if option is None or type(option) in (int, bool, str):
+        return option
+    if type(option) in (list, tuple):
+        return type(option)([_own(name, o) for o in option])
+    if isinstance(option, Node):
+        if option.dtype in FLOATS:
+            raise TypeError(
+                f"{name}: got {option.label} of dtype {option.dtype} as an option; wanted integers, no derivative passes there"
+            )
+        return option.value
+    return deepcopy(option)
+
+
+def axis_of(name: str, axis: Any, ndim: int) -> int:
+    """``axis`` counted from the first; raises TypeError and ShapeError naming ``name``."""
+    n = _integer(name, "axis", axis)
+    expect(-ndim <= n < ndim, name, f"an axis from {-ndim} to {ndim - 1}" if ndim else "an x with axes", axis=axis)
+    return n % ndim
+
+
+def _integer(name: str, what: str, n: Any) -> int:
+    try:
+        return index(n)
+    except TypeError:
+        raise TypeError(f"{name}: got {what} {n!r}; wanted an integer") from None
+
+
+def operand(name: str, x: Any) -> Any:
+    """x as a Node, Spec or array."""
+    return x if isinstance(x, (Node, Spec)) else plain(x, name)
+
+
+def _arrays(name: str, arrays: Any) -> list[Any]:
+    if not np.iterable(arrays) or isinstance(arrays, (str, Spec)):
+        raise TypeError(f"{name}: got {type(arrays).__name__}; wanted a list of arrays")
+    found = [operand(name, x) for x in arrays]
+    expect(len(found) > 0, name, "at least one array", arrays="none")
+    return found
+
+
 def _rearrangement(
     name: str, function: Callable[..., Any], back: Callable[..., Any] | None = None
 ) -> Callable[..., Any]:
+    names = list(signature(function).parameters)
+    out = names.index("out") - 1 if "out" in names else None
+
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
-        args = tuple(value_of(a) if isinstance(a, Node) else deepcopy(a) for a in args)  # theirs may change later
-        kwargs = {k: value_of(a) if isinstance(a, Node) else deepcopy(a) for k, a in kwargs.items()}
+        args, kwargs = tuple(_own(name, a) for a in args), {k: _own(name, a) for k, a in kwargs.items()}
+        if kwargs.pop("out", None) is not None or (out is not None and args[out:] and args[out] is not None):
+            raise no_out(name)
         orders = {a for a in (*args, *kwargs.values()) if isinstance(a, str)}
         if not orders <= {"C", "F", "raise", "wrap", "clip"}:
             raise ValueError(
-                f"{name}: got {', '.join(sorted(orders))}; wanted order 'C' or 'F', or a mode of numpy.take"
+                f"{name}: got {', '.join(sorted(orders))}; wanted order 'C' or 'F', a mode of numpy.take, or integers"
             )
         shown = {str(i): a for i, a in enumerate(args)} | kwargs
         pull = None if back is None or "F" in orders else (lambda g, x: back(g, x, *args, **kwargs))
@@ -141,7 +193,7 @@ def _rows(g: Any, x: Any) -> Any:
 
 
 R = _rearrangement
-reshape = R("reshape", np.reshape, _like)
+_reshape = R("reshape", np.reshape, _like)
 ravel = R("ravel", np.ravel, _like)
 squeeze = R("squeeze", np.squeeze, _like)
 expand_dims = R("expand_dims", np.expand_dims, _like)
@@ -168,10 +220,19 @@ atleast_1d = R("atleast_1d", np.atleast_1d, _like)
 atleast_2d = R("atleast_2d", np.atleast_2d, _like)
 
 
+@implements(np.reshape)
+def reshape(x: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
+    """The entries of x in another shape, of which one side may be -1 to be found, as numpy.reshape."""
+    for n in shape if isinstance(shape, (tuple, list)) else (shape,):
+        if type(n) is int and n < -1:
+            expect(False, "reshape", "sides of at least 0, or one -1", shape=shape)
+    return _reshape(x, shape, *args, **kwargs)
+
+
 @implements(np.copy)
 def copy(x: Any) -> Any:
     """A node of its own with the value of x; J = I."""
-    return Rearrange("copy", lambda v: v, lambda g, x: g)(x) if isinstance(x, Node) else np.array(x)
+    return Rearrange("copy", lambda v: v, lambda g, x: g)(x) if isinstance(x, (Node, Spec)) else np.array(x)
 
 
 @implements(np.trace)
@@ -185,7 +246,11 @@ def _index(key: Any) -> Any:
     if isinstance(key, Node):
         return value_of(key)
     if isinstance(key, (list, np.ndarray)):
-        return np.array(key) if np.size(key) else np.array(key, dtype=bool if np.asarray(key).dtype == bool else int)
+        try:
+            array = np.array(key)
+        except ValueError:
+            raise IndexError(f"getitem: got key {key!r}; wanted a list of integers or booleans") from None
+        return array if array.size or array.dtype == bool else array.astype(int)
     return key
 
 
@@ -200,14 +265,18 @@ def getitem(x: Any, key: Any) -> Any:
         out[keys] = g
         return out
 
-    return Rearrange("getitem", lambda v: v[keys], back if basic else None, key=key)(x)
+    return Rearrange(
+        "getitem", lambda v: v[keys], back if basic else None, key=keys if isinstance(key, tuple) else keys[0]
+    )(x)
 
 
 @implements(np.sort)
-def sort(x: Any, axis: int | None = -1) -> Any:
+def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool | None = None) -> Any:
     """Entries in ascending order along ``axis``. (S) → (S). J is the permutation matrix; ties keep their order."""
+    x = operand("sort", x)
     if axis is None:
         x, axis = ravel(x), 0
+    axis = axis_of("sort", axis, len(x.shape))
     known = not (isinstance(x, Spec) or (isinstance(x, Node) and x.abstract))
     order = np.argsort(value_of(x) if known else np.zeros(x.shape), axis=axis, kind="stable")
     return Rearrange("sort", lambda v: np.take_along_axis(v, order, axis), axis=axis)(x)
@@ -216,33 +285,71 @@ def sort(x: Any, axis: int | None = -1) -> Any:
 @implements(np.median)
 def median(x: Any, axis: int | None = None) -> Any:
     """The middle entry along ``axis``, or the mean of the two in the middle."""
+    x = operand("median", x)
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = axis_of("median", axis, len(x.shape))
+    n = x.shape[axis]
+    expect(n > 0, "median", "at least one entry", x=x.shape)
     ordered = sort(x, axis)
-    axis = 0 if axis is None else axis
-    n = ordered.shape[axis]
     middle, last = np.mean(take(ordered, [(n - 1) // 2, n // 2], axis), axis=axis), take(ordered, n - 1, axis)
     return np.where(np.isnan(last), last, middle)  # NaN is sorted to the end
 
 
 @implements(np.pad)
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
-    """Pad as numpy.pad: constant, edge, reflect, symmetric or wrap. J selects; constants have no derivative."""
+    """Pad as numpy.pad: constant, edge, reflect, symmetric or wrap. J selects; a node as constant is copied around x."""
+    x = operand("pad", x)
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"pad: got mode {mode!r}; wanted constant, edge, reflect, symmetric or wrap")
+    width = _widths(pad_width, len(x.shape))
 
-    def padded(v: Any, **options: Any) -> Any:  # in the order in memory that v has
+    def padded(v: Any) -> Any:  # in the order in memory that v has
         order = in_memory(v)
-        widths = np.broadcast_to(pad_width, (v.ndim, 2))[order]
-        return np.pad(v.transpose(order), widths, mode, **options).transpose(np.argsort(order))  # type: ignore[call-overload]
+        return np.pad(v.transpose(order), width[order], mode).transpose(np.argsort(order))  # type: ignore[call-overload]
 
     if mode != "constant":
-        return Rearrange("pad", padded, pad_width=pad_width, mode=mode)(x)
+        return Rearrange("pad", padded, pad_width=width.tolist(), mode=mode)(x)
 
     def back(g: Any, x: Any) -> Any:
-        before = np.broadcast_to(pad_width, (len(x.shape), 2))[:, 0]
-        return g[tuple(slice(b, b + n) for b, n in zip(before, x.shape, strict=True))]
+        return g[tuple(slice(b, b + n) for b, n in zip(width[:, 0], x.shape, strict=True))]
 
-    filled = partial(padded, constant_values=constant_values)
-    return Rearrange("pad", padded, back, filled, pad_width=pad_width)(x)
+    if isinstance(constant_values, (Node, Spec)) and constant_values.dtype in FLOATS:
+        expect(
+            constant_values.size == 1, "pad", "a node of one entry as constant", constant_values=constant_values.shape
+        )
+        inside = np.pad(np.ones(x.shape, bool), width)
+        return np.where(inside, pad(x, width), reshape(astype(constant_values, x.dtype), ()))
+    constants = _pairs("constant_values", constant_values, len(x.shape), "fiub")
+    value = partial(np.pad, pad_width=width, constant_values=constants) if constants.any() else padded
+    return Rearrange("pad", padded, back, value, pad_width=width.tolist())(x)
+
+
+def _widths(pad_width: Any, ndim: int) -> Any:
+    """Entries before and after each axis, (ndim, 2)."""
+    if isinstance(pad_width, dict):  # of axes, the others have none
+        found = np.zeros((ndim, 2), int)
+        for axis, width in pad_width.items():
+            found[axis_of("pad", axis, ndim)] = _widths(width, 1)[0]
+        return found
+    width = _pairs("pad_width", pad_width, ndim, "iu")
+    expect(bool((width >= 0).all()), "pad", "widths of at least 0", pad_width=pad_width)
+    return width.astype(int)
+
+
+def _pairs(what: str, given: Any, ndim: int, kinds: str) -> Any:
+    """One for each side of each axis, (ndim, 2)."""
+    try:
+        array = np.array(_own("pad", given))
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in kinds:
+        raise TypeError(
+            f"pad: got {what} {given!r}; wanted {'integers' if kinds == 'iu' else 'numbers'} that an array can hold"
+        )
+    fits = array.shape in ((), (1,), (2,), (1, 1), (1, 2), (ndim, 1), (ndim, 2))
+    expect(fits, "pad", f"{what} that broadcast to ({ndim}, 2)", given=given)
+    return np.array(np.broadcast_to(array, (ndim, 2)))
 
 
 class Concatenate(Op):
@@ -251,7 +358,7 @@ class Concatenate(Op):
     name = "concatenate"
 
     def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+        self.axis = _integer(self.name, "axis", axis)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -302,8 +409,9 @@ class Concatenate(Op):
 @implements(np.concatenate)
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """Join along an axis that exists, as numpy.concatenate. Jᵢ places xᵢ among zeros."""
+    arrays = _arrays("concatenate", arrays)
     if axis is None:
-        arrays, axis = [np.ravel(x) for x in arrays], 0
+        arrays, axis = [ravel(x) for x in arrays], 0
     return Concatenate(axis)(*arrays)
 
 
@@ -314,37 +422,49 @@ implements(np.concat)(concatenate)
 @implements(np.stack)
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis, as numpy.stack."""
+    arrays = _arrays("stack", arrays)
+    got = {f"array {i}": x.shape for i, x in enumerate(arrays, 1)}
+    expect(len(set(got.values())) == 1, "stack", "arrays of one shape", **got)
+    axis = axis_of("stack", axis, len(arrays[0].shape) + 1)
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 
 
 @implements(np.hstack)
 def hstack(arrays: Sequence[Any]) -> Any:
     """Join along the second axis (the first of vectors), as numpy.hstack."""
-    arrays = [atleast_1d(x) for x in arrays]
+    arrays = [atleast_1d(x) for x in _arrays("hstack", arrays)]
     return concatenate(arrays, 0 if len(arrays[0].shape) == 1 else 1)
 
 
 @implements(np.vstack)
 def vstack(arrays: Sequence[Any]) -> Any:
     """Join along the first axis, rows from vectors, as numpy.vstack."""
-    return concatenate([atleast_2d(x) for x in arrays], 0)
+    return concatenate([atleast_2d(x) for x in _arrays("vstack", arrays)], 0)
 
 
 @implements(np.split)
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut along ``axis`` into equal sections, or before the given indices, as numpy.split."""
-    n = x.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        expect(n % indices_or_sections == 0, "split", f"a side that {indices_or_sections} divides", side=n)
-    pieces: list[Any] = array_split(x, indices_or_sections, axis)
-    return pieces
+    return _split("split", x, indices_or_sections, axis)
 
 
 @implements(np.array_split)
 def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """Cut along ``axis`` into nearly equal sections, or before the given indices, as numpy.array_split."""
-    axis = normalize_axis_index(axis, len(x.shape))
-    pieces = np.array_split(np.arange(x.shape[axis]), indices_or_sections)
+    return _split("array_split", x, indices_or_sections, axis)
+
+
+def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
+    x = operand(name, x)
+    axis = axis_of(name, axis, len(x.shape))
+    n, at = x.shape[axis], _own(name, at)
+    if np.iterable(at) and not isinstance(at, str):
+        at = [_integer(name, "an index", i) for i in at]
+    else:
+        at = _integer(name, "sections", at)
+        expect(at > 0, name, "at least one section", sections=at)
+        expect(name != "split" or n % at == 0, name, f"a side that {at} divides", side=n)
+    pieces = np.array_split(np.arange(n), at)
     bounds = [(int(p[0]), int(p[-1]) + 1) if p.size else (0, 0) for p in pieces]
     return [getitem(x, (slice(None),) * axis + (slice(a, b),)) for a, b in bounds]
 
@@ -352,8 +472,10 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 @implements(np.diff)
 def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     """Differences of neighbours along ``axis``, n times, as numpy.diff."""
+    x, n = operand("diff", x), _integer("diff", "n", n)
     if n < 0:
         raise ValueError(f"diff: got n {n}; wanted at least 0")
+    axis = axis_of("diff", axis, len(x.shape))
     for _ in range(n):
         side = x.shape[axis]
         x = take(x, range(1, side), axis) - take(x, range(side - 1), axis)
@@ -366,9 +488,13 @@ class Cast(Op):
     name = "astype"
 
     def __init__(self, dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
+        wanted = "wanted float32, float64, an integer type or bool"
+        try:
+            self.dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"astype: got dtype {dtype!r}; {wanted}") from None
         if self.dtype not in FLOATS and self.dtype.kind not in "iub":
-            raise TypeError(f"astype: got dtype {self.dtype}; wanted float32, float64, an integer type or bool")
+            raise TypeError(f"astype: got dtype {self.dtype}; {wanted}")
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -389,7 +515,7 @@ class Cast(Op):
         yield Case(cls(np.float64), (x,), [float(v) for v in x])
 
 
-@implements("astype")
+@implements("astype", getattr(np, "astype", "astype"))  # new in NumPy 2.1
 def astype(x: Any, dtype: Any) -> Any:
     """x in float32, float64, an integer or boolean dtype; the derivative passes between the float ones."""
     return Cast(dtype)(x)
@@ -397,6 +523,7 @@ def astype(x: Any, dtype: Any) -> Any:
 
 def flatten(x: Any, start_dim: int = 1) -> Any:
     """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W)."""
+    x, start_dim = operand("flatten", x), _integer("flatten", "start_dim", start_dim)
     expect(
         0 <= start_dim <= len(x.shape), "flatten", f"start_dim from 0 to {len(x.shape)}", start_dim=start_dim, x=x.shape
     )
