@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from inspect import Parameter, Signature
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -120,7 +122,7 @@ class Elementwise(Op):
             expect(False, self, "shapes that broadcast to one", **got)
         try:
             with np.errstate(all="ignore"):
-                return Spec(shape, self.forward(*[np.ones((), x.dtype) for x in xs]).dtype)
+                return Spec(shape, Elementwise.forward(self, *[np.ones((), x.dtype) for x in xs]).dtype)
         except TypeError:
             raise TypeError(f"{self}: got {', '.join(map(str, xs))}; wanted dtypes that np.{self} takes") from None
 
@@ -186,10 +188,16 @@ class Elementwise(Op):
 def define(
     name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = (), **options: Any
 ) -> Elementwise:
-    """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes."""
+    """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes.
+
+    What others enter is checked when it is used, as their ops are.
+    """
     op = Elementwise.table[name] = Elementwise(name, function, *derivatives, **options)
     if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
         op.kernel = numpy[0]
+    if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "minigraph":
+        for part, check in Op.guards.items():
+            setattr(op, part, MethodType(check(getattr(Elementwise, part)), op))
     IMPLEMENTATIONS.update(dict.fromkeys([function, *numpy], op))
     return op
 

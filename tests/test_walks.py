@@ -11,10 +11,11 @@ from scipy.sparse.linalg import aslinearoperator, cg, gmres, svds
 from test_ops import CASES, as_nodes, floats, name_of, substitute
 
 import minigraph as mg
-from minigraph import nn
+from minigraph import array, nn
 from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.node import FLOATS
 from minigraph.op import Op, expect_floats
+from minigraph.ops.elementwise import Elementwise, define
 from minigraph.tape import Tape
 
 rng = np.random.default_rng(0)
@@ -456,6 +457,34 @@ def test_ops_of_others_are_checked(parts, message):
             walk(mg.parameter(np.ones(3, np.float32)))
     with pytest.raises((mg.ShapeError, TypeError, AssertionError), match=message):
         mg.check_op(double, np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("function", "slope", "message"),
+    [
+        (lambda x: x[:1] * 2, lambda y, x: 2, r"odd: got shape \(1,\); wanted a value \(3,\) float32 from forward"),
+        (
+            np.exp,
+            lambda y, x: np.ones((2, 3)),
+            r"odd, Jacobian by input 0: got shape \(2, 3\); wanted shape \(3,\) from pu",
+        ),
+        (
+            np.exp,
+            lambda y, x: np.exp(x.astype(float)),
+            "odd, Jacobian by input 0: pu.. gave dtype float64; wanted float32",
+        ),
+    ],
+)
+def test_elementwise_functions_of_others_are_checked(function, slope, message, monkeypatch):
+    monkeypatch.setattr(Elementwise, "table", {})
+    known = dict(array.IMPLEMENTATIONS)
+    odd = define("odd", function, slope, oracle=abs)
+    array.IMPLEMENTATIONS.clear()
+    array.IMPLEMENTATIONS.update(known)
+    x = mg.parameter(np.ones(3, np.float32))
+    for walk in (lambda: odd(x).backward(np.ones(3)), lambda: Tape.of(odd(x)).push({x: np.ones(3)})):
+        with pytest.raises((mg.ShapeError, TypeError), match=message):
+            walk()
 
 
 def test_check_op_finds_what_is_wrong():
