@@ -42,23 +42,24 @@ class Checked(LinearMap):
         if not isinstance(J, LinearMap):
             raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
         super().__init__(x.shape, y.shape, J.dtype)
+        self.in_dtype, self.out_dtype = x.dtype, y.dtype
         shapes = J.in_shape, J.out_shape
         expect(
             shapes == (x.shape, y.shape), self.what, f"a map {x.shape} → {y.shape}", map=f"{shapes[0]} → {shapes[1]}"
         )
 
     def push(self, v: Any) -> Any:
-        return self._fitting(self.of._push(v), self.out_shape, v, "push")
+        return self._fitting(self.of._push(v), self.out_shape, v.dtype == self.in_dtype, self.out_dtype, "push")
 
     def pull(self, g: Any) -> Any:
-        return self._fitting(self.of._pull(g), self.in_shape, g, "pull")
+        return self._fitting(self.of._pull(g), self.in_shape, g.dtype == self.out_dtype, self.in_dtype, "pull")
 
-    def _fitting(self, found: Any, shape: Shape, given: Any, verb: str) -> Any:
+    def _fitting(self, found: Any, shape: Shape, of_our_dtype: bool, dtype: Any, verb: str) -> Any:
         if not isinstance(found, (np.ndarray, np.generic, Node)):
             raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
         expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
-        if given.dtype == self.dtype != found.dtype:
-            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {self.dtype}")
+        if of_our_dtype and found.dtype != dtype:
+            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {dtype}")
         return found
 
     @property
