@@ -92,14 +92,18 @@ class Total(LinearMap):
                 found[node] = found[node].plus(path, rows, n) if node in found else path
         return cost
 
-    def _way(self, rows: int, dense: bool) -> str:
-        """The cheapest of "pull", "push", "back" and "on" for so many rows; the first two only where rows are full."""
-        costs = {"back": self._back(rows)[0]}
-        if rows == self.shape[0]:
+    def _way(self, rows: int | None, dense: bool) -> str:
+        """The cheapest of "pull" and "back" for so many rows, or with "push" and "on" for all of them (None).
+
+        Pulls and pushes give full rows, and are for arrays and for matrices that are full anyway.
+        """
+        n = self.shape[0] if rows is None else rows
+        costs = {"back": self._back(n)[0]}
+        if rows is None:
             costs["on"] = self._on()
         if dense or self.bounds.nnz == prod(self.shape):
-            costs["pull"] = self._walks(rows, self._together)
-            if rows == self.shape[0]:
+            costs["pull"] = self._walks(n, self._together)
+            if rows is None:
                 costs["push"] = self._walks(self.shape[1])
         return min(costs, key=costs.__getitem__)
 
@@ -110,25 +114,25 @@ class Total(LinearMap):
 
     @property
     def workspace(self) -> float:
-        rows = self.shape[0]
-        if self._way(rows, False) in ("pull", "push"):
-            return sum(self.shape) * self.dtype.itemsize
-        return min(self._back(rows)[1] * 12, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
+        if self._way(None, False) in ("pull", "push"):
+            return 8 * max(TOGETHER_BYTES, self._widest * self.dtype.itemsize)
+        return min(self._back(self.shape[0])[1] * 12, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
 
     def _matrix(self) -> sp.csr_array:
-        return self._made(np.arange(self.shape[0]), False)
+        return self._made(None, False)
 
     def _rows(self, index: Array) -> sp.csr_array:
         return self._made(index, False)
 
     def _dense(self) -> Array:
-        made = self._made(np.arange(self.shape[0]), True)
+        made = self._made(None, True)
         return made if isinstance(made, np.ndarray) else np.asarray(made.toarray())
 
-    def _made(self, index: Array, dense: bool) -> Any:
-        """Rows of the matrix; as an array where ``dense`` and made by walks."""
+    def _made(self, index: Array | None, dense: bool) -> Any:
+        """Rows of the matrix, or all of it; as an array where ``dense`` and made by walks."""
         self._expect_plain()
-        way = self._way(len(index), dense)
+        way = self._way(None if index is None else len(index), dense)
+        index = np.arange(self.shape[0]) if index is None else index
         if way == "on":
             return self._from_x()
         if way == "back":
@@ -154,8 +158,12 @@ class Total(LinearMap):
     @property
     def _together(self) -> int:
         """How many cotangents are pulled at once: as many as keep each node's in cache."""
-        widest = max([max(shape) for _, _, _, shape in self._edges], default=0)
-        return max(1, TOGETHER_BYTES // (widest * self.dtype.itemsize + 1))
+        return max(1, TOGETHER_BYTES // (self._widest * self.dtype.itemsize + 1))
+
+    @property
+    def _widest(self) -> int:
+        """Entries of the largest node on the way."""
+        return max([max(shape) for _, _, _, shape in self._edges], default=0)
 
     def _pull_rows(self, rows: Any) -> Any:
         found = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)
