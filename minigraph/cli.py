@@ -141,6 +141,7 @@ def draw(arguments: argparse.Namespace) -> int:
         direction=arguments.direction,
         dpi=arguments.dpi,
         engine=arguments.engine,
+        timeout=arguments.timeout,
     )
     print(path)
     return 0
@@ -432,6 +433,13 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(f"--no-{name}", dest=name, action="store_false", help=f"leave out {what}")
     one.add_argument("--dpi", type=_whole(1), default=160, help="pixels per inch of a PNG (default: 160)")
     one.add_argument("--engine", choices=("pygraphviz", "dot"), help="what draws (default: the first that is there)")
+    one.add_argument(
+        "--timeout",
+        type=_whole(1),
+        default=10,
+        metavar="SECONDS",
+        help="time for the usual layout; then a cheaper one is taken (default: 10)",
+    )
     one.set_defaults(seed=0)
 
     one = command(verify)
