@@ -54,6 +54,7 @@ class Spec(NDArrayOperatorsMixin):
             dtype = np.dtype(self.dtype)
         except TypeError:
             raise TypeError(f"Spec: got dtype {self.dtype!r}, wanted a NumPy dtype; the shape is one tuple") from None
+        checked_name(self.name, "Spec")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dtype", dtype)
 
@@ -157,7 +158,7 @@ class Node(ArrayLike):
 
     def named(self, name: str) -> Node:
         """Give the node a name, and return it."""
-        self.name = name
+        self.name = checked_name(name, "named")
         return self
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
@@ -220,9 +221,16 @@ def named(x: Any, name: str) -> Any:
     return x.named(name) if isinstance(x, Node) else x
 
 
+def checked_name(name: Any, what: str) -> Any:
+    """``name``; raises TypeError unless it is a string, or None."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"{what}: got {name!r} as the name; wanted a string")
+    return name
+
+
 def constant(value: Any, name: str | None = None) -> Node:
     """A leaf that is not learned: data, labels. ``value``: an array of reals, integers or booleans, or a Spec."""
-    return Node(frozen(value, "constant"), None, (), name, MODE.get().scope)
+    return Node(frozen(value, "constant"), None, (), checked_name(name, "constant"), MODE.get().scope)
 
 
 def parameter(value: Any, name: str | None = None) -> Parameter:
@@ -230,7 +238,7 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
     Raises TypeError for integer, complex and object values.
     """
-    value = frozen(value, "parameter")
+    value, name = frozen(value, "parameter"), checked_name(name, "parameter")
     if value.dtype not in FLOATS:
         called = "parameter" if name is None else f"parameter '{name}'"
         raise TypeError(f"{called}: got dtype {value.dtype}; wanted float32 or float64 (1.0, not 1)")
