@@ -65,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    from minigraph.text import HANDLER
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ∂ shows ? instead of failing
+            stream.reconfigure(errors=HANDLER)
     try:
         try:
             arguments = _parser().parse_args(argv)

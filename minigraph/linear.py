@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Case, Op
+from minigraph.text import readable
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
@@ -149,7 +150,7 @@ class LinearMap:
         return self.push(other)
 
     def __repr__(self) -> str:
-        return f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>"
+        return readable(f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>")
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -375,7 +376,7 @@ class Transpose(LinearMap):
         return self.of._matrix().T.tocsr()
 
     def __str__(self) -> str:
-        return f"{self.of}ᵀ"
+        return readable(f"{self.of}ᵀ")
 
 
 class Product(LinearMap):

@@ -13,6 +13,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minigraph.array import ArrayLike, plain
 from minigraph.memory import ONE, references
 from minigraph.mode import MODE
+from minigraph.text import readable, readable_repr
 
 if TYPE_CHECKING:
     from minigraph.op import Op
@@ -32,6 +33,7 @@ class MemoryBudgetError(MemoryError):
     """An explicit matrix that would not fit the memory it may take."""
 
 
+@readable_repr
 @dataclass(frozen=True, slots=True)
 class Spec(NDArrayOperatorsMixin):
     """Shape and dtype of an array that need not exist; ops called with Specs infer instead of compute."""
@@ -67,7 +69,7 @@ class Spec(NDArrayOperatorsMixin):
         return int(np.prod(self.shape, dtype=object))
 
     def __str__(self) -> str:
-        return f"{self.name!r} {self.shape} {self.dtype}" if self.name else f"{self.shape} {self.dtype}"
+        return readable(f"{self.name!r} {self.shape} {self.dtype}" if self.name else f"{self.shape} {self.dtype}")
 
 
 _serials = itertools.count(1)
@@ -182,7 +184,7 @@ class Node(ArrayLike):
 
     def __repr__(self) -> str:
         content = f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self), threshold=20, precision=5)
-        return f"<{self.label} {self.shape} {self.dtype}: {content}>"
+        return readable(f"<{self.label} {self.shape} {self.dtype}: {content}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from minigraph.draw import mimebundle

@@ -21,6 +21,7 @@ from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.parallel import elementwise
 from minigraph.table import trace
+from minigraph.text import readable
 
 _FREED: Any = None
 _grad_lock = threading.Lock()
@@ -191,7 +192,7 @@ class Tape:
     # --- forward ---------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return f"<Tape of {self.y.label}: {len(self.nodes)} nodes; print it to see the evaluation trace>"
+        return readable(f"<Tape of {self.y.label}: {len(self.nodes)} nodes; print it to see the evaluation trace>")
 
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
         """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x."""
@@ -268,7 +269,7 @@ class Total(LinearMap):
         self.tape, self.x, self.create_graph = tape, x, create_graph
 
     def __str__(self) -> str:
-        return f"∂({self.tape.y.label})/∂({self.x.label})"
+        return readable(f"∂({self.tape.y.label})/∂({self.x.label})")
 
     def push(self, v: Any) -> Any:
         """J v by one walk forward over the tape; see Tape.push."""
