@@ -9,6 +9,9 @@ __version__ = "0.1.0"
 if not (_pathlib.Path(__file__).parent / "ops").is_dir():
     __path__.append(str(_pathlib.Path(__file__).parent.parent))
 
+from minigraph import interrupt as interrupt  # before the imports that take long
+
+# isort: split
 from minigraph import guard as guard
 from minigraph import nn as nn
 from minigraph import optim as optim

@@ -1,7 +1,7 @@
 """The console command ``minigraph``: demo, list, summary, draw, verify, profile, doctor.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 all is well; 1 a mismatch or a failure;
-2 wrong usage; 130 interrupted.
+2 wrong usage; 130 interrupted; 141 whoever read stdout went away. A stdout that is closed from the start is a failure.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from minigraph.interrupt import INTERRUPTED, raised
+
 if TYPE_CHECKING:
     from minigraph.linear import Shape
     from minigraph.nn import Module
     from minigraph.node import Node
 
-FAILURE, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+FAILURE, USAGE, BROKEN_PIPE = 1, 2, 141
 TARGET = (
     "the graph: a model's name, as `minigraph list` prints them; or module:function or file.py:function, something that "
     "is called without arguments and gives a Node or a Module, or is one (default: the lectures' network)"
@@ -50,9 +52,24 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (default: the process's arguments) and return its exit status."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives
+    if sys.stdout is None:
+        _say("stdout is closed; wanted a place for the results")
+        return FAILURE
+    try:
+        with raised():
+            return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from minigraph.text import HANDLER
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without ∂ shows ? instead of failing
+            stream.reconfigure(errors=HANDLER)
     try:
         try:
             arguments = _parser().parse_args(argv)
@@ -61,20 +78,27 @@ def main(argv: Sequence[str] | None = None) -> int:
                 status: int = arguments.run(arguments)
         except SystemExit as stop:  # --help and --version
             status = int(stop.code or 0)
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor complain when Python exits
+        _drop()
         return BROKEN_PIPE
     except UsageError as error:
         _say(str(error))
         return USAGE
     except (Failure, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, OSError):  # perhaps of stdout, on a full disk
+            _drop()
         _say(str(error) or type(error).__name__)
         return FAILURE
+
+
+def _drop() -> None:
+    """Let go of what is still to be printed, if it cannot be, so that Python does not complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:
@@ -141,6 +165,7 @@ def draw(arguments: argparse.Namespace) -> int:
         direction=arguments.direction,
         dpi=arguments.dpi,
         engine=arguments.engine,
+        timeout=arguments.timeout,
     )
     print(path)
     return 0
@@ -361,7 +386,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = Parser(
         prog="minigraph", description="Computational graphs whose every node knows its Jacobian.",
-        epilog="Exit status: 0 all is well, 1 a mismatch or a failure, 2 wrong usage.",
+        epilog="Exit status: 0 all is well, 1 a mismatch or a failure, 2 wrong usage, 130 interrupted, 141 nobody reads.",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"minigraph {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -432,6 +457,13 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument(f"--no-{name}", dest=name, action="store_false", help=f"leave out {what}")
     one.add_argument("--dpi", type=_whole(1), default=160, help="pixels per inch of a PNG (default: 160)")
     one.add_argument("--engine", choices=("pygraphviz", "dot"), help="what draws (default: the first that is there)")
+    one.add_argument(
+        "--timeout",
+        type=_whole(1),
+        default=10,
+        metavar="SECONDS",
+        help="time for the usual layout; then a cheaper one is taken (default: 10)",
+    )
     one.set_defaults(seed=0)
 
     one = command(verify)

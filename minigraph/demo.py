@@ -17,6 +17,7 @@ import minigraph as mg
 from minigraph.array import Array
 from minigraph.datasets import Split, digits
 from minigraph.optim import SGD
+from minigraph.text import readable
 
 FILTERS, KERNEL, SIDE, CLASSES = 8, 5, 8, 10
 EPOCHS, BATCH, RATE, MOMENTUM, L2 = 30, 32, 0.1, 0.9, 1e-3
@@ -133,7 +134,7 @@ def run(seed: int = 0, out: str | os.PathLike[str] = "out", epochs: int = EPOCHS
     folder.mkdir(parents=True, exist_ok=True)
     data = digits()
     network = Network(seed)
-    say = _nothing if as_json else print
+    say = _nothing if as_json else _print
 
     say(f"{len(data.y_train)} handwritten digits to learn from, {len(data.y_test)} others to be judged by.")
     sizes = " + ".join(f"{p.size} in {p.name}" for p in network.parameters)
@@ -220,6 +221,10 @@ def pictures(
         except (ImportError, RenderError) as error:
             left_out[name] = str(error)
     return files, left_out
+
+
+def _print(text: str) -> None:
+    print(readable(text))
 
 
 def _nothing(text: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import minigraph as mg
+from minigraph.text import readable, readable_repr
 
 PACKAGES = ("numpy", "scipy", "tqdm", "graphviz", "pygraphviz", "matplotlib")
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
@@ -24,6 +25,7 @@ CORE = "OPENBLAS_CORETYPE"  # holds OpenBLAS to the kernels of one processor
 WORKS = "works"
 
 
+@readable_repr
 @dataclass
 class Examination:
     """What was found; ``ok`` when all that is needed works."""
@@ -41,7 +43,9 @@ class Examination:
         rows.pop("ok")
         width = max(map(len, rows))
         lines = [f"{name:<{width}}  {'not installed' if found is None else found}" for name, found in rows.items()]
-        return "\n".join([*lines, "All that is needed works." if self.ok else "Something needed is broken, see above."])
+        return readable(
+            "\n".join([*lines, "All that is needed works." if self.ok else "Something needed is broken, see above."])
+        )
 
 
 def examine() -> Examination:

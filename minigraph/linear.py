@@ -16,6 +16,7 @@ from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Case, Op
 from minigraph.sparse import below, compressed, eye, index_dtype, plus, sized, times
 from minigraph.summation import total
+from minigraph.text import readable
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
@@ -268,7 +269,7 @@ class LinearMap:
         return negated
 
     def __repr__(self) -> str:
-        return f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>"
+        return readable(f"<{self}: {self.in_shape} → {self.out_shape}, {self.dtype}, nnz ≤ {self.nnz:,}>")
 
     def __str__(self) -> str:
         return type(self).__name__
@@ -530,7 +531,7 @@ class Transpose(LinearMap):
         return sized(below(blocks, m, width, width * self.bounds.row, self.dtype).T)
 
     def __str__(self) -> str:
-        return f"{self.of}ᵀ"
+        return readable(f"{self.of}ᵀ")
 
 
 class Product(LinearMap):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ContextDecorator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 
@@ -18,24 +20,62 @@ class Mode:
     anomaly: bool = False
     replaying: bool = False  # a checkpoint runs its function again: running statistics have moved already
     tracing: frozenset[Any] = frozenset()  # the nodes that transforms at work differentiate by
+    outer: Mode | None = field(default=None, repr=False, compare=False)  # what holds again after the ``with``
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
 
 
-@contextmanager
-def _mode(**changes: Any) -> Iterator[None]:
-    token = MODE.set(replace(MODE.get(), **changes))
-    try:
-        yield
-    finally:
-        MODE.reset(token)
+class Change(ContextDecorator):
+    """What ``with`` and decorators change of the mode; one object serves any number of times, nested and in any thread."""
+
+    def __init__(self, change: Callable[[Mode], Mode]) -> None:
+        self.change = change
+
+    def __enter__(self) -> None:
+        mode = MODE.get()
+        MODE.set(replace(self.change(mode), outer=mode))
+
+    def __exit__(self, *error: object) -> None:
+        MODE.set(MODE.get().outer or Mode())
+
+    def __call__(self, function: Any) -> Any:
+        """``function`` with the change in force while it runs, or while the coroutine that it gives does.
+
+        Raises TypeError for classes and generators, whose code runs later and beside the caller's.
+        """
+        if (
+            not callable(function)
+            or isinstance(function, type)
+            or isgeneratorfunction(function)
+            or isasyncgenfunction(function)
+        ):
+            raise TypeError(
+                f"a mode as a decorator: got {function!r}; wanted a function, or a ``with`` in what runs later"
+            )
+        if not iscoroutinefunction(function):
+            return super().__call__(function)
+
+        @wraps(function)
+        async def changed(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return await function(*args, **kwargs)
+
+        return changed
+
+
+def _mode(**changes: Any) -> Change:
+    return Change(lambda mode: replace(mode, **changes))
 
 
 def scope(name: str) -> Any:
-    """Group the nodes recorded inside under ``name`` in diagrams and tables; scopes nest as ``outer/inner``."""
-    outer = MODE.get().scope
-    return _mode(scope=f"{outer}/{name}" if outer else name)
+    """Group the nodes recorded inside under ``name`` in diagrams and tables; scopes nest as ``outer/inner``.
+
+    Raises TypeError for a name that is no string.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"scope: got {name!r} as the name; wanted a string")
+    return Change(lambda mode: replace(mode, scope=f"{mode.scope}/{name}" if mode.scope else name))
 
 
 def enable_grad() -> Any:

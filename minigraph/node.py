@@ -15,6 +15,7 @@ from minigraph.array import ArrayLike, held, plain
 from minigraph.callers import multiplies_sparse
 from minigraph.memory import ONE, count, references
 from minigraph.mode import MODE
+from minigraph.text import readable, readable_repr
 
 if TYPE_CHECKING:
     from minigraph.op import Op
@@ -34,6 +35,7 @@ class MemoryBudgetError(MemoryError):
     """An explicit matrix that would not fit the memory it may take."""
 
 
+@readable_repr
 @dataclass(frozen=True, slots=True)
 class Spec(NDArrayOperatorsMixin):
     """Shape and dtype of an array that need not exist; ops called with Specs infer instead of compute."""
@@ -63,6 +65,7 @@ class Spec(NDArrayOperatorsMixin):
             raise TypeError(f"Spec: got dtype {self.dtype!r}, wanted a NumPy dtype; the shape is one tuple") from None
         if dtype.kind not in "fciub":
             raise TypeError(f"Spec: got dtype {dtype}, wanted a dtype of numbers")
+        checked_name(self.name, "Spec")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dtype", dtype)
 
@@ -75,7 +78,7 @@ class Spec(NDArrayOperatorsMixin):
         return int(np.prod(self.shape, dtype=object))
 
     def __str__(self) -> str:
-        return f"{self.name!r} {self.shape} {self.dtype}" if self.name else f"{self.shape} {self.dtype}"
+        return readable(f"{self.name!r} {self.shape} {self.dtype}" if self.name else f"{self.shape} {self.dtype}")
 
 
 _serials = itertools.count(1)
@@ -166,7 +169,7 @@ class Node(ArrayLike):
 
     def named(self, name: str) -> Node:
         """Give the node a name, and return it."""
-        self.name = name
+        self.name = checked_name(name, "named")
         return self
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
@@ -193,7 +196,7 @@ class Node(ArrayLike):
         content = (
             f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self.value), threshold=20, precision=5)
         )
-        return f"<{self.label} {self.shape} {self.dtype}: {content}>"
+        return readable(f"<{self.label} {self.shape} {self.dtype}: {content}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from minigraph.draw import mimebundle
@@ -239,9 +242,16 @@ def named(x: Any, name: str) -> Any:
     return x.named(name) if isinstance(x, Node) else x
 
 
+def checked_name(name: Any, what: str) -> Any:
+    """``name``; raises TypeError unless it is a string, or None."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"{what}: got {name!r} as the name; wanted a string")
+    return name
+
+
 def constant(value: Any, name: str | None = None) -> Node:
     """A leaf that is not learned: data, labels. ``value``: an array of reals, integers or booleans, or a Spec."""
-    return Node(frozen(value, "constant"), None, (), name, MODE.get().scope)
+    return Node(frozen(value, "constant"), None, (), checked_name(name, "constant"), MODE.get().scope)
 
 
 def parameter(value: Any, name: str | None = None) -> Parameter:
@@ -249,7 +259,7 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
     Raises TypeError for integer, complex and object values.
     """
-    value = frozen(value, "parameter")
+    value, name = frozen(value, "parameter"), checked_name(name, "parameter")
     if value.dtype not in FLOATS:
         called = "parameter" if name is None else f"parameter '{name}'"
         raise TypeError(f"{called}: got dtype {value.dtype}; wanted float32 or float64 (1.0, not 1)")

@@ -116,7 +116,7 @@ class Profile:
     def to_json(self) -> str:
         """The report as JSON text: {"rows": [{"node", "op", "shape", "forward", …}], "totals": {…}}; what is blank is null."""
         rows = [{"node": r.name, "op": r.node.kind, "shape": r.node.shape, **_figures(r)} for r in self.rows]
-        return json.dumps({"rows": rows, "totals": _figures(self)}, indent=1, ensure_ascii=False)
+        return json.dumps({"rows": rows, "totals": _figures(self)}, indent=1)
 
     def _numbers(self, part: Row | Profile) -> tuple[str, ...]:
         """The cells of one row, or of the sum of some."""

@@ -30,6 +30,7 @@ from minigraph.ops.pool import AdaptivePool, Pool, parts
 from minigraph.ops.shape import Rearrange
 from minigraph.table import table
 from minigraph.tape import Tape
+from minigraph.text import readable, readable_repr
 from minigraph.verify import multiply_adds
 
 __all__ = ["Row", "Summary", "Totals", "summary"]
@@ -38,6 +39,7 @@ __all__ = ["Row", "Summary", "Totals", "summary"]
 # --- what a summary says ---------------------------------------------------------------------------
 
 
+@readable_repr
 @dataclass(frozen=True)
 class Row:
     """One layer.
@@ -133,7 +135,7 @@ class Summary:
     def to_json(self) -> str:
         """{"rows": [{"layer", "op", …}], "totals": {…}} as JSON text; memory in bytes."""
         data = {"rows": [asdict(row) for row in self.rows], "totals": asdict(self.totals)}
-        return json.dumps(data, indent=1, ensure_ascii=False)
+        return json.dumps(data, indent=1)
 
     def to_csv(self) -> str:
         """The rows as comma-separated values under a line of names; shapes as 1×64×224×224, memory in bytes."""
@@ -144,7 +146,7 @@ class Summary:
         for row in self.rows:
             values = (getattr(row, name) for name in names)
             writer.writerow([_sides(v) if isinstance(v, tuple) else v for v in values])
-        return text.getvalue()
+        return readable(text.getvalue())
 
     def _last(self, human: bool) -> tuple[str, ...]:
         t = self.totals

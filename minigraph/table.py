@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from minigraph.node import Node
+from minigraph.text import readable
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows under a head, in columns as wide as their widest cell; columns numbered in ``right`` are set flush right."""
-    cells = [head, *rows]
+    cells = [[readable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = (
         "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))

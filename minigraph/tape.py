@@ -19,6 +19,7 @@ from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.parallel import elementwise
 from minigraph.table import trace
+from minigraph.text import readable
 from minigraph.total import Recorded, Total
 
 _grad_lock = threading.RLock()
@@ -216,7 +217,9 @@ class Tape:
     # --- forward ---------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        return f"<Tape of {self.y.label}: {len(self.structure().nodes)} nodes; print it to see the evaluation trace>"
+        return readable(
+            f"<Tape of {self.y.label}: {len(self.structure().nodes)} nodes; print it to see the evaluation trace>"
+        )
 
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
         """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x.

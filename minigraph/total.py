@@ -15,6 +15,7 @@ from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import MODE
 from minigraph.node import GraphError, Node
 from minigraph.sparse import below, compressed, eye, full, plus, times
+from minigraph.text import readable
 
 if TYPE_CHECKING:
     from minigraph.tape import Tape
@@ -35,7 +36,7 @@ class Total(LinearMap):
         self.tape, self.x, self.create_graph = tape, x, create_graph
 
     def __str__(self) -> str:
-        return f"∂({self.tape.y.label})/∂({self.x.label})"
+        return readable(f"∂({self.tape.y.label})/∂({self.x.label})")
 
     def push(self, v: Any) -> Any:
         """J v by one walk forward over the tape; see Tape.push."""

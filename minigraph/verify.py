@@ -24,6 +24,7 @@ from minigraph.ops.pool import AdaptiveAvgPool, AdaptivePool, Choice, GlobalAvgP
 from minigraph.ops.shape import Rearrange
 from minigraph.table import table
 from minigraph.tape import Tape
+from minigraph.text import readable_repr
 
 __all__ = ["Cost", "Costs", "Row", "Ways", "Verification", "costs", "multiply_adds", "verify"]
 
@@ -43,6 +44,7 @@ class Ways(NamedTuple):
     sparse: int
 
 
+@readable_repr
 @dataclass(frozen=True)
 class Cost:
     """One layer: ``stored`` floats and float ``operations`` (multiplications and additions) for one sample.
@@ -188,6 +190,7 @@ def _geometry(node: Node) -> str:
 # --- the comparison --------------------------------------------------------------------------------
 
 
+@readable_repr
 @dataclass(frozen=True)
 class Row:
     """One layer: where it was compared, and each algorithm's largest difference, relative to the largest magnitude.
@@ -246,7 +249,7 @@ class Verification:
                     "operations": row.cost.operations._asdict(),
                 }
             )
-        return json.dumps({"ok": self.ok, "others": self.others, "rows": rows}, indent=1, ensure_ascii=False)
+        return json.dumps({"ok": self.ok, "others": self.others, "rows": rows}, indent=1)
 
     def __str__(self) -> str:
         head = ("node", "layer", "compared with the matrices", "on", "difference", "tolerance", "")

@@ -2,9 +2,12 @@
 
 import importlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +77,47 @@ def test_a_reader_that_goes_away():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+@pytest.mark.parametrize("start", ["-m minigraph", "a/minigraph"])
+@pytest.mark.parametrize("moment", ["minigraph.interrupt", "numpy._core", "scipy.sparse", "minigraph.cli"])
+def test_an_interruption_at_any_moment_is_quiet(tmp_path, start, moment):
+    script = tmp_path / "a" / "minigraph"  # as pip writes it
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom minigraph.cli import main\nsys.exit(main())\n")
+    command = [sys.executable, "-X", "importtime", *start.split(), "verify", "resnet20"]
+    home = str(Path(mg.__file__).parent.parent)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": home},
+    ) as process:  # fmt: skip
+        for line in process.stderr:
+            if line.split()[-1] == moment:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+        assert (process.stdout.read(), rest) == ("", [])
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [
+        (">&-", 1, "minigraph: stdout is closed; wanted a place for the results\n"),
+        (">/dev/full", 1, "minigraph: [Errno 28] No space left on device\n"),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 1, ""),
+    ],
+)
+def test_streams_that_cannot_be_written(redirection, status, message):
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    done = subprocess.run(
+        f'"{sys.executable}" -m minigraph list {redirection}', shell=True, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (status, message)
 
 
 def test_interruption_is_quiet(monkeypatch, capsys):

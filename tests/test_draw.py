@@ -5,7 +5,9 @@ import re
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pygraphviz
@@ -217,6 +219,48 @@ def test_graphs_that_crash_graphviz_are_drawn_without_edge_labels(tmp_path):
     assert (tmp_path / "a.svg").read_bytes().startswith(MAGIC["svg"])
 
 
+def sum_of_terms(n):
+    """n terms of one x, added one after the other: n edges across up to n levels."""
+    x = mg.parameter(np.ones(3), "x")
+    return sum(np.sin(x * float(i)) for i in range(n))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the fake program is a script")
+@pytest.mark.parametrize("engine", ["pygraphviz", "dot"])
+@pytest.mark.parametrize(("terms", "form"), [(100, "png"), (200, "svg"), (1000, "pdf")])
+def test_a_layout_that_takes_too_long_gives_way_to_a_cheaper_one(engine, terms, form, fake_dot, tmp_path, monkeypatch):
+    path, real = tmp_path / f"a.{form}", rendering.spawn
+
+    def spawn(command, dot, limit, *rest):
+        """The usual layout may take a second, so that the test need not wait; the cheaper one has its whole time."""
+        return real(command, dot, limit if "splines=line" in dot else rendering.Limit(1.0), *rest)
+
+    monkeypatch.setattr(rendering, "spawn", spawn)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        draw(sum_of_terms(terms), path, engine=engine, timeout=60)
+    assert "drawn with straight lines" in str(caught[-1].message)
+    drawn = path.read_bytes()
+    assert drawn.startswith(MAGIC[form])
+    if form == "svg":
+        text = drawn.decode()
+        assert (text.count('class="node"'), text.count('class="edge"')) == (3 * terms + 1, 4 * terms - 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program is a script")
+def test_no_program_outlasts_its_time(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "dot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n/bin/sleep 60\ntrue\n")  # which leaves the work to another
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    began = monotonic()
+    with pytest.raises(rendering.RenderError, match="Graphviz took more than 0.2 seconds"):
+        draw(network(), tmp_path / "a.svg", engine="dot", timeout=0.2)
+    assert monotonic() - began < 20
+    assert not (tmp_path / "a.svg").exists()
+
+
 def test_text_is_the_same_on_a_machine_without_fonts(tmp_path, monkeypatch):
     usual = rendering.picture(to_dot(network()), "png")
     bare = tmp_path / "fonts.conf"
@@ -237,7 +281,8 @@ def fake_dot(tmp_path, monkeypatch):
         script.write_text(
             f"#!{sys.executable}\nimport runpy, sys\n"
             f"form = next(a for a in sys.argv if a.startswith('-T'))[2:]\n"
-            f"sys.argv = ['', {program!r}, form]\nrunpy.run_path({str(child)!r}, run_name='__main__')\n"
+            f"program = 'nop1' if '-n1' in sys.argv else {program!r}\n"
+            f"sys.argv = ['', program, form]\nrunpy.run_path({str(child)!r}, run_name='__main__')\n"
         )
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -251,7 +296,7 @@ def test_the_program_dot(fake_dot, tmp_path, monkeypatch):
     draw(network(), tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_bytes().startswith(MAGIC["svg"])
     with pytest.raises(rendering.RenderError, match="Graphviz failed"):
-        rendering.picture("digraph {", "svg")
+        rendering.picture("digraph {", "svg", engine="dot")
 
 
 def test_errors_say_what_to_do(tmp_path, monkeypatch):

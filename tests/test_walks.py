@@ -12,6 +12,7 @@ from test_ops import CASES, as_nodes, floats, name_of, substitute
 
 import minigraph as mg
 from minigraph import array, nn
+from minigraph.draw import to_dot
 from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.node import FLOATS
 from minigraph.op import Op, expect_floats
@@ -335,7 +336,9 @@ LARGE = {
     "cumsum": (lambda x, w: np.cumsum(x, 1), (50, 200), (1,)),
     "interpolate": (lambda x, w: mg.interpolate(x, 96, mode="bilinear"), (2, 4, 48, 48), (1,)),
     "scores": (
-        lambda x, w: mg.linear(mg.flatten(mg.relu(mg.conv2d(x, w, padding=1))), np.ones((10, 16 * 64 * 64), np.float32)),
+        lambda x, w: mg.linear(
+            mg.flatten(mg.relu(mg.conv2d(x, w, padding=1))), np.ones((10, 16 * 64 * 64), np.float32)
+        ),
         (4, 16, 64, 64),
         (16, 16, 3, 3),
     ),
@@ -539,3 +542,14 @@ def test_a_freed_graph_keeps_its_structure():
     deep.backward()
     with pytest.raises(mg.GraphError, match="freed by backward"):
         str(Tape.of(deep))
+
+
+def test_a_freed_graph_is_drawn_with_its_gradients():
+    w = mg.parameter(np.ones((2, 3)), "w")
+    loss = np.sum(mg.linear(mg.constant(np.ones((5, 3)), "x"), w).named("s") ** 2).named("loss")
+    whole = to_dot(loss, values=False)
+    tape = Tape.of(loss)
+    loss.backward()
+    for y in (loss, tape):
+        text = to_dot(y, values=False)
+        assert text.count("->") == whole.count("->") and "not computed" not in text and "‖∂‖" in text

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from functools import partial
+from math import inf
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigraph.draw.dot import Direction, to_dot
-from minigraph.draw.render import DPI, FORMATS, Engine, RenderError, picture, write
+from minigraph.draw.dot import Direction, layout, to_dot
+from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture, write
 from minigraph.node import GraphError, Node
 from minigraph.tape import Tape
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
-NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 10.0
+SECONDS = 10.0
+NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 5.0
 
 
 def draw(
@@ -39,6 +41,7 @@ def draw(
     dpi: float = DPI,
     engine: Engine | None = None,
     max_nodes: int = 5000,
+    timeout: float | None = SECONDS,
 ) -> Picture | None:
     """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file, or without ``path`` for a notebook.
 
@@ -48,14 +51,16 @@ def draw(
 
     ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``.
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
-    ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH, through the package
-    graphviz), or None for the first of them that is there.
+    ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH), or None for the first of them that is there.
     ``max_nodes``: refuse larger graphs, which take long to lay out and cannot be read.
+    ``timeout``: seconds for Graphviz, None for no limit. When they are over, the graph is laid out in a cheaper way, which
+    may take as long again: most edges become straight lines behind the nodes, without the sizes of the Jacobians.
 
     The file is written whole or not at all. Raises TypeError for anything but a Node or Tape; ValueError for
     another suffix, an option that is none, or too many nodes; FileNotFoundError for a missing folder;
-    ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails; GraphError when
-    the graph was freed. Warns (UserWarning) of a PNG too small to read.
+    ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails
+    or even the cheaper layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
+    small to read, and of a layout that is not the usual one.
     """
     target = Path("notebook.svg" if path is None else path)
     form = target.suffix.lower().removeprefix(".")
@@ -66,31 +71,60 @@ def draw(
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
         )
-    if not dpi > 0:
-        raise ValueError(f"draw: got dpi {dpi!r}, wanted a number above 0")
-    tape = Tape.of(y) if isinstance(y, Node) else y
+    _positive("dpi", dpi)
+    if timeout is not None:
+        _positive("timeout", timeout)
+    tape = Tape.of(y) if isinstance(y, Node) else y.structure() if isinstance(y, Tape) else y
     if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
         raise ValueError(
             f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a part "
             f"of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
         )
-    dot = partial(to_dot, tape, values=values, gradients=gradients, scopes=scopes, direction=direction, profile=profile)
-    text = dot(edges=edges)
+    options = edges, values, gradients, scopes, direction, profile
     if form == "dot":
-        write(target, text.encode())
+        write(target, layout(tape, *options)[0].encode())
         return None
-    try:
-        drawn = picture(text, form, dpi=dpi, engine=engine)
-    except RenderError as error:
-        if not (edges and scopes):
-            raise
-        # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
-        drawn = picture(dot(edges=False), form, dpi=dpi, engine=engine)
-        warnings.warn(f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}", stacklevel=2)
+    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout)
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)
     return None
+
+
+def _positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"draw: got {name} {value!r}, wanted a number")
+    if not 0 < value < inf:
+        raise ValueError(f"draw: got {name} {value!r}, wanted a number above 0")
+
+
+def rendered(
+    tape: Tape,
+    form: str,
+    edges: bool = True,
+    values: bool = True,
+    gradients: bool = True,
+    scopes: bool = True,
+    direction: Direction = "TB",
+    profile: Profile | None = None,
+    **how: Any,
+) -> bytes:
+    """The picture of a graph; in a cheaper layout, with a warning, where Graphviz fails or takes too long; see ``picture``."""
+    shown = values, gradients, scopes, direction, profile
+    try:
+        return picture(layout(tape, edges, *shown)[0], form, **how)
+    except Overtime as error:
+        text, later = layout(tape, False, *shown, straight=True)
+        drawn = picture(text, form, later=later, **how)
+        said = f"drawn with straight lines and without the sizes on the edges, or pass a larger timeout: {error}"
+    except RenderError as error:
+        if not (edges and scopes):
+            raise
+        # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
+        drawn = rendered(tape, form, False, *shown, **how)
+        said = f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}"
+    warnings.warn(said, stacklevel=3)
+    return drawn
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,13 +140,13 @@ class Picture:
 def mimebundle(node: Node) -> dict[str, Any]:
     """What a notebook shows of a node: the picture of its graph, and its repr.
 
-    Only the repr for graphs of more than some hundred nodes, freed graphs, and where Graphviz is missing or fails.
+    Only the repr for graphs of more than some hundred nodes, and where Graphviz is missing or fails.
     """
     bundle = {"text/plain": repr(node)}
     try:
         tape = Tape.of(node)
         if len(tape.nodes) <= NOTEBOOK_NODES:
-            bundle["image/svg+xml"] = picture(to_dot(tape), "svg", timeout=NOTEBOOK_SECONDS).decode()
+            bundle["image/svg+xml"] = rendered(tape, "svg", timeout=NOTEBOOK_SECONDS).decode()
     except (GraphError, ImportError, RenderError):
         pass
     return bundle

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minigraph.node import FLOATS, GraphError, Node, Parameter
+from minigraph.node import FLOATS, Node, Parameter
 from minigraph.tape import Tape
 
 if TYPE_CHECKING:
@@ -81,23 +81,42 @@ def to_dot(
     ``profile``: what ``mg.profile`` found of this graph; nodes are coloured by their time, and it is written in them.
 
     Raises TypeError for anything but a Node or Tape, and for a profile that is none; ValueError for another direction
-    and for the profile of another graph; GraphError when the graph was freed by backward().
+    and for the profile of another graph. Of a graph that backward() has freed the structure is drawn, without values.
+    """
+    return layout(y, edges, values, gradients, scopes, direction, profile)[0]
+
+
+def layout(
+    y: Node | Tape,
+    edges: bool,
+    values: bool,
+    gradients: bool,
+    scopes: bool,
+    direction: Direction,
+    profile: Profile | None,
+    straight: bool = False,
+) -> tuple[str, str]:
+    """The DOT text, and the lines of edges to be added once the nodes are placed: none unless ``straight``.
+
+    Graphviz bends an edge around all levels that it crosses, in time that grows with the square of their number and
+    worse: a sum of n terms of one x has n edges across up to n levels. ``straight`` leaves each node the edge to
+    its first reader, so what is laid out is a tree, with the longest way to each node in one column; the others are
+    straight lines.
     """
     if not isinstance(y, (Node, Tape)):
         raise TypeError(f"draw: got {type(y).__name__}, wanted a Node or a Tape; arrays are computed without a record")
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f"draw: got direction {direction!r}, wanted 'TB', 'LR', 'BT' or 'RL'")
-    tape = Tape.of(y) if isinstance(y, Node) else y
-    if not tape.nodes or any(node.inputs is None for node in tape.nodes):
-        raise GraphError(
-            f"{tape.y.label}: the graph was freed by backward(); call backward(retain_graph=True), or draw before"
-        )
+    tape = Tape.of(y) if isinstance(y, Node) else y.structure()
     index = {node: f"n{i}" for i, node in enumerate(tape.nodes) if node is tape.y or not is_number(node)}
     home = {node: node.scope if scopes else "" for node in index}
     dtypes = {node.dtype for node in index}
     times = None if profile is None else Times(profile, index)
     root = Cluster("")
     arrows: list[str] = []
+    later: list[str] = []
+    read: set[Node] = set()
+    depth: dict[Node, int] = {}
     for node in index:
         dtype = len(dtypes) > 1 and (node is tape.y or node.dtype != tape.y.dtype)
         text = describe(node, values, gradients and not tape.y.abstract, scopes, dtype)
@@ -108,13 +127,21 @@ def to_dot(
         # Leaves stand one step above their reader. A step more from the scope before keeps scopes one below
         # the other, where they would else overlap in height and stand in a staircase.
         reads_leaves = any(x.op is None and home.get(x) == home[node] for x in node.inputs)
+        kept = [x for x in node.inputs if x in index and not (straight and x in read)]
+        deepest = max(kept, key=depth.__getitem__, default=None)
+        depth[node] = 1 + max([depth[x] for x in kept], default=0)
         for x, role in zip(node.inputs, roles(node), strict=True):
             if x in index:
                 attributes = edge(x, node, role if edges else None)
+                if straight and x is deepest and len(kept) > 1:
+                    attributes.append("weight=9")
                 if reads_leaves and home[x] != home[node]:
                     attributes.append("minlen=2")
-                arrows.append(f"{index[x]} -> {index[node]}" + (f" [{', '.join(attributes)}]" if attributes else ""))
+                line = f"{index[x]} -> {index[node]}" + (f" [{', '.join(attributes)}]" if attributes else "")
+                (later if straight and x in read else arrows).append(line)
+                read.add(x)
     lines = [
+        *(["graph [splines=line, outputorder=edgesfirst]"] if straight else []),
         f'graph [rankdir={direction}, bgcolor=white, pad=0.2, nodesep=0.3, ranksep="0.42", fontname="{FONT}"]',
         f'node [fontname="{FONT}", fontsize=11, fontcolor="{INK}", penwidth=1.1, margin="0.09,0.04", height=0.3, width=0.5]',
         f'edge [fontname="{FONT}", fontsize=8, fontcolor="{FAINT}", color="#7A828C", penwidth=0.9, arrowsize=0.6]',
@@ -122,7 +149,7 @@ def to_dot(
         *root.text(),
         *arrows,
     ]
-    return "digraph minigraph {\n" + "".join(f"  {line}\n" for line in lines) + "}\n"
+    return "digraph minigraph {\n" + "".join(f"  {line}\n" for line in lines) + "}\n", "\n".join(later)
 
 
 class Times:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Literal, get_args
@@ -23,7 +26,7 @@ DPI, LEGIBLE_DPI = 160.0, 40.0
 MAX_SIDE, MAX_PIXELS = 30_000, 60_000_000  # cairo cuts at 32,767; 60 million pixels take 240 MB
 INSTALL = (
     "drawing needs Graphviz: pip install pygraphviz (brings Graphviz along), "
-    "or install Graphviz so that dot is on the PATH, and pip install graphviz; a .dot file needs neither"
+    "or install Graphviz so that dot is on the PATH; a .dot file needs neither"
 )
 
 
@@ -31,21 +34,39 @@ class RenderError(RuntimeError):
     """Graphviz could not draw the graph."""
 
 
+class Overtime(RenderError):
+    """Graphviz took longer than it may."""
+
+
 def picture(
-    dot: str, form: str, *, dpi: float = DPI, engine: Engine | None = None, timeout: float | None = None
+    dot: str,
+    form: str,
+    *,
+    dpi: float = DPI,
+    engine: Engine | None = None,
+    timeout: float | None = None,
+    later: str = "",
 ) -> bytes:
     """The picture of DOT text as the bytes of a "png", "svg" or "pdf".
 
     ``dpi``: pixels per inch of a PNG, lowered where the picture would be larger than MAX_SIDE or MAX_PIXELS;
     warns (UserWarning) when its text can then no longer be read.
     ``engine``: "pygraphviz", "dot" (the program on the PATH), or None for the first of them that is there.
-    ``timeout``: seconds after which to give up on pygraphviz.
+    ``timeout``: seconds after which to give up.
+    ``later``: lines of edges that do not move the nodes.
 
-    Raises ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails.
+    Raises ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails, Overtime
+    when it takes longer than ``timeout``.
     """
+    limit = Limit(timeout)
+    program = "dot"
+    if later:
+        placed = run("dot", "dot", dot, engine, limit).decode()
+        end = placed.rindex("}")
+        program, dot = "nop1", f"{placed[:end]}{later}\n{placed[end:]}"
     if form != "png":
-        return run("dot", form, dot, engine, timeout)
-    placed = run("dot", "dot", dot, engine, timeout).decode()
+        return run(program, form, dot, engine, limit)
+    placed = run(program, "dot", dot, engine, limit).decode()
     found = re.search(r'\bbb="[^",]+,[^",]+,([^",]+),([^",]+)"', placed)
     width, height = (float(side) / 72 + 0.4 for side in found.groups()) if found else (1.0, 1.0)
     fitting = min(dpi, MAX_SIDE / max(width, height), math.sqrt(MAX_PIXELS / (width * height)))
@@ -53,25 +74,36 @@ def picture(
         warnings.warn(
             f"the picture is {width:.0f} × {height:.0f} inches and fits a PNG only at {fitting:.0f} pixels per inch, "
             "too few to read; write an .svg, which has no such limit",
-            stacklevel=3,
+            stacklevel=4,
         )
-    return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, timeout)
+    return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, limit)
 
 
-def run(program: str, form: str, dot: str, engine: Engine | None, timeout: float | None) -> bytes:
-    """One pass of Graphviz: ``program`` "dot" to lay out, "nop2" to draw what is laid out already."""
+class Limit:
+    """A time to be done by, ``seconds`` from now; None for no limit."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds, self.start = seconds, time.monotonic()
+
+    def rest(self) -> float | None:
+        """The seconds that are left."""
+        return None if self.seconds is None else max(0.0, self.start + self.seconds - time.monotonic())
+
+
+def run(program: str, form: str, dot: str, engine: Engine | None, limit: Limit) -> bytes:
+    """One pass of Graphviz: "dot" lays out, "nop1" draws the edges between nodes in their places, "nop2" what is laid out."""
     if engine not in (None, *get_args(Engine)):
         raise ValueError(f"draw: got engine {engine!r}, wanted 'pygraphviz', 'dot' or None")
     if engine != "dot":
-        drawn = run_pygraphviz(program, form, dot, timeout)
+        drawn = run_pygraphviz(program, form, dot, limit)
         if drawn is not None:
             return drawn
         if engine:
             raise ImportError(f"pygraphviz cannot be imported; {INSTALL}")
-    return run_dot(program, form, dot)
+    return run_dot(program, form, dot, limit)
 
 
-def run_pygraphviz(program: str, form: str, dot: str, timeout: float | None) -> bytes | None:
+def run_pygraphviz(program: str, form: str, dot: str, limit: Limit) -> bytes | None:
     """None when pygraphviz cannot be imported."""
     if not sys.executable or importlib.util.find_spec("pygraphviz") is None:
         return None
@@ -82,18 +114,45 @@ def run_pygraphviz(program: str, form: str, dot: str, timeout: float | None) -> 
             PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
             FONTCONFIG_FILE=font_settings(folder),
         )
+        status, drawn = spawn([sys.executable, "-P", str(child), program, form], dot, limit, environment)
+    return None if status == NO_PYGRAPHVIZ else drawn
+
+
+def run_dot(program: str, form: str, dot: str, limit: Limit) -> bytes:
+    """One pass of the programs ``dot`` or ``neato`` on the PATH."""
+    found = shutil.which("dot" if program == "dot" else "neato")
+    if found is None:
+        raise ImportError(INSTALL)
+    places = [] if program == "dot" else [program.replace("nop", "-n")]
+    return spawn([found, *places, f"-T{form}"], dot, limit)[1]
+
+
+def spawn(command: list[str], dot: str, limit: Limit, environment: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Exit status and output of a process that is given the text; it and what it starts are killed when time is up."""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        start_new_session=True,
+    ) as process:  # fmt: skip
         try:
-            done = subprocess.run(
-                [sys.executable, "-P", str(child), program, form],
-                input=dot.encode(), capture_output=True, timeout=timeout, env=environment, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise RenderError(f"Graphviz took more than {timeout} seconds") from None
-    if done.returncode == NO_PYGRAPHVIZ:
-        return None
-    if done.returncode or not done.stdout:
-        raise RenderError(f"Graphviz failed ({done.returncode}): {done.stderr.decode(errors='replace').strip()[-500:]}")
-    return done.stdout
+            drawn, said = process.communicate(dot.encode(), limit.rest())
+        except BaseException as error:
+            kill(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Overtime(f"Graphviz took more than {limit.seconds:g} seconds") from None
+            raise
+    status = process.returncode
+    if status != NO_PYGRAPHVIZ and (status or not drawn):
+        raise RenderError(f"Graphviz failed ({status}): {said.decode(errors='replace').strip()[-500:]}")
+    return status, drawn
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those it started: a ``dot`` that is a script leaves the work to another."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def font_settings(folder: str) -> str:
@@ -108,22 +167,6 @@ def font_settings(folder: str) -> str:
         encoding="utf-8",
     )
     return str(settings)
-
-
-def run_dot(program: str, form: str, dot: str) -> bytes:
-    """One pass of the programs ``dot`` or ``neato`` on the PATH."""
-    if importlib.util.find_spec("graphviz") is None or shutil.which("dot") is None:
-        raise ImportError(INSTALL)
-    import graphviz
-
-    command, no_op = ("neato", 2) if program == "nop2" else (program, None)
-    try:
-        drawn: bytes = graphviz.pipe(command, form, dot.encode(), neato_no_op=no_op, quiet=True)
-    except subprocess.CalledProcessError as error:
-        raise RenderError(
-            f"Graphviz failed ({error.returncode}): {error.stderr.decode(errors='replace').strip()[-500:]}"
-        ) from None
-    return drawn
 
 
 def write(path: Path, data: bytes) -> None:

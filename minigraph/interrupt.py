@@ -1,0 +1,55 @@
+"""An interrupted command ends quietly, with status 130, from the first line that Python runs of this package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def _quit(*_: Any) -> None:
+    os._exit(INTERRUPTED)
+
+
+def _is_command() -> bool:
+    """Whether this process is ``minigraph`` or ``python -m minigraph``, whose path is not known while it is looked for."""
+    program = sys.argv[0] if sys.argv else ""
+    if program == "-m":
+        return any(
+            option[:1] == "-" and option[-1:] == "m" and name == "minigraph" for option, name in pairwise(sys.orig_argv)
+        )
+    return PurePath(program).stem == "minigraph"
+
+
+def watch() -> None:
+    """From now on end the process on an interruption, if it is the command."""
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and _is_command()
+    ):
+        signal.signal(signal.SIGINT, _quit)
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Inside, an interruption is a KeyboardInterrupt, so that files and processes are cleared away."""
+    watched = signal.getsignal(signal.SIGINT) is _quit
+    if watched:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if watched:
+            signal.signal(signal.SIGINT, _quit)
+
+
+watch()

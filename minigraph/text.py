@@ -1,0 +1,53 @@
+"""Text for any terminal: signs that its encoding lacks are written in others that it has."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import unicodedata
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SIGNS = {
+    "∂": "d", "×": "x", "→": "->", "↦": "->", "…": "...", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "ᵀ": "^T", "−": "-",
+    "·": "*", "′": "'", "∞": "inf", "‖": "||", "∥": "||", "²": "^2", "³": "^3", "½": "1/2", "⟨": "<", "⟩": ">", "Σ": "sum",
+    "√": "sqrt", "∈": "in", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "µ": "u", "μ": "mu", "λ": "lambda",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "θ": "theta", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ω": "omega", "Δ": "Delta", "Ω": "Omega",
+}  # fmt: skip
+HANDLER = "minigraph.signs"  # what text files take as ``errors``
+
+
+def readable(text: str) -> str:
+    """``text`` as stdout can show it: itself where the encoding has all its signs."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, HANDLER).decode(encoding)
+    except LookupError:  # a stream with a name of its own
+        pass
+    return text
+
+
+def readable_repr(cls: type[T]) -> type[T]:
+    """A class decorator: the ``repr`` that the class has already, readable."""
+    written = cls.__repr__
+    cls.__repr__ = lambda self: readable(written(self))  # type: ignore[method-assign, assignment]
+    return cls
+
+
+def _signs(error: UnicodeError) -> tuple[str, int]:
+    """What stands for the characters that cannot be encoded: a sign, the letter without its accent, or Python's notation."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_sign, error.object[error.start : error.end])), error.end
+
+
+def _sign(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return SIGNS.get(character) or plain or character.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(HANDLER, _signs)
