@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigraph.callers import compiled, module, multiplies_sparse, taker, takes_plain
+from minigraph.callers import compiled, multiplies_sparse, taker, takes_plain
 from minigraph.mode import MODE
 
 Array = npt.NDArray[Any]
@@ -34,6 +34,7 @@ def _operators(ufunc: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, An
     def reflected(self: Any, other: Any) -> Any:
         return IMPLEMENTATIONS[ufunc](other, self) if type(other) in OPERANDS or _operand(other) else NotImplemented
 
+    forward.__qualname__ = reflected.__qualname__ = ufunc.__name__
     return forward, reflected
 
 
@@ -89,18 +90,17 @@ class ArrayLike:
             if theirs and not issubclass(kind, np.ndarray):
                 return NotImplemented
         frame = sys._getframe(1)
-        if module(frame).startswith("scipy.") and takes_plain(frame) and not MODE.get().tracing:
+        if takes_plain(frame) and not MODE.get().tracing:
             return function(*values(args), **values(kwargs))
         return invoke(function, args, kwargs, frame)
 
-    def _leaves(self, how: str, frame: FrameType | None = None, name: str = "") -> None:
-        """Raise TypeError where floats of this node would lose their derivative: to ``name`` or the library at ``frame``."""
+    def _leaves(self, how: str, frame: FrameType | None = None, reader: str = "") -> None:
+        """Raise TypeError where floats of this node would lose their derivative: to ``reader`` or the library at ``frame``."""
         if self.dtype.kind != "f":
             return
         mode = MODE.get()
-        if frame and mode.grad and not takes_plain(frame):
-            name = name or taker(frame)
-        lost = name and name.rpartition(".")[2] not in QUERIES and mode.grad and self._learned()
+        name = taker(frame) or reader if frame and not takes_plain(frame) else ""
+        lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._learned()
         if lost or mode.tracing:
             raise TypeError(
                 f"{self.label}: {name or how} leaves the graph, and the derivative would be lost; use "
@@ -351,9 +351,8 @@ def _checked(name: str, implementation: Callable[..., Any], args: Any, options: 
     known = _keywords(implementation)
     strange = [] if known is None else [k for k in options if k not in known]
     if strange:
-        raise TypeError(
-            f"{name}: got {', '.join(strange)}; wanted of nodes no options but {', '.join(known or ()) or 'none'}"
-        )
+        wanted = f"no options but {', '.join(known)}" if known else "no options"
+        raise TypeError(f"{name}: got {', '.join(strange)} for a node; wanted {wanted}")
     return implementation(*args, **options)
 
 

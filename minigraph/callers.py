@@ -16,8 +16,8 @@ def module(frame: FrameType) -> str:
 
 
 LIBRARIES = ("numpy.", "scipy.")
-# Parts of them that take Nodes as plain arrays: solvers, and comparisons in tests.
-PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.linalg", "numpy.testing")
+# What takes Nodes as plain arrays: solvers, comparisons in tests, plots.
+PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.linalg", "numpy.testing", "matplotlib")
 # Functions in C have no frame of their own: what they read is read as if by their caller.
 _COMPILED = {name for name, f in vars(np).items() if isinstance(f, np.ufunc)}
 _COMPILED |= {name for name, f in vars(np).items() if not hasattr(getattr(f, "_implementation", module), "__code__")}
@@ -31,13 +31,22 @@ def multiplies_sparse(frame: FrameType) -> bool:
 
 
 def takes_plain(frame: FrameType) -> bool:
-    """Whether ``frame`` works for a part of the libraries that takes Nodes as plain arrays."""
+    """Whether ``frame`` works for what takes Nodes as plain arrays."""
+    if not _may_be_plain(module(frame)):
+        return False
     at: FrameType | None = frame
-    while at and module(at).startswith(LIBRARIES):
+    while at:
         if module(at).startswith(PLAIN) or at.f_code.co_qualname.startswith("_apply_over_batch"):  # of scipy.linalg
             return True
+        if not module(at).startswith(LIBRARIES):
+            break
         at = at.f_back
     return False
+
+
+@lru_cache(1024)
+def _may_be_plain(name: str) -> bool:
+    return name.startswith((*LIBRARIES, *PLAIN))
 
 
 def taker(frame: FrameType) -> str:
@@ -63,9 +72,9 @@ def _called(code: CodeType, at: int) -> str:
     call = max((step for step in steps if step.offset <= at), key=lambda step: step.offset)
     if call.opname == "BINARY_OP":
         return "operator"
-    if not call.opname.startswith("CALL") or not call.positions:
+    begin = call.positions[::2] if call.positions else (None, None)  # line and column, as of the function's name
+    if not call.opname.startswith("CALL") or None in begin:
         return ""
-    begin = call.positions[::2]  # line and column, where the function's name begins too
     loads = [
         s for s in steps if s.offset < at and s.opname.startswith("LOAD_") and s.positions and s.positions[::2] == begin
     ]

@@ -144,8 +144,8 @@ def operand(name: str, x: Any) -> Any:
 def _arrays(name: str, arrays: Any) -> list[Any]:
     if not np.iterable(arrays) or isinstance(arrays, (str, Spec)):
         raise TypeError(f"{name}: got {type(arrays).__name__}; wanted a list of arrays")
-    found = [operand(name, x) for x in arrays]
-    expect(len(found) > 0, name, "at least one array", arrays="none")
+    found = [x if isinstance(x, Node) else operand(name, x) for x in arrays]
+    expect(bool(found), name, "at least one array", arrays="none")
     return found
 
 
@@ -320,8 +320,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
         )
         inside = np.pad(np.ones(x.shape, bool), width)
         return np.where(inside, pad(x, width), reshape(astype(constant_values, x.dtype), ()))
-    constants = _pairs("constant_values", constant_values, len(x.shape), "fiub")
-    value = partial(np.pad, pad_width=width, constant_values=constants) if constants.any() else padded
+    value = None
+    if type(constant_values) is not int or constant_values:
+        constants = _pairs("constant_values", constant_values, len(x.shape), "fiub")
+        value = partial(np.pad, pad_width=width, constant_values=constants)
     return Rearrange("pad", padded, back, value, pad_width=width.tolist())(x)
 
 
@@ -334,11 +336,13 @@ def _widths(pad_width: Any, ndim: int) -> Any:
         return found
     width = _pairs("pad_width", pad_width, ndim, "iu")
     expect(bool((width >= 0).all()), "pad", "widths of at least 0", pad_width=pad_width)
-    return width.astype(int)
+    return width.astype(int, copy=False)
 
 
 def _pairs(what: str, given: Any, ndim: int, kinds: str) -> Any:
     """One for each side of each axis, (ndim, 2)."""
+    if type(given) is int and abs(given) < 1 << 62:
+        return np.full((ndim, 2), given)
     try:
         array = np.array(_own("pad", given))
     except ValueError:  # lists of different lengths
@@ -423,8 +427,8 @@ implements(np.concat)(concatenate)
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis, as numpy.stack."""
     arrays = _arrays("stack", arrays)
-    got = {f"array {i}": x.shape for i, x in enumerate(arrays, 1)}
-    expect(len(set(got.values())) == 1, "stack", "arrays of one shape", **got)
+    if len({x.shape for x in arrays}) > 1:
+        expect(False, "stack", "arrays of one shape", **{f"array {i}": x.shape for i, x in enumerate(arrays, 1)})
     axis = axis_of("stack", axis, len(arrays[0].shape) + 1)
     return concatenate([expand_dims(x, axis) for x in arrays], axis)
 

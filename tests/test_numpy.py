@@ -430,6 +430,16 @@ def test_solvers_take_nodes_as_plain_arrays(how):
     np.testing.assert_allclose(f(P), f(V), rtol=1e-5, atol=1e-7)
 
 
+def test_plots_take_nodes():
+    plot = {"__name__": "matplotlib.lines", "np": np}
+    exec(
+        "def plot(ys): return np.concatenate([np.atleast_1d(ys), np.column_stack([ys, ys])[0], np.dot(ys, np.eye(2))])",
+        plot,
+    )
+    np.testing.assert_array_equal(plot["plot"]([P[0], P[1]]), [V[0], V[1], V[0], V[0], V[0], V[1]])
+    assert plot["plot"](P[:2] * 1.0).tolist() == [V[0], V[1], V[0], V[0], V[0], V[1]]
+
+
 def test_comparisons_in_tests_take_nodes():
     np.testing.assert_allclose(P, V)
     np.testing.assert_array_equal(P * 2.0, V * 2.0)
