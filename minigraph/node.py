@@ -177,7 +177,8 @@ class Node(ArrayLike):
     def __reduce__(self) -> Any:
         if self.op is not None:
             raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
-        return parameter if isinstance(self, Parameter) else constant, (self._value, self.name)
+        kept = {"scope": self.scope, "grad": self.grad}
+        return parameter if isinstance(self, Parameter) else constant, (self._value, self.name), (None, kept)
 
     def __repr__(self) -> str:
         content = f"Spec{self.shape}" if self.abstract else np.array2string(np.asarray(self), threshold=20, precision=5)
@@ -212,7 +213,9 @@ class Parameter(Node):
     __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
 
     def __copy__(self) -> Parameter:
-        return parameter(self._value, self.name)
+        twin = Parameter(self._value, self.name, self.scope)
+        twin.grad = self.grad
+        return twin
 
 
 def named(x: Any, name: str) -> Any:
