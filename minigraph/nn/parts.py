@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
@@ -59,13 +59,11 @@ def _inside(x: Any) -> Iterable[Any]:
 
 def attributes(x: Any) -> dict[str, Any]:
     """What ``x`` holds by name, in its dict and its slots."""
-    own = getattr(x, "__dict__", {})
-    slots = _slots(type(x))
+    own: dict[str, Any] = getattr(x, "__dict__", {})
+    slots = [name for kind in type(x).__mro__ if "__slots__" in vars(kind) for name in _names(kind)]
     return {name: getattr(x, name) for name in slots if hasattr(x, name)} | own if slots else own
 
 
-@lru_cache(maxsize=1024)
-def _slots(kind: type) -> tuple[str, ...]:
-    found = [vars(base).get("__slots__", ()) for base in kind.__mro__]
-    names = [name for slots in found for name in ((slots,) if isinstance(slots, str) else slots)]
-    return tuple(name for name in names if not name.startswith("__"))
+def _names(kind: Any) -> Iterator[str]:
+    slots = (kind.__slots__,) if isinstance(kind.__slots__, str) else kind.__slots__
+    return (name for name in slots if not name.startswith("__"))
