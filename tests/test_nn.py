@@ -427,6 +427,10 @@ def test_names_that_collide_or_vanish_are_refused():
     layer = nn.Linear(2, 2, rng=0)
     with pytest.raises(TypeError, match="Linear: got ndarray as weight; assign weight.value, or a parameter"):
         layer.weight = np.zeros((2, 2), np.float32)
+    with pytest.raises(
+        TypeError, match="BatchNorm2d: got ndarray as running_mean; assign running_mean.value, or a buffer"
+    ):
+        nn.BatchNorm2d(2).running_mean = np.zeros(2)
     with pytest.raises(TypeError, match="Linear: got dtype int64; wanted float32 or float64"):
         nn.Linear(2, 2, dtype=int)
     with pytest.raises(ValueError, match="weight: got values too large for float32"):

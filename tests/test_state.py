@@ -278,10 +278,16 @@ def test_states_that_do_not_fit_are_told_why():
         ({"epoch": 3, "model": {f"module.{n}": v for n, v in STATE.items()}}, "in the mapping under 'model'"),
         ({"a": np.ones(2), "b": 3}, r"no name is one of the model's: got a, b; wanted conv.weight, .* and \d more"),
         ({}, "no name is one of the model's: got none"),
+        ({1: np.ones(2), ("conv", 2): 3}, "no name is one of the model's: got 1, "),
     ]:
         for strict in (True, False):
             with pytest.raises(ValueError, match=f"load_state_dict: nothing loaded; .*{told}"):
                 model.load_state_dict(state, strict)
+    twice = {f"module.inner.{name}": value for name, value in STATE.items()}
+    with pytest.raises(ValueError, match=r"every name begins with module.inner.; pass prefix='module.inner.'"):
+        model.load_state_dict(twice, prefix="module")
+    with pytest.raises(ValueError, match="nothing loaded; unknown ema"):
+        model.load_state_dict(dict(STATE) | {"ema": STATE})
     with pytest.raises(ValueError, match="no name that begins with modul is one of the model's"):
         model.load_state_dict(STATE, prefix="modul", strict=False)
     with pytest.raises(ValueError, match="the model's names begin with inner., and the state's do not; .*model.inner"):

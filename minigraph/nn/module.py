@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from types import NoneType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -73,9 +74,10 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Module, Parameter)):
             value.name = name
-        elif isinstance(vars(self).get(name), Parameter) and value is not None:
+        elif isinstance(old := vars(self).get(name), (Parameter, Buffer)) and not isinstance(value, (Buffer, NoneType)):
             raise TypeError(
-                f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a parameter"
+                f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a "
+                f"{type(old).__name__.lower()}"
             )
         elif type(value) not in PLAIN and not isinstance(value, Buffer):
             parts = list(held(value, PARTS))
@@ -228,7 +230,7 @@ class Module:
             problems += [f"missing {name}" for name in missing if name not in skipped]
             problems += [f"unknown {name}" for name in unexpected if name not in skipped]
         if (problems or not taken) and (slots or state):
-            told = advice(given or state, slots)
+            told = advice(given, slots, f"{prefix.rstrip('.')}." if prefix else "") if given else advice(state, slots)
             if told or not taken:
                 raise ValueError(f"load_state_dict: nothing loaded; {told or no_name_fits(state, slots, prefix)}")
         loaded: dict[str, Array] = {}

@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         header = json.loads(text)
         header.pop("__metadata__", None)
         wanted = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         header, wanted = {}, 8 + length  # cut short in the header, or damaged there
     if size < wanted:
         raise ValueError(f"{path}: a safetensors file that is cut short: got {size} bytes of {wanted}; get it again")
@@ -86,7 +86,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         raise ValueError(f"{path}: a safetensors file that is damaged: {error}; get it again") from None
     strange = {entry["dtype"] for entry in header.values()} - DTYPES.keys()
     if strange:
-        raise ValueError(f"{path}: a safetensors file of dtype {', '.join(strange)}; wanted dtypes that NumPy has")
+        raise ValueError(
+            f"{path}: a safetensors file of dtype {', '.join(sorted(strange))}; wanted dtypes that NumPy has"
+        )
     data = np.memmap(path, np.uint8, "r", 8 + length) if wanted > 8 + length else np.zeros(0, np.uint8)
     return {name: _array(data, **entry) for name, entry in header.items()}
 
@@ -118,8 +120,9 @@ def _kind(path: Any, start: bytes) -> str:
 def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The state under names without the prefix, and the names that do not begin with it."""
     dotted = f"{prefix.rstrip('.')}." if prefix else ""
-    taken = {name[len(dotted) :]: value for name, value in state.items() if name.startswith(dotted)}
-    return taken, [name for name in state if not name.startswith(dotted)]
+    begun = {name for name in state if str(name).startswith(dotted)}
+    taken = {name[len(dotted) :] if dotted else name: state[name] for name in state if name in begun}
+    return taken, [name for name in state if name not in begun]
 
 
 def within(parts: str | Iterable[str], names: Iterable[str]) -> set[str]:
@@ -134,17 +137,18 @@ def within(parts: str | Iterable[str], names: Iterable[str]) -> set[str]:
     return found
 
 
-def advice(state: Mapping[str, Any], names: Iterable[str]) -> str:
-    """How the state's names would fit more of the model's ``names`` than as they are; "" where they would not."""
+def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "") -> str:
+    """How the state's names would fit more of the model's ``names`` than without ``prefix``; "" where they would not."""
     wanted = set(names)
     fit = len(wanted & state.keys())
     for name, value in state.items():
-        if isinstance(value, Mapping) and (wanted & value.keys() or advice(value, wanted)):
+        if isinstance(value, Mapping) and (len(wanted & value.keys()) > fit or (not fit and advice(value, wanted))):
             return f"the values are in the mapping under {name!r}; pass that"
     begins = Counter(begin for name in state for begin, rest in _splits(name) if rest in wanted)
     for begin, times in begins.most_common(1):
         if times > fit:
-            every = all(name.startswith(begin) for name in state)
+            every = all(str(name).startswith(begin) for name in state)
+            begin = prefix + begin
             return f"{'every name begins' if every else f'{times} names begin'} with {begin}; pass prefix={begin!r}"
     begins = Counter(begin for name in wanted for begin, rest in _splits(name) if rest in state)
     for begin, times in begins.most_common(1):
