@@ -120,7 +120,7 @@ class Module:
         for value in vars(self).values():
             if isinstance(value, Parameter):
                 yield value
-            elif isinstance(value, Parts):
+            elif isinstance(value, Container):
                 yield from value._own()
 
     def _seen(self) -> set[int]:
@@ -357,13 +357,13 @@ def _laid(value: Array, dtype: Any) -> Array:
     return np.array(value, dtype, order="K")
 
 
-class Parts(Module):
-    """Parts under names, one of ``kind`` each; what holds them calls them."""
+class Container(Module):
+    """Parts under names, of one ``kind``; what holds them calls them."""
 
     kind: ClassVar[type] = Module
     names: tuple[str, ...] = ()
 
-    def put(self, parts: Mapping[str, Any]) -> None:
+    def _put(self, parts: Mapping[str, Any]) -> None:
         """Hold these parts and no others."""
         for name, part in parts.items():
             if not isinstance(part, self.kind):
@@ -392,15 +392,15 @@ class Parts(Module):
         return True
 
 
-class ModuleList(Parts):
+class ModuleList(Container):
     """A list of modules that are parts of the module that holds it: ``self.layers = nn.ModuleList([...])``."""
 
     def __init__(self, parts: Iterable[Any] = ()) -> None:
-        self.put_all(parts)
+        self._put_all(parts)
 
-    def put_all(self, parts: Iterable[Any]) -> None:
+    def _put_all(self, parts: Iterable[Any]) -> None:
         """Hold these parts and no others."""
-        self.put({str(i): part for i, part in enumerate(parts)})
+        self._put({str(i): part for i, part in enumerate(parts)})
 
     def __iter__(self) -> Iterator[Any]:
         return iter([getattr(self, name) for name in self.names])
@@ -415,12 +415,12 @@ class ModuleList(Parts):
     def __setitem__(self, i: int, part: Any) -> None:
         parts = list(self)
         parts[i] = part
-        self.put_all(parts)
+        self._put_all(parts)
 
     def __delitem__(self, i: int | slice) -> None:
         parts = list(self)
         del parts[i]
-        self.put_all(parts)
+        self._put_all(parts)
 
     def append(self, part: Any) -> Self:
         """Add a part at the end; returns the list."""
@@ -428,7 +428,7 @@ class ModuleList(Parts):
 
     def extend(self, parts: Iterable[Any]) -> Self:
         """Add parts at the end; returns the list."""
-        self.put_all([*self, *parts])
+        self._put_all([*self, *parts])
         return self
 
     __iadd__ = extend
@@ -437,7 +437,7 @@ class ModuleList(Parts):
         """Add a part before part ``i``."""
         parts = list(self)
         parts.insert(i, part)
-        self.put_all(parts)
+        self._put_all(parts)
 
     def pop(self, i: int = -1) -> Any:
         """Take part ``i`` out."""
@@ -452,11 +452,11 @@ class ParameterList(ModuleList):
     kind = Parameter
 
 
-class ModuleDict(Parts):
+class ModuleDict(Container):
     """Modules by name, parts of the module that holds it: ``self.heads = nn.ModuleDict({"a": …})``."""
 
     def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
-        self.put(dict(parts or {}))
+        self._put(dict(parts or {}))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -478,12 +478,12 @@ class ModuleDict(Parts):
     def pop(self, name: str) -> Any:
         """Take a part out."""
         part = self[name]
-        self.put({own: self[own] for own in self.names if own != name})
+        self._put({own: self[own] for own in self.names if own != name})
         return part
 
     def update(self, parts: Mapping[str, Any]) -> None:
         """Add parts, or put them in the place of those of the same names."""
-        self.put(dict(self.items()) | dict(parts))
+        self._put(dict(self.items()) | dict(parts))
 
     def keys(self) -> tuple[str, ...]:
         """The parts' names."""
