@@ -241,7 +241,8 @@ HIDDEN = {  # ways to keep a part where no attribute is one
     "dataclass": Config, "slots": Slotted, "namespace": lambda part: types.SimpleNamespace(a=[part]),
     "objects": lambda part: Config([Slotted(part)]), "partial": lambda part: functools.partial(mg.add, part),
     "keyword": lambda part: functools.partial(mg.add, b=part), "closure": lambda part: lambda x: (x, part),
-    "default": lambda part: lambda x, part=part: x, "method": lambda part: Config(part).__eq__,
+    "default": lambda part: lambda x, part=part: x, "cached": lambda part: functools.cache(lambda x: (x, part)),
+    "method": lambda part: Config(part).__eq__,
 }  # fmt: skip
 SET = {
     "attribute": lambda net, value: setattr(net, "kept", value),

@@ -52,6 +52,8 @@ def _inside(x: Any) -> Iterable[Any]:
                 yield cell.cell_contents
             except ValueError:
                 pass  # not filled yet
+    elif hasattr(x, "__wrapped__"):  # a cached function
+        yield x.__wrapped__
     library = type(x).__module__.partition(".")[0]
     if library not in sys.stdlib_module_names or library in ("collections", "types"):
         yield from attributes(x).values()
