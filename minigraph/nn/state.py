@@ -79,16 +79,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         header, wanted = {}, 8 + length  # cut short in the header, or damaged there
     if size < wanted:
         raise ValueError(f"{path}: a safetensors file that is cut short: got {size} bytes of {wanted}; get it again")
+    strange = sorted({str(entry.get("dtype", "F32")) for entry in header.values()} - DTYPES.keys())
+    if strange:  # older releases of the library call them damage
+        raise ValueError(f"{path}: a safetensors file of dtype {', '.join(strange)}; wanted dtypes that NumPy has")
     try:
         with safe_open(os.fspath(path), "numpy"):
             pass  # what it opens is sound
     except SafetensorError as error:
         raise ValueError(f"{path}: a safetensors file that is damaged: {error}; get it again") from None
-    strange = {entry["dtype"] for entry in header.values()} - DTYPES.keys()
-    if strange:
-        raise ValueError(
-            f"{path}: a safetensors file of dtype {', '.join(sorted(strange))}; wanted dtypes that NumPy has"
-        )
     data = np.memmap(path, np.uint8, "r", 8 + length) if wanted > 8 + length else np.zeros(0, np.uint8)
     return {name: _array(data, **entry) for name, entry in header.items()}
 
