@@ -190,7 +190,8 @@ class Node(ArrayLike):
         if self.op is not None:
             raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
         self._leaves("copying it")
-        return parameter if isinstance(self, Parameter) else constant, (self._value, self.name)
+        kept = {"scope": self.scope, "grad": self.grad}
+        return parameter if isinstance(self, Parameter) else constant, (self._value, self.name), (None, kept)
 
     def __repr__(self) -> str:
         content = (
@@ -234,7 +235,9 @@ class Parameter(Node):
 
     def __copy__(self) -> Parameter:
         self._leaves("copying it")
-        return parameter(self._value, self.name)
+        twin = Parameter(self._value, self.name, self.scope)
+        twin.grad = self.grad
+        return twin
 
 
 def named(x: Any, name: str) -> Any:

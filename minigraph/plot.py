@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.draw.render import write
+from minigraph.files import write
 from minigraph.op import expect
 from minigraph.ops.conv import conv_matrix
 

@@ -282,6 +282,55 @@ def test_images_that_do_not_fit(name, shape, match):
         models.build(name)(mg.Spec((2, *shape)))
 
 
+@pytest.mark.parametrize("name", [*models.names(), "lenet5 modern", "googlenet aux_logits"])
+def test_what_is_said_of_images_that_do_not_fit_is_true(name):
+    """Sizes that the message names are taken, and those beyond are not; it says what was got."""
+    model = models.build(name.split()[0], **dict.fromkeys(name.split()[1:], True))
+    C, H, W = model.image
+
+    def takes(batch, height, width):
+        try:
+            mg.nn.Module.__call__(model, mg.Spec((batch, C, height, width)))
+        except mg.ShapeError:
+            return False
+        return True
+
+    def said(*shape):
+        with pytest.raises(mg.ShapeError) as caught:
+            model(mg.Spec(shape))
+        kind = type(model).__name__
+        told = re.search(
+            rf"; {kind} takes images \(N, {C}, H, W\)(.*), and was published for {H}×{W}; got (.*)$", str(caught.value)
+        )
+        assert told and told[2] == str(shape)
+        return told[1]
+
+    for shape in ((), (C,), (C, H, W), (2, C, H, W, 1), (2, C + 1, H, W), (H, W, C, 2)):
+        assert said(*shape) == ""
+    for batch, height, width in (
+        (0, H, W),
+        (1, H // 7, W // 7),
+        (1, 2, 3),
+        (2, 0, W),
+        (2, H, 1),
+        (1, H, 2 * W),
+        (2, 9 * H, 9 * W),
+    ):
+        if takes(batch, height, width):
+            continue
+        told = said(batch, C, height, width)
+        if enough := re.fullmatch(" with N at least (\\d) for this size", told):
+            n = int(enough[1])
+            assert batch < n and takes(n, height, width) and not takes(n - 1, height, width)
+            continue
+        sizes = re.fullmatch(r" of at least (\d+)×\1(?: and at most (\d+)×\2)?", told)
+        least, most = int(sizes[1]), int(sizes[2] or 9 * H)
+        assert not least <= min(height, width) <= max(height, width) <= most
+        assert takes(2, least, least) and takes(2, most, least) and takes(2, least, most) and takes(2, most, most)
+        assert not takes(2, least - 1, most) and not takes(2, most, least - 1)
+        assert not sizes[2] or not (takes(2, most + 1, most) or takes(2, least, most + 1))
+
+
 @pytest.mark.parametrize("classes", [0, -3, 2.5, True])
 @pytest.mark.parametrize("name", ["lenet5", "vgg11", "googlenet", "resnet20", "inception_v4"])
 def test_wrong_numbers_of_classes(name, classes):

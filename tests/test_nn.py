@@ -1,7 +1,15 @@
 """Modules: state, scopes, modes, initialisation, and what is refused."""
 
+import collections
+import copy
+import dataclasses
+import functools
 import json
+import logging
+import pickle
 import struct
+import threading
+import types
 
 import numpy as np
 import pytest
@@ -213,13 +221,198 @@ def test_batch_norm_counts_batches_that_went_through():
     assert layer.num_batches_tracked.value == 0
 
 
-def test_parts_that_would_be_lost_are_refused():
+@dataclasses.dataclass
+class Config:
+    part: object
+
+
+class Slotted:
+    __slots__ = ("part",)
+
+    def __init__(self, part):
+        self.part = part
+
+
+HIDDEN = {  # ways to keep a part where no attribute is one
+    "list": lambda part: [part], "tuple": lambda part: (1, part), "set": lambda part: {part}, "dict": lambda part: {"a": part},
+    "key": lambda part: {part: 1}, "deque": lambda part: collections.deque([part]), "frozenset": lambda part: frozenset([part]),
+    "nested": lambda part: [{"a": (1, [{2: part}])}], "array": lambda part: np.array([part, None], dtype=object),
+    "user list": lambda part: collections.UserList([part]), "mapping": lambda part: types.MappingProxyType({"a": part}),
+    "dataclass": Config, "slots": Slotted, "namespace": lambda part: types.SimpleNamespace(a=[part]),
+    "objects": lambda part: Config([Slotted(part)]), "partial": lambda part: functools.partial(mg.add, part),
+    "keyword": lambda part: functools.partial(mg.add, b=part), "closure": lambda part: lambda x: (x, part),
+    "default": lambda part: lambda x, part=part: x, "cached": lambda part: functools.cache(lambda x: (x, part)),
+    "method": lambda part: Config(part).__eq__,
+}  # fmt: skip
+SET = {
+    "attribute": lambda net, value: setattr(net, "kept", value),
+    "vars": lambda net, value: vars(net).update(kept=value),
+    "filled later": lambda net, value: net.empty.append(value),
+    "shared by the class": lambda net, value: setattr(type(net), "kept", [value]),
+    "below": lambda net, value: vars(net.below).update(kept=value),
+}
+WALKS = {
+    "parameters": lambda net: net.parameters(), "named_parameters": lambda net: [*net.named_parameters()],
+    "modules": lambda net: [*net.modules()], "named_buffers": lambda net: [*net.named_buffers()],
+    "state_dict": lambda net: net.state_dict(), "save": lambda net: net.save("/nowhere/file"),
+    "load_state_dict": lambda net: net.load_state_dict({"below.weight": np.ones((2, 2))}, strict=False),
+    "train": lambda net: net.eval(), "initialize": lambda net: net.initialize(0), "seed": lambda net: net.seed(0),
+    "zero_grad": lambda net: net.zero_grad(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("assign", SET.values(), ids=SET)
+@pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN)
+def test_parts_out_of_sight_are_refused(hide, assign):
+    """A part is refused wherever it would be left out, and taken where an attribute holds it as well."""
+    for make in (lambda: nn.Linear(2, 2), lambda: mg.parameter(np.ones(2)), lambda: nn.Buffer(np.ones(2))):
+
+        class Net(nn.Module):
+            def __init__(self):
+                self.below, self.empty = nn.Linear(2, 2, rng=0), []
+
+        net, part = Net(), make()
+        net.below.part = part
+        assign(net, hide(part))
+        assert net.parameters() and repr(net)
+        del net.below.part
+        for walk in WALKS.values():
+            with pytest.raises(
+                TypeError, match=r"(Net|Linear): got an? \w+ (of|that holds) modules or parameters as \w+, which"
+            ):
+                walk(net)
+        with pytest.raises(TypeError, match="nn.ModuleList, nn.ModuleDict, nn.ParameterList"):
+            Net().kept = hide(make())
+
+
+@pytest.mark.parametrize(
+    "value", [[], (1, "a"), {"a": [1, 2]}, np.ones(3), np.random.default_rng(0), Config(3), mg.relu, nn.Linear]
+)
+def test_what_holds_no_parts_is_kept(value):
+    net = nn.Sequential(nn.Linear(2, 2, rng=0))
+    net.kept, net.config = value, Config([value, logging.getLogger(), mg.constant(1.0), threading.Lock()])
+    assert net.kept is value and len(net.parameters()) == 2
+
+
+def test_a_class_keeps_no_parts_for_its_modules():
+    class Net(nn.Module):
+        layer = nn.Linear(2, 2)
+
+    with pytest.raises(TypeError, match="Net: got a Linear that holds modules or parameters as layer"):
+        Net().parameters()
+
+
+class Lists(nn.Module):
+    def __init__(self, rng=None):
+        self.layers = nn.ModuleList([nn.Linear(3, 4, rng=rng)])
+        self.layers.append(nn.Linear(4, 4, rng=rng)).extend([nn.Linear(4, 5, rng=rng)])
+        self.heads = nn.ModuleDict({"a": nn.Linear(5, 2, rng=rng)})
+        self.heads["b"] = nn.Sequential(nn.Linear(5, 2, rng=rng), nn.BatchNorm1d(2))
+        self.scales = nn.ParameterList([mg.parameter(np.ones(2, np.float32) * 3)])
+        self.scales += [mg.parameter(np.ones(2, np.float32))]
+        self.named = nn.ParameterDict({"shift": mg.parameter(np.ones(2, np.float32))})
+        self.nested = nn.ModuleList([nn.ModuleList([nn.Linear(2, 2, rng=rng)])])
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = mg.relu(layer(x))
+        x = sum(scale * head(x) for scale, head in zip(self.scales, self.heads.values(), strict=True))
+        return self.nested[0][-1](x + self.named["shift"])
+
+
+def test_lists_and_dicts_of_modules_and_parameters():
+    """Names as PyTorch's; every part is seen, trained, saved, and named in diagrams by its place."""
+    net = Lists(rng=0)
+    names = [
+        *[f"layers.{i}.{kind}" for i in range(3) for kind in ("weight", "bias")], "heads.a.weight", "heads.a.bias",
+        "heads.b.0.weight", "heads.b.0.bias", "heads.b.1.weight", "heads.b.1.bias", "scales.0", "scales.1", "named.shift",
+        "nested.0.0.weight", "nested.0.0.bias",
+    ]  # fmt: skip
+    assert [name for name, _ in net.named_parameters()] == names
+    y = net(np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32))
+    (y**2).sum().backward(retain_graph=True)
+    assert all(p.grad is not None for p in net.parameters())
+    assert [p.path.replace("/", ".") for p in net.parameters()] == names
+    scopes = [node.scope for node in mg.Tape.of(y).nodes if node.kind == "linear"]
+    assert scopes == ["layers/0", "layers/1", "layers/2", "heads/a", "heads/b/0", "nested/0/0"]
+    other = Lists(rng=1)
+    other.load_state_dict(net.state_dict())
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(other)))
+    for model in (other, twin):
+        np.testing.assert_array_equal(model.eval()(X[:, 0, 0, :3]).value, net.eval()(X[:, 0, 0, :3]).value)
+    with pytest.raises(mg.GraphError, match="has no values yet"):
+        Lists()(np.ones((2, 3), np.float32))
+
+
+def test_lists_and_dicts_are_changed_as_pythons_are():
+    """Random edits, each done to a Python list or dict as well: the same parts under the names of their places."""
+    rng = np.random.default_rng(0)
+    for ours, theirs, make in ((nn.ModuleList(), [], nn.ReLU), (nn.ParameterList(), [], lambda: mg.parameter([1.0]))):
+        for _ in range(80):
+            part, i = make(), int(rng.integers(-len(theirs), len(theirs))) if theirs else 0
+            edit = rng.choice(["append", "insert", "extend", *(["set", "del", "pop"] if theirs else [])])
+            for parts in (ours, theirs):
+                if edit == "set":
+                    parts[i] = part
+                elif edit == "del":
+                    del parts[i]
+                else:
+                    getattr(parts, edit)(
+                        *{"append": [part], "insert": [i, part], "extend": [[part, make()][:1]], "pop": [i]}[edit]
+                    )
+            assert len(ours) == len(theirs) and all(a is b for a, b in zip(ours, theirs, strict=True))
+            assert (
+                [p.name for p in ours]
+                == [name for name in vars(ours) if name.isdigit()]
+                == [str(i) for i in range(len(ours))]
+            )
+            assert not theirs or (ours[i if edit not in ("del", "pop") else 0] in ours and make() not in ours)
+    heads, theirs = nn.ModuleDict(), {}
+    for name in rng.choice([*"abcde"], 60):
+        name = str(name)
+        if name in theirs and rng.random() < 0.4:
+            assert heads.pop(name) is theirs.pop(name)
+        else:
+            part = nn.ReLU()
+            heads[name], theirs[name] = part, part
+        assert [*heads] == [*heads.keys()] == [*theirs] and all(heads[name] is part for name, part in theirs.items())
+        assert (
+            heads.items() == [*theirs.items()]
+            and [p.name for p in heads.values()] == [*theirs]
+            and ("a" in heads) == ("a" in theirs)
+        )
+
+
+def test_lists_and_dicts_refuse_what_is_no_part():
+    for make in (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict):
+        wrong = nn.ReLU() if "Parameter" in make.__name__ else mg.parameter([1.0])
+        for part in (wrong, mg.relu, None, np.ones(2)):
+            with pytest.raises(TypeError, match=f"{make.__name__}: got .* as part .*; wanted a (module|parameter)"):
+                make([part] if "List" in make.__name__ else {"a": part})
+    for name in ("a.b", "", "training", "keys", "forward", "names"):
+        with pytest.raises(ValueError, match="as the name of a part"):
+            nn.ModuleDict({name: nn.ReLU()})
+    with pytest.raises(KeyError, match="ModuleDict: got 'c'; wanted one of a, b"):
+        nn.ModuleDict({"a": nn.ReLU(), "b": nn.ReLU()})["c"]
+    with pytest.raises(IndexError):
+        nn.ModuleList()[0]
+    with pytest.raises(NotImplementedError, match="ModuleList defines no forward"):
+        nn.ModuleList([nn.ReLU()])(np.ones(2))
+    loop = nn.Sequential(inner=nn.Sequential(nn.Linear(2, 2, rng=0)))
+    loop.inner.outer = loop
+    with pytest.raises(ValueError, match="inner.outer is the module that it lies in"):
+        loop.state_dict()
+
+
+def test_wrong_parts_are_refused():
     class Net(nn.Module):
         def __init__(self):
             self.layers = [nn.Linear(2, 2)]
 
     with pytest.raises(TypeError, match="Net: got a list of modules or parameters as layers"):
         Net()
+    with pytest.raises(TypeError, match="Sequential: got a function that holds modules or parameters as 0"):
+        nn.Sequential(mg.checkpoint(nn.Linear(2, 2, rng=0)))
     with pytest.raises(ValueError, match="Sequential: got 'name' as the name of a part"):
         nn.Sequential(name=nn.ReLU())
     with pytest.raises(TypeError, match="MaxPool2d: missing a required argument: 'kernel_size'"):
@@ -235,6 +428,10 @@ def test_names_that_collide_or_vanish_are_refused():
     layer = nn.Linear(2, 2, rng=0)
     with pytest.raises(TypeError, match="Linear: got ndarray as weight; assign weight.value, or a parameter"):
         layer.weight = np.zeros((2, 2), np.float32)
+    with pytest.raises(
+        TypeError, match="BatchNorm2d: got ndarray as running_mean; assign running_mean.value, or a buffer"
+    ):
+        nn.BatchNorm2d(2).running_mean = np.zeros(2)
     with pytest.raises(TypeError, match="Linear: got dtype int64; wanted float32 or float64"):
         nn.Linear(2, 2, dtype=int)
     with pytest.raises(ValueError, match="weight: got values too large for float32"):

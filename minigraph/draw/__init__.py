@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigraph.draw.dot import Direction, layout, to_dot
-from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture, write
+from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture
+from minigraph.files import write
 from minigraph.node import GraphError, Node
 from minigraph.tape import Tape
 

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from pathlib import Path
@@ -167,16 +166,3 @@ def font_settings(folder: str) -> str:
         encoding="utf-8",
     )
     return str(settings)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a whole file or none: beside ``path`` first, then in its place."""
-    path = path.resolve()  # through a link, to the file it leads to
-    part = path.with_name(f".{path.stem[:20]}-{os.getpid()}-{threading.get_ident()}{path.suffix}")
-    try:
-        part.write_bytes(data)
-        if path.exists():
-            shutil.copymode(path, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

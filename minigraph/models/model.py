@@ -30,32 +30,49 @@ class Model(Module):
             self.initialize(rng)
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """The scores. Raises ShapeError naming the layer that an image does not fit, and the least size that does."""
+        """The scores. Raises ShapeError naming the layer that an image does not fit, and the sizes that do."""
         try:
             return super().__call__(x, *args, **kwargs)
         except ShapeError as error:
             C, H, W = self.image
-            shape: Any = getattr(x, "shape", ())
-            wanted = f"{type(self).__name__} takes images (N, {C}, H, W)"
-            if len(shape) == 4 and list(shape[1:2]) == [C]:
-                n = self.least_side(max(shape[0], 1))
-                wanted += f" of at least {n}×{n}"
-            error.args = (f"{error}; {wanted}, and was published for {H}×{W}",)
+            got = x.shape if hasattr(x, "shape") else np.shape(x)
+            wanted = f"{type(self).__name__} takes images (N, {C}, H, W){self._limits(got)}"
+            error.args = (f"{error}; {wanted}, and was published for {H}×{W}; got {got}",)
             raise
+
+    def _limits(self, got: tuple[int, ...]) -> str:
+        """What images (N, C, H, W) like those that were refused must be beyond that."""
+        if len(got) != 4 or got[1] != self.image[0]:
+            return ""
+        batch, _, *sides = got
+        least, most = self.least_side(max(batch, 2)), self.most_side(max(batch, 2))
+        if min(sides) < least or (most and max(sides) > most):
+            return f" of at least {least}×{least}" + (f" and at most {most}×{most}" if most else "")
+        enough = next((n for n in range(batch + 1, 3) if self._takes(n, *sides)), None)  # for batch norm, in training
+        return f" with N at least {enough} for this size" if enough else ""
 
     def least_side(self, batch: int = 1) -> int:
         """The side of the smallest square images that the model takes, ``batch`` at once, found by trying shapes."""
-        C, high, _ = self.image
-        low = 0
-        while high - low > 1:
-            side = (low + high) // 2
-            try:
-                super().__call__(Spec((batch, C, side, side)))
-            except ShapeError:
-                low = side
-            else:
-                high = side
-        return high
+        return self._border(batch, self.image[1], 0)
+
+    def most_side(self, batch: int = 1) -> int | None:
+        """The side of the largest square images that the model takes, None where there is no limit."""
+        large = 8 * self.image[1]
+        return None if self._takes(batch, large, large) else self._border(batch, self.image[1], large)
+
+    def _border(self, batch: int, taken: int, refused: int) -> int:
+        """The last side that is taken, on the way from one that is to one that is not."""
+        while abs(refused - taken) > 1:
+            side = (taken + refused) // 2
+            taken, refused = (side, refused) if self._takes(batch, side, side) else (taken, side)
+        return taken
+
+    def _takes(self, batch: int, height: int, width: int) -> bool:
+        try:
+            super().__call__(Spec((batch, self.image[0], height, width)))
+        except ShapeError:
+            return False
+        return True
 
     def describe(self) -> str:
         return f"{type(self).__name__}(num_classes={self.num_classes}, image={self.image})"

@@ -41,12 +41,12 @@ from minigraph.nn.layers import (
     Softplus,
     Tanh,
 )  # fmt: skip
-from minigraph.nn.module import Buffer, Module, Sequential
+from minigraph.nn.module import Buffer, Module, ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 
 __all__ = [
     "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BatchNorm1d",
     "BatchNorm2d", "BatchNorm3d", "Buffer", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
     "ConvTranspose3d", "Dropout", "Dropout2d", "ELU", "Flatten", "GELU", "GlobalAvgPool", "Identity",
     "LeakyReLU", "Linear", "LocalResponseNorm", "LogSoftmax", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module",
-    "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "init",
+    "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh", "init",
 ]  # fmt: skip

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, Self
+from types import NoneType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.files import write
 from minigraph.mode import MODE, scope
+from minigraph.nn.parts import MEMBERS, METHODS, PLAIN, attributes, held
+from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
 from minigraph.ops import channels
 from minigraph.random import generator
 
+PARTS: tuple[type, ...]  # what a module holds: see the end of this file
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
 
 
@@ -53,13 +59,10 @@ class Module:
         abstract = isinstance(x, Node) and x.abstract
         with scope(self.name) if self.name else nullcontext():
             path = MODE.get().scope
-            for p in vars(self).values():
-                if isinstance(p, Parameter):
-                    p.scope = path
-                    if p.abstract and not abstract:
-                        raise GraphError(
-                            f"{p.label} has no values yet; call initialize(rng) or load(path) on the model"
-                        )
+            for p in self._own():
+                p.scope = path
+                if p.abstract and not abstract:
+                    raise GraphError(f"{p.label} has no values yet; call initialize(rng) or load(path) on the model")
             try:
                 return self.forward(x, *args, **kwargs)
             except ShapeError as error:
@@ -71,31 +74,80 @@ class Module:
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, (Module, Parameter)):
             value.name = name
-        elif isinstance(vars(self).get(name), Parameter) and value is not None:
+        elif isinstance(old := vars(self).get(name), (Parameter, Buffer)) and not isinstance(value, (Buffer, NoneType)):
             raise TypeError(
-                f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a parameter"
+                f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a "
+                f"{type(old).__name__.lower()}"
             )
-        elif isinstance(value, (list, tuple)) and any(isinstance(v, (Module, Parameter)) for v in value):
-            raise TypeError(
-                f"{type(self).__name__}: got a {type(value).__name__} of modules or parameters as {name}, which "
-                "parameters() would not see; wanted them one by one, or nn.Sequential"
-            )
+        elif type(value) not in PLAIN and not isinstance(value, Buffer):
+            parts = list(held(value, PARTS))
+            if parts and not {id(part) for part in parts} <= self._seen():
+                self._refuse(name, value)
         super().__setattr__(name, value)
 
     # --- parts -----------------------------------------------------------------------------------------
 
     def named_modules(self, once: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, by dotted path, each once or under every path."""
-        stack: list[tuple[str, Module]] = [("", self)]
+        """This module and all below it, by dotted path, each once or under every path.
+
+        Raises TypeError for a module, parameter or buffer that is kept where it would be left out, like one in a list.
+        """
+        seen = self._seen()
+        for _, module in self._walk():
+            for name, value in module._others():
+                if any(id(part) not in seen for part in held(value, PARTS)):
+                    module._refuse(name, value)
+        return self._walk(once)
+
+    def _walk(self, once: bool = True) -> Iterator[tuple[str, Module]]:
+        stack: list[tuple[str, Module, tuple[Module, ...]]] = [("", self, ())]
         seen: set[int] = set()
         while stack:
-            path, module = stack.pop()
+            path, module, above = stack.pop()
             if once and id(module) in seen:
                 continue
+            if module in above:
+                raise ValueError(
+                    f"{type(module).__name__}: {path} is the module that it lies in; wanted a tree of modules"
+                )
             seen.add(id(module))
             yield path, module
-            below = [(f"{path}.{n}" if path else n, m) for n, m in vars(module).items() if isinstance(m, Module)]
-            stack.extend(reversed(below))
+            parts = [(f"{path}.{n}" if path else n, m) for n, m in vars(module).items() if isinstance(m, Module)]
+            stack.extend((name, part, () if once else (*above, module)) for name, part in reversed(parts))
+
+    def _own(self) -> Iterator[Parameter]:
+        """The parameters that this module computes with itself."""
+        for value in vars(self).values():
+            if isinstance(value, Parameter):
+                yield value
+            elif isinstance(value, Container):
+                yield from value._own()
+
+    def _seen(self) -> set[int]:
+        """The ids of this module's parts, and of theirs."""
+        found = [module for _, module in self._walk()]
+        return {id(part) for module in found for part in (module, *vars(module).values()) if isinstance(part, PARTS)}
+
+    def _others(self) -> Iterator[tuple[str, Any]]:
+        """What is kept in this module, or shared by its class, and is no part."""
+        own = vars(self)
+        for name, value in attributes(self).items():
+            if type(value) not in PLAIN and not isinstance(own.get(name), PARTS):
+                yield name, value
+        for kind in type(self).__mro__:
+            if kind is Module:
+                break
+            for name, value in vars(kind).items():
+                if type(value) not in PLAIN and not isinstance(value, METHODS) and name not in own and name[:2] != "__":
+                    yield name, value
+
+    def _refuse(self, name: str, value: Any) -> None:
+        how = "of" if isinstance(value, (dict, *MEMBERS)) else "that holds"
+        raise TypeError(
+            f"{type(self).__name__}: got a {type(value).__name__} {how} modules or parameters as {name}, which "
+            "parameters() would not see; wanted nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.Sequential, or an "
+            "attribute for each"
+        )
 
     def modules(self) -> Iterator[Module]:
         """This module and all below it, each once."""
@@ -149,64 +201,85 @@ class Module:
                 f"state_dict: {abstract[0]}{f' and {len(abstract) - 1} more' if len(abstract) > 1 else ''} have no "
                 "values yet; call initialize(rng) or load(path) first"
             )
-        return {name: np.asarray(slot.value) for name, slot in self._named(Parameter, Buffer, once=False)}
+        return {name: np.asarray(slot.value, order="C") for name, slot in self._named(Parameter, Buffer, once=False)}
 
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+    def load_state_dict(
+        self, state: Mapping[str, Any], strict: bool = True, *, prefix: str = "", skip: str | Iterable[str] = ()
+    ) -> IncompatibleKeys:
         """Take over values by dotted path: all of them, or none.
 
+        Of the state's names ``prefix`` is taken off. What lies in the parts that ``skip`` names, like "fc", stays as it
+        is. Returns the names that stayed (missing_keys) and those that were not taken (unexpected_keys).
         Raises ValueError listing every name that is missing or unknown (only if ``strict``) and every shape
-        or dtype that does not fit; then nothing was loaded.
+        or dtype that does not fit, or saying that no name fits; then nothing was loaded.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: got {type(state).__name__}; wanted a mapping of names to arrays, or load(path)"
+            )
         slots: dict[str, Parameter | Buffer] = dict(self._named(Parameter, Buffer, once=False))
+        given, strangers = without(prefix, state)
+        skipped = within(skip, [*slots, *given])
+        taken = {name: given[name] for name in slots if name in given and name not in skipped}
+        there = {id(slots[name]) for name in taken}  # a shared parameter may be there under one of its names
+        missing = [n for n, s in slots.items() if id(s) not in there and not (isinstance(s, Buffer) and s.optional)]
+        unexpected = strangers + [name for name in given if name not in taken]
+
         problems = []
         if strict:
-            optional = {name for name, slot in slots.items() if isinstance(slot, Buffer) and slot.optional}
-            problems += [f"missing {name}" for name in slots if name not in state and name not in optional]
-            problems += [f"unknown {name}" for name in state if name not in slots]
+            problems += [f"missing {name}" for name in missing if name not in skipped]
+            problems += [f"unknown {name}" for name in unexpected if name not in skipped]
+        if (problems or not taken) and (slots or state):
+            told = advice(given, slots, f"{prefix.rstrip('.')}." if prefix else "") if given else advice(state, slots)
+            if told or not taken:
+                raise ValueError(f"load_state_dict: nothing loaded; {told or no_name_fits(state, slots, prefix)}")
         loaded: dict[str, Array] = {}
-        for name, slot in slots.items():
-            if name not in state:
+        names: dict[int, str] = {}
+        for name, value in taken.items():
+            try:
+                loaded[name] = _fitting(value, slots[name])
+            except (TypeError, ValueError, RuntimeError) as error:
+                problems.append(f"{name}: {error}")
                 continue
-            value, wanted = np.asarray(state[name]), slot.value if isinstance(slot, Buffer) else slot
-            if value.shape != wanted.shape:
-                problems.append(f"{name}: got shape {value.shape}, wanted {wanted.shape}")
-            elif not np.can_cast(value.dtype, wanted.dtype, "same_kind"):
-                problems.append(f"{name}: got dtype {value.dtype}, wanted {wanted.dtype}")
-            else:
-                with np.errstate(over="ignore"):
-                    loaded[name] = _laid(value, wanted.dtype)
-                if value.dtype.kind == "f" and (np.isinf(loaded[name]) & np.isfinite(value)).any():
-                    problems.append(f"{name}: got values too large for {wanted.dtype}")
+            first = names.setdefault(id(slots[name]), name)
+            if name != first and not np.array_equal(loaded[name], loaded[first], equal_nan=True):
+                problems.append(f"{name}: got other values than {first}, which is the same parameter")
         if problems:
             raise ValueError(f"load_state_dict: nothing loaded; {'; '.join(problems)}")
-        for name, value in loaded.items():
-            value.setflags(write=isinstance(slots[name], Buffer))  # ours alone: a parameter need not copy it
-            slots[name].value = value
+        for name, array in loaded.items():
+            slot = slots[name]
+            if isinstance(slot, Parameter):
+                slot.replace(array)
+            else:
+                slot.value = array
+        return IncompatibleKeys(missing, unexpected)
 
-    def save(self, path: Any) -> None:
-        """Write the state to a .safetensors file. Raises GraphError while parameters have no values, OSError."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state to a .safetensors file, whole or not at all; see files.write.
 
-        state = {name: np.asarray(value, order="C") for name, value in self.state_dict().items()}
-        try:
-            save_file(state, path)
-        except SafetensorError as error:
-            raise OSError(f"{path}: {error}") from None
-
-    def load(self, path: Any, strict: bool = True) -> None:
-        """Take over the state of a .safetensors file, all of it or nothing.
-
-        Raises ValueError for a file that is damaged or does not fit, OSError for one that cannot be read.
+        Raises GraphError while parameters have no values, OSError for a file that cannot be written.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import save
 
+        write(path, save(self.state_dict()))
+
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        strict: bool = True,
+        *,
+        prefix: str = "",
+        skip: str | Iterable[str] = (),
+    ) -> IncompatibleKeys:
+        """Take over the state of a .safetensors file, all of it or nothing; the rest is load_state_dict's.
+
+        Raises ValueError for a file that is none, is damaged or does not fit; OSError for one that cannot be read.
+        """
+        state = read(path)
         try:
-            state = load_file(path)
-        except (SafetensorError, AttributeError, TypeError) as error:  # the latter two: dtypes that NumPy lacks
-            raise ValueError(f"{path}: not a safetensors file that can be read: {error}") from None
-        self.load_state_dict(state, strict)
+            return self.load_state_dict(state, strict, prefix=prefix, skip=skip)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     # --- making parameters ---------------------------------------------------------------------------------
 
@@ -263,11 +336,175 @@ def _drawn(init: Initializer, p: Parameter, rng: np.random.Generator) -> Array:
     return value
 
 
+def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
+    """A copy of ``value`` as the slot takes it. Raises ValueError or TypeError for a shape or dtype that it does not."""
+    if hasattr(value, "detach"):  # a PyTorch tensor
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    value, wanted = np.asarray(value), slot.value if isinstance(slot, Buffer) else slot
+    if value.shape != wanted.shape:
+        raise ValueError(f"got shape {value.shape}, wanted {wanted.shape}")
+    if not np.can_cast(value.dtype, wanted.dtype, "same_kind"):
+        raise TypeError(f"got dtype {value.dtype}, wanted {wanted.dtype}")
+    with np.errstate(over="ignore"):
+        new = _laid(value, wanted.dtype)
+    if value.dtype.kind == "f" and (np.isinf(new) & np.isfinite(value)).any():
+        raise ValueError(f"got values too large for {wanted.dtype}")
+    return new
+
+
 def _laid(value: Array, dtype: Any) -> Array:
     """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
     if value.ndim > 2:
         value = np.moveaxis(np.ascontiguousarray(channels.last(value)), -1, 1)
     return np.array(value, dtype, order="K")
+
+
+class Container(Module):
+    """Parts under names, of one ``kind``; what holds them calls them."""
+
+    kind: ClassVar[type] = Module
+    names: tuple[str, ...] = ()
+
+    def _put(self, parts: Mapping[str, Any]) -> None:
+        """Hold these parts and no others."""
+        for name, part in parts.items():
+            if not isinstance(part, self.kind):
+                raise TypeError(
+                    f"{type(self).__name__}: got {type(part).__name__} as part {name}; wanted a {self.kind.__name__.lower()}"
+                )
+            if not isinstance(name, str) or not name or "." in name or (name not in self.names and hasattr(self, name)):
+                raise ValueError(
+                    f"{type(self).__name__}: got {name!r} as the name of a part; wanted one that is free and has no dot"
+                )
+        for name in self.names:
+            delattr(self, name)
+        self.names = tuple(parts)
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        for part in self.names if name == "name" else {name} & {*self.names}:
+            getattr(self, part).name = f"{self.name}/{part}" if self.name else part
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class ModuleList(Container):
+    """A list of modules that are parts of the module that holds it: ``self.layers = nn.ModuleList([...])``."""
+
+    def __init__(self, parts: Iterable[Any] = ()) -> None:
+        self._put_all(parts)
+
+    def _put_all(self, parts: Iterable[Any]) -> None:
+        """Hold these parts and no others."""
+        self._put({str(i): part for i, part in enumerate(parts)})
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([getattr(self, name) for name in self.names])
+
+    def __contains__(self, part: object) -> bool:
+        return any(own is part for own in self)
+
+    def __getitem__(self, i: int | slice) -> Any:
+        """A part by its place; of a slice, a plain list."""
+        return list(self)[i]
+
+    def __setitem__(self, i: int, part: Any) -> None:
+        parts = list(self)
+        parts[i] = part
+        self._put_all(parts)
+
+    def __delitem__(self, i: int | slice) -> None:
+        parts = list(self)
+        del parts[i]
+        self._put_all(parts)
+
+    def append(self, part: Any) -> Self:
+        """Add a part at the end; returns the list."""
+        return self.extend([part])
+
+    def extend(self, parts: Iterable[Any]) -> Self:
+        """Add parts at the end; returns the list."""
+        self._put_all([*self, *parts])
+        return self
+
+    __iadd__ = extend
+
+    def insert(self, i: int, part: Any) -> None:
+        """Add a part before part ``i``."""
+        parts = list(self)
+        parts.insert(i, part)
+        self._put_all(parts)
+
+    def pop(self, i: int = -1) -> Any:
+        """Take part ``i`` out."""
+        part = self[i]
+        del self[i]
+        return part
+
+
+class ParameterList(ModuleList):
+    """A list of parameters that are parts of the module that holds it."""
+
+    kind = Parameter
+
+
+class ModuleDict(Container):
+    """Modules by name, parts of the module that holds it: ``self.heads = nn.ModuleDict({"a": …})``."""
+
+    def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
+        self._put(dict(parts or {}))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.names:
+            raise KeyError(f"{type(self).__name__}: got {name!r}; wanted one of {', '.join(self.names)}")
+        return getattr(self, name)
+
+    def __setitem__(self, name: str, part: Any) -> None:
+        self.update({name: part})
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
+
+    def pop(self, name: str) -> Any:
+        """Take a part out."""
+        part = self[name]
+        self._put({own: self[own] for own in self.names if own != name})
+        return part
+
+    def update(self, parts: Mapping[str, Any]) -> None:
+        """Add parts, or put them in the place of those of the same names."""
+        self._put(dict(self.items()) | dict(parts))
+
+    def keys(self) -> tuple[str, ...]:
+        """The parts' names."""
+        return self.names
+
+    def values(self) -> list[Any]:
+        """The parts."""
+        return [getattr(self, name) for name in self.names]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Names and parts."""
+        return list(zip(self.names, self.values(), strict=True))
+
+
+class ParameterDict(ModuleDict):
+    """Parameters by name, parts of the module that holds it."""
+
+    kind = Parameter
 
 
 class Sequential(Module):
@@ -309,3 +546,6 @@ class Sequential(Module):
         if not -len(self) <= i < len(self):
             raise IndexError(f"Sequential: got part {i}; wanted one of its {len(self)}")
         return getattr(self, self.names[i])
+
+
+PARTS = (Module, Parameter, Buffer)
