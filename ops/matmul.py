@@ -292,7 +292,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     m, n = np.ndim(a), np.ndim(b)
     got = {"axes": axes, "a": np.shape(a), "b": np.shape(b)}
     if isinstance(axes, (int, np.integer)):
-        expect(0 <= axes <= min(m, n), "tensordot", "no more axes than a and b have", **got)
+        expect(0 <= int(axes) <= min(m, n), "tensordot", "no more axes than a and b have", **got)
         axes = (range(m - axes, m), range(axes))
     try:
         first, second = ([index(i) for i in (pair if np.iterable(pair) else [pair])] for pair in axes)

@@ -91,7 +91,7 @@ class Normalization(Op, abstract=True):
         """Mean, variance and 1/σ of each group; those of the array seen last are remembered."""
         seen, moments = self.seen
         if seen() is x and not (isinstance(x, np.ndarray) and x.flags.writeable):  # the same, and as it was
-            return moments  # type: ignore[no-any-return]
+            return moments
         layout = self.layout(x)
         return self.centred(np.reshape(x, layout.view), layout)[:3]
 
@@ -586,7 +586,7 @@ class LocalResponseNorm(Op):
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
     def forward(self, x: Array) -> Any:
-        def damped(x: Array) -> Array:
+        def damped(x: Array) -> Any:
             z = self.wide(x)
             return (z * power(self.k + self.alpha * self.averaged(z * z), -self.beta)).astype(x.dtype, copy=False)
 
