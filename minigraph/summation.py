@@ -16,15 +16,19 @@ from minigraph.array import Array
 from minigraph.memory import in_memory
 from minigraph.parallel import matmul
 
+SINGLE = np.dtype(np.float32)
 SHORT = 128  # numbers that may be added one after another
 LINE = 4096  # products that BLAS may add, several at a time
+_add: Any = np.add.reduce  # in half the time of numpy.sum where there is little to add
 Axis = int | tuple[int, ...] | None
 
 
 def total(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Σ x over ``axis``, as numpy.sum."""
-    if not _many(x, axis):
+    if type(x) is not np.ndarray:
         return np.sum(x, axis=axis, keepdims=keepdims)
+    if not _many(x, axis):
+        return _add(x, axis, keepdims=keepdims)
     return _double(x, axis, keepdims).astype(np.float32)[()]
 
 
@@ -72,15 +76,18 @@ def product(matrix: Any, x: Array) -> Any:
 
 def single(x: Any) -> bool:
     """Whether x is an array of float32, whose sums over many entries lose digits."""
-    return type(x) is np.ndarray and x.dtype == np.float32
+    return type(x) is np.ndarray and x.dtype == SINGLE
 
 
 def _many(x: Any, axis: Axis) -> bool:
     """Whether a sum over ``axis`` is of so many float32 numbers that NumPy's would lose digits."""
     if not single(x) or x.size <= 2 * SHORT:
         return False
-    axes = (axis,) if isinstance(axis, int) else axis
-    return axes is None or prod([x.shape[i] for i in axes]) > 2 * SHORT
+    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    if prod([x.shape[i] for i in axes]) <= 2 * SHORT:
+        return False
+    neighbours = x.flags.c_contiguous and min(i % x.ndim for i in axes) == x.ndim - len(axes)
+    return not neighbours  # those NumPy adds in pairs
 
 
 def _double(x: Array, axis: Axis, keepdims: bool) -> Array:
