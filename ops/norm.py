@@ -78,12 +78,13 @@ class Normalization(Op, abstract=True):
         mean = average(x, layout.axes)
         rest = x - mean
         var = mean_square(rest, layout)
-        found = value_of(var) + self.eps
-        if channels.moderate(found, found.dtype):
-            inverse = 1 / np.sqrt(var + self.eps)
+        square = var + self.eps
+        inside = channels.inside(value_of(square), square.dtype)
+        if inside.all():
+            inverse = 1 / np.sqrt(square)
         else:  # squares that overflow or vanish
             scale = np.max(np.abs(value_of(rest)), axis=layout.axes, keepdims=True)
-            scale = np.where((scale > 0) & ~channels.inside(found, found.dtype), scale, 1)
+            scale = np.where((scale > 0) & ~inside, scale, 1)
             inverse = 1 / np.sqrt(mean_square(rest / scale, layout) + self.eps / scale / scale) / scale
         return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
 
