@@ -38,9 +38,11 @@ relu = define("relu", _positive_part, lambda y, x: x > 0, oracle=lambda x: x if 
 
 def _logistic(x: Any) -> Any:
     """1 / (1 + e⁻ˣ), without overflow."""
-    x = x if x.dtype.kind == "f" else x + 0.0  # of small integers NumPy would make half precision
-    e = np.exp(-np.fabs(x))
-    return np.where(np.less(x, 0), e, 1) / (1 + e)
+    x = x if x.dtype.kind in "fc" else x + 0.0  # of small integers NumPy would make half precision
+    y, e = np.exp(np.minimum(x, 0)), np.exp(np.minimum(x, -x))
+    e += 1
+    y /= e
+    return y
 
 
 sigmoid = define(

@@ -7,6 +7,7 @@ given for each channel is repeated R times.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -119,9 +120,14 @@ def total_product(a: Array, b: Array) -> Array:
 
 def inside(var: Array, dtype: Any) -> Array:
     """Where a variance is one whose terms neither overflow nor vanish in dtype."""
-    limits = np.finfo(dtype)
-    found: Array = (var > float(limits.tiny) ** 0.6) & (var < float(limits.max) ** 0.6)
+    low, high = _limits(dtype)
+    found: Array = (var > low) & (var < high)
     return found
+
+
+@cache
+def _limits(dtype: Any) -> tuple[float, float]:
+    return float(np.finfo(dtype).tiny) ** 0.6, float(np.finfo(dtype).max) ** 0.6
 
 
 def moderate(var: Array, dtype: Any) -> bool:

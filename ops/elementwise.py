@@ -218,8 +218,11 @@ def _sinc_slope(y: Any, x: Any) -> Any:
 
 
 def _logistic_density(x: Any) -> Any:
-    e = np.exp(-np.fabs(x))
-    return e / np.square(1 + e)
+    e = np.exp(np.minimum(x, -x))
+    root = 1 + e
+    root *= root
+    e /= root
+    return e
 
 
 def _near(x: Any) -> Any:
@@ -386,13 +389,13 @@ sinc = E(
 )
 erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x))
 # slopes of saturating functions, which keep their digits where 1 − y² or 1 − y would cancel
-logistic_density = E(
+logistic_density: Elementwise = E(
     "logistic_density",
     _logistic_density,
     lambda y, x: -y * np.tanh(0.5 * x),
     oracle=lambda x: math.exp(x) / (1 + math.exp(x)) ** 2,
 )
-gaussian = E(
+gaussian: Elementwise = E(
     "gaussian",
     lambda x: np.exp(-np.square(_near(x))),
     lambda y, x: -2 * _near(x) * y,

@@ -55,7 +55,7 @@ ONE = np.float64(1)
 def logistic(x: Any, t: Any, weight: Any = ONE, pos_weight: Any = ONE) -> Any:
     """−w (p t log σ(x) + (1 − t) log σ(−x)), −log σ(x) = max(−x, 0) + log(1 + e^−|x|): no term cancels another."""
     w, p = weight.astype(x.dtype), pos_weight.astype(x.dtype)
-    tail = np.log1p(np.exp(-np.fabs(x)))
+    tail = np.log1p(np.exp(np.minimum(x, -x)))
     return w * (p * t * (np.maximum(-x, 0) + tail) + (1 - t) * (np.maximum(x, 0) + tail))
 
 

@@ -79,12 +79,13 @@ class Normalization(Op, abstract=True):
         mean = average(x, layout.axes)
         rest = x - mean
         var = mean_square(rest, layout)
-        found = value_of(var) + self.eps
-        if channels.moderate(found, found.dtype):
-            inverse = 1 / np.sqrt(var + self.eps)
+        square = var + self.eps
+        inside = channels.inside(value_of(square), square.dtype)
+        if inside.all():
+            inverse = 1 / np.sqrt(square)
         else:  # squares that overflow or vanish
             scale = np.max(np.abs(value_of(rest)), axis=layout.axes, keepdims=True)
-            scale = np.where((scale > 0) & ~channels.inside(found, found.dtype), scale, 1)
+            scale = np.where((scale > 0) & ~inside, scale, 1)
             inverse = 1 / np.sqrt(mean_square(rest / scale, layout) + self.eps / scale / scale) / scale
         return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
 
@@ -92,7 +93,7 @@ class Normalization(Op, abstract=True):
         """Mean, variance and 1/σ of each group; those of the array seen last are remembered."""
         seen, moments = self.seen
         if seen() is x and not (isinstance(x, np.ndarray) and x.flags.writeable):  # the same, and as it was
-            return moments  # type: ignore[no-any-return]
+            return moments
         layout = self.layout(x)
         return self.centred(np.reshape(x, layout.view), layout)[:3]
 
@@ -587,7 +588,7 @@ class LocalResponseNorm(Op):
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
     def forward(self, x: Array) -> Any:
-        def damped(x: Array) -> Array:
+        def damped(x: Array) -> Any:
             z = self.wide(x)
             return (z * power(self.k + self.alpha * self.averaged(z * z), -self.beta)).astype(x.dtype, copy=False)
 

@@ -28,6 +28,28 @@ def test_linear_keeps_lines_straight():
     np.testing.assert_array_equal(matrix.sum(1), 1)  # constants stay
 
 
+@pytest.mark.parametrize("mode", ["linear", "bilinear", "trilinear", "nearest"])
+@pytest.mark.parametrize("corners", [False, True])
+def test_a_scale_that_leaves_the_size_copies(mode, corners):
+    rng, d = np.random.default_rng(0), ["linear", "bilinear", "trilinear"].index(mode) + 1 if mode != "nearest" else 2
+    for _ in range(20):
+        n = rng.integers(2, 9, d)
+        scale = 1 + rng.random(d) / (n + 1)  # ⌊n scale⌋ = n
+        x = mg.parameter(rng.standard_normal((2, 1, *n)))
+        y = mg.interpolate(x, scale_factor=tuple(scale), mode=mode, align_corners=corners and mode != "nearest")
+        np.testing.assert_array_equal(y.value, x.value)
+        np.testing.assert_array_equal(mg.Tape.of(y).pull(x.value, [x])[0], x.value)
+
+
+def test_nearest_of_twice_the_size_repeats():
+    """Whatever the scale was exactly, along two axes; along one, the scale is taken as it is."""
+    x = np.arange(10.0)
+    twice = mg.interpolate(np.tile(x, (1, 1, 10, 1)), scale_factor=2.05)
+    np.testing.assert_array_equal(twice[0, 0, 0], x.repeat(2))
+    line = mg.interpolate(x[None, None], scale_factor=2.05)
+    np.testing.assert_array_equal(line[0, 0], x[np.floor(np.arange(20) / 2.05).astype(int)])
+
+
 X = np.ones((1, 1, 4, 4))
 MISTAKES = [
     (ValueError, "mode 'linear'; wanted 'nearest' or 'bilinear' for 2", lambda: mg.interpolate(X, 2, mode="linear")),
