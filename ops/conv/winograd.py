@@ -315,6 +315,7 @@ def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
         f"a kernel {limits} with stride 1 and dilation 1",
         lambda work: cost(of(work.window), work),
         error,
+        max(len(F.BT) for F in sizes.values()),
     )
 
 
