@@ -11,6 +11,8 @@ from test_conv import FUNCTIONS, geometries
 
 import minigraph as mg
 from minigraph.ops.conv import ALGORITHMS, Work
+from minigraph.ops.conv.algorithm import DOUBLE
+from minigraph.ops.conv.geometry import Window
 
 KINDS = ["normal", "of one sign", "outliers", "sparse", "mixed", "huge"]
 
@@ -63,7 +65,7 @@ def largest_near(a, side):
 def allowed(algorithm, arrays, window, groups, dtype):
     """The errors that an algorithm may make, in each slot."""
     x, w, g = map(abs, arrays)
-    scale = np.finfo(dtype).eps / np.finfo(np.float32).eps * algorithm.error
+    scale = algorithm.error * (1 if dtype == np.float32 else DOUBLE)
     if algorithm.tiles:
         side = max(algorithm.tiles, *window.kernel)
         padded = largest_near(np.pad(x, ((0, 0), (0, 0), *window.padding)), side)
@@ -130,39 +132,42 @@ def check(x_shape, w_shape, hyper, rng, kind, dtype, names=(*ALGORITHMS, "auto",
 EXAMPLES = st.one_of(geometries(1), geometries(2), geometries(2, three=True), geometries(3))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(EXAMPLES, st.sampled_from(KINDS), st.sampled_from([np.float32, np.float64]))
 def test_errors_are_of_the_class_that_is_stated(geometry, kind, dtype):
     check(*geometry, kind, dtype)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["of one sign", "outliers", "sparse"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "x_shape, w_shape, hyper",
     [
         ((1, 2, 40, 40), (3, 2, 21, 21), {}),
-        ((2, 1, 64, 64), (2, 1, 31, 31), {"padding": 3}),
+        ((2, 1, 40, 40), (2, 1, 17, 17), {"padding": 3}),
         ((1, 16, 20, 20), (16, 16, 3, 3), {"padding": 1}),
         ((40, 4, 24, 24), (4, 4, 3, 3), {"padding": 1}),
-        ((1, 1, 30000), (1, 1, 50), {}),
+        ((3, 2, 300, 301), (2, 1, 1, 1), {"groups": 2}),
+        ((3, 2, 300, 301), (2, 1, 2, 2), {"groups": 2, "stride": 2}),
+        ((1, 25000, 2), (1, 25000, 2), {}),
+        ((1, 1, 300000), (1, 1, 2), {}),
     ],
 )
 def test_errors_where_sums_are_long(x_shape, w_shape, hyper, kind, dtype):
-    names = ("im2col", "winograd", "winograd2", "fft", "auto", "strict")
+    names = set(ALGORITHMS) - {"direct"} | {"auto", "strict"}
     check(x_shape, w_shape, hyper, np.random.default_rng(0), kind, dtype, names)
 
 
-@pytest.mark.parametrize("dtype, most", [(np.float32, 2e-6), (np.float64, 1e-14)])
-@pytest.mark.parametrize("largest", [1e3, 1e6, 1e9, 1e12, 1e36])
+@pytest.mark.parametrize("dtype, most", [(np.float32, 5e-6), (np.float64, 1e-13)])
+@pytest.mark.parametrize("largest", [1e6, 1e9, 1e36])
 def test_a_large_pixel_does_not_blur_those_far_from_it(dtype, most, largest):
     """By the algorithm that "auto" chooses for large kernels: beside the sum of magnitudes of each output."""
     rng = np.random.default_rng(0)
-    x, w = rng.random((1, 8, 64, 64)).astype(dtype), rng.random((8, 8, 31, 31)).astype(dtype) - dtype(0.5)
-    x[0, 3, 5, 60] = largest
-    exact, sums = (
-        mg.conv2d(a.astype(float), b.astype(float), algorithm="im2col") for a, b in ((x, w), (x, abs(w)))
-    )
+    x, w = rng.random((1, 1, 128, 128)).astype(dtype), rng.random((1, 1, 41, 41)).astype(dtype) - dtype(0.5)
+    x[0, 0, 5, 120] = largest
+    window, g = Window((128, 128), (41, 41), (1, 1), ((0, 0), (0, 0)), (1, 1)), np.zeros((1, 1, 88, 88), np.longdouble)
+    wide = x.astype(np.longdouble), w.astype(np.longdouble), g
+    exact, sums = slots(*wide, window, 1)[0], slots(*map(abs, wide), window, 1)[0]
     for name in ("fast", "strict"):
         mg.precision(name)
         try:

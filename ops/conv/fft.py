@@ -168,7 +168,7 @@ def cost(work: Work) -> float:
     torus, (C, K) = Torus.of(work.window), (work.C // work.groups, work.K // work.groups)
     g, n, c, k = torus.block(work.groups, work.N, C, K)
     planes = work.N * (work.C * -(-K // k) + work.K) + work.C * K * (1 if c == C else -(-work.N // n))
-    return 1e-9 * prod(torus.sides) * (5.7 * planes + 0.13 * work.N * work.C * K)
+    return 1e-9 * prod(torus.sides) * (4.9 * planes + 0.11 * work.N * work.C * K)
 
 
 def safe(work: Work, a: Array, b: Array) -> bool:
@@ -192,5 +192,5 @@ def magnitudes(x: Array) -> tuple[float, float]:
 
 
 ALGORITHMS["fft"] = Algorithm(
-    real(forward), real(input_gradient), real(filter_gradient), cost=cost, plane_error=1e-15, safe=safe
+    real(forward), real(input_gradient), real(filter_gradient), cost=cost, error=1e-6, plane_error=1e-15, safe=safe
 )

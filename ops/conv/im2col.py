@@ -35,6 +35,8 @@ ROWS = 512  # of a product that make it worth while to pack the other factor: wi
 FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
+TALL = 1 << 16  # rows of a block of 1×1 kernels: longer sums would lose digits
+CHAIN = 32  # blocks whose products are added one after another; more are added in double precision
 
 
 def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
@@ -246,23 +248,25 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     many = prod(shape) * dtype.itemsize > LANE_BYTES
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
-        blocks = parts(len(x), wide.out[0], each, -(-x.nbytes // (1 if many else LANES)))
+        blocks = parts(len(x), wide.out[0], each, min(-(-x.nbytes // (1 if many else LANES)), TALL * shape[2] * dtype.itemsize))
     else:
         blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
     lanes = 1 if many else min(LANES, len(blocks))
-    total = empty((lanes, *shape), dtype)
+    total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
 
     def add(part: Part, to: Array, first: bool) -> None:
         rows = rows_of(X, wide, part, groups)
         apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
         cotangents = apart.reshape(groups, rows.shape[1], m * K)
-        out = to if first else scratch("sum", shape, dtype)
+        out = to if first and to.dtype == dtype else scratch("sum", shape, dtype)
         if groups == 1 and lanes > 1:
             gemm_transposed(cotangents[0], rows[0], out[0])
         else:
             matmul(cotangents.swapaxes(1, 2), rows, out=out)
         if not first:
             to += out
+        elif to.dtype != dtype:
+            to[...] = out
 
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
@@ -272,7 +276,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         lane(0)
     else:
         parallel(lane, range(lanes))
-    found = total[0] if lanes == 1 else total.sum(0)
+    found = (total[0] if lanes == 1 else total.sum(0)).astype(dtype, copy=False)
     w = from_banded(found.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else found
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 
