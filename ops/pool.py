@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
@@ -31,7 +31,7 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, canonical, index_type
+from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes, index_type
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
@@ -186,10 +186,12 @@ def pool_matrix(
     ceil_mode: bool = False,
     kind: str = "max",
     count_include_pad: bool = True,
+    max_bytes: int | None = MAX_BYTES,
 ) -> sp.csr_array:
     """A: the matrix of a pooling, vec(pool(x)) = A vec(x), for ``kind`` "max" (at this x) or "avg".
 
-    x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError.
+    x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError,
+    MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     op, x, d = "pool_matrix", np.asarray(x), 2 if np.ndim(kernel_size) == 0 else len(kernel_size)
     if kind not in ("max", "avg"):
@@ -197,7 +199,15 @@ def pool_matrix(
     x = x[None] if x.ndim == d + 1 else x
     arguments = _arguments(op, d, kernel_size, stride, padding, dilation, ceil_mode)
     pool = MaxPool(*arguments) if kind == "max" else AvgPool(*arguments, count_include_pad=count_include_pad)
-    return pool.jacobians(pool(x), x)[0].tosparse()
+    y = pool.infer(Spec(x.shape, x.dtype))
+    if isinstance(pool, AvgPool):
+        (J,) = pool.jacobians(y, x)
+        expect_bytes(op, J.nnz, J.nbytes, max_bytes)
+    else:  # one entry for each output, or none
+        n = prod(y.shape)
+        expect_bytes(op, n, n * (x.itemsize + 8), max_bytes)
+        (J,) = pool.jacobians(pool(x), x)
+    return J.tosparse(None)
 
 
 def _arguments(

@@ -49,7 +49,9 @@ def norms(x, w, g, groups):
     """Σ ‖·‖ ‖·‖ of whole planes, for each plane of the three slots."""
     one = (1,) * (x.ndim - 2)
     largest = [a.max(initial=0) or 1 for a in (x, w, g)]  # whose squares overflow
-    x, w, g = (m * np.sqrt(((a / m) ** 2).sum(tuple(range(2, a.ndim)))) for a, m in zip((x, w, g), largest, strict=True))
+    x, w, g = (
+        m * np.sqrt(((a / m) ** 2).sum(tuple(range(2, a.ndim)))) for a, m in zip((x, w, g), largest, strict=True)
+    )
     N, C, K = len(x), w.shape[1], len(w) // groups
     X, W, G = x.reshape(N, groups, C), w.reshape(groups, K, C), g.reshape(N, groups, K)
     found = np.einsum("ngc,gkc->ngk", X, W), np.einsum("ngk,gkc->ngc", G, W), np.einsum("ngc,ngk->gkc", X, G)
