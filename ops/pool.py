@@ -508,6 +508,33 @@ class GlobalAvgPool(Op):
             yield Case(cls(), (x,), np.array(average), (x[0, 0, 0],), "position")
 
 
+def summed(x: Array, window: Window, i: int, dtype: Any) -> Array:
+    """The sums of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
+    over: Any = (slice(None),) * (i + 2)
+    y = empty_like(x, dtype, (*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
+    taps, whole = list(window.axis_taps[i]), slice(0, window.out[i])
+    if [outputs for outputs, _ in taps[:2]] == [whole, whole]:
+        (_, first), (_, second), *taps = taps
+        np.add(x[*over, first], x[*over, second], out=y, dtype=dtype)
+    else:
+        y[...] = 0
+    for outputs, pixels in taps:
+        y[*over, outputs] += x[*over, pixels]
+    return y
+
+
+def spread(g: Array, window: Window, i: int, dtype: Any) -> Array:
+    """The transpose: each entry added to every pixel of its window, (…, n′, …) → (…, n, …)."""
+    over: Any = (slice(None),) * (i + 2)
+    x = np.zeros_like(g, dtype, shape=(*g.shape[: i + 2], window.size[i], *g.shape[i + 3 :]), subok=False)
+    for outputs, pixels in window.axis_taps[i]:
+        x[*over, pixels] += g[*over, outputs]
+    return x
+
+
+MANY = 16  # entries of a side that are added one after another in single precision
+
+
 class Averages(LinearMap):
     """The sum of each window of x over the window's divisor."""
 
@@ -521,20 +548,24 @@ class Averages(LinearMap):
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
             return Apply(self)(v)
-        sums = np.zeros_like(v, shape=(*self.in_shape[:2], *self.window.out), subok=False)
-        for outputs, pixels in self.window.taps:
-            sums[outputs] += v[pixels]
+        sums, dtype = v, self._wide(v)
+        for i in range(len(self.window.out)):
+            sums = summed(sums, self.window, i, dtype)
         sums /= self.divisors
-        return sums.reshape(self.out_shape)
+        return sums.astype(v.dtype, copy=False).reshape(self.out_shape)
 
     def pull(self, g: Any) -> Any:
         if isinstance(g, Node):
             return Apply(self.T)(g)
-        g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
-        out = np.zeros_like(g, shape=self.in_shape)
-        for outputs, pixels in self.window.taps:
-            out[pixels] += g[outputs]
-        return out
+        shares = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
+        dtype = self._wide(shares)
+        for i in reversed(range(len(self.window.out))):
+            shares = spread(shares, self.window, i, dtype)
+        return shares.astype(g.dtype, copy=False)
+
+    def _wide(self, v: Array) -> Any:
+        """What sums are made in: double precision where many entries are added one after another."""
+        return np.result_type(v.dtype, float) if max(self.window.kernel) > MANY else v.dtype
 
     def _matrix(self) -> sp.csr_array:
         return self._blocks().tocsr()

@@ -166,8 +166,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 def cost(work: Work) -> float:
     """Seconds of a core: the transforms of all planes, and the products of frequencies."""
     torus, (C, K) = Torus.of(work.window), (work.C // work.groups, work.K // work.groups)
-    g, n, c, k = torus.block(work.groups, work.N, C, K)
-    planes = work.N * (work.C * -(-K // k) + work.K) + work.C * K * (1 if c == C else -(-work.N // n))
+    _, n, c, k = (max(side, 1) for side in torus.block(work.groups, work.N, C, K))
+    planes = work.N * (work.C * -(-K // k) + work.K) + work.C * K * (1 if c >= C else -(-work.N // n))
     return 1e-9 * prod(torus.sides) * (4.9 * planes + 0.11 * work.N * work.C * K)
 
 
