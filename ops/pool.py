@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
@@ -31,7 +31,7 @@ from minigraph.ops.conv.geometry import (
     pairs,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, canonical, index_type
+from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes, index_type
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
@@ -186,10 +186,12 @@ def pool_matrix(
     ceil_mode: bool = False,
     kind: str = "max",
     count_include_pad: bool = True,
+    max_bytes: int | None = MAX_BYTES,
 ) -> sp.csr_array:
     """A: the matrix of a pooling, vec(pool(x)) = A vec(x), for ``kind`` "max" (at this x) or "avg".
 
-    x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError.
+    x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError,
+    MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     op, x, d = "pool_matrix", np.asarray(x), 2 if np.ndim(kernel_size) == 0 else len(kernel_size)
     if kind not in ("max", "avg"):
@@ -197,7 +199,15 @@ def pool_matrix(
     x = x[None] if x.ndim == d + 1 else x
     arguments = _arguments(op, d, kernel_size, stride, padding, dilation, ceil_mode)
     pool = MaxPool(*arguments) if kind == "max" else AvgPool(*arguments, count_include_pad=count_include_pad)
-    return pool.jacobians(pool(x), x)[0].tosparse()
+    y = pool.infer(Spec(x.shape, x.dtype))
+    if isinstance(pool, AvgPool):
+        (J,) = pool.jacobians(y, x)
+        expect_bytes(op, J.nnz, J.nbytes, max_bytes)
+    else:  # one entry for each output, or none
+        n = prod(y.shape)
+        expect_bytes(op, n, n * (x.itemsize + 8), max_bytes)
+        (J,) = pool.jacobians(pool(x), x)
+    return J.tosparse(None)
 
 
 def _arguments(
@@ -498,6 +508,33 @@ class GlobalAvgPool(Op):
             yield Case(cls(), (x,), np.array(average), (x[0, 0, 0],), "position")
 
 
+def summed(x: Array, window: Window, i: int, dtype: Any) -> Array:
+    """The sums of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
+    over: Any = (slice(None),) * (i + 2)
+    y = empty_like(x, dtype, (*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
+    taps, whole = list(window.axis_taps[i]), slice(0, window.out[i])
+    if [outputs for outputs, _ in taps[:2]] == [whole, whole]:
+        (_, first), (_, second), *taps = taps
+        np.add(x[*over, first], x[*over, second], out=y, dtype=dtype)
+    else:
+        y[...] = 0
+    for outputs, pixels in taps:
+        y[*over, outputs] += x[*over, pixels]
+    return y
+
+
+def spread(g: Array, window: Window, i: int, dtype: Any) -> Array:
+    """The transpose: each entry added to every pixel of its window, (…, n′, …) → (…, n, …)."""
+    over: Any = (slice(None),) * (i + 2)
+    x = np.zeros_like(g, dtype, shape=(*g.shape[: i + 2], window.size[i], *g.shape[i + 3 :]), subok=False)
+    for outputs, pixels in window.axis_taps[i]:
+        x[*over, pixels] += g[*over, outputs]
+    return x
+
+
+MANY = 16  # entries of a side that are added one after another in single precision
+
+
 class Averages(LinearMap):
     """The sum of each window of x over the window's divisor."""
 
@@ -511,20 +548,24 @@ class Averages(LinearMap):
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
             return Apply(self)(v)
-        sums = np.zeros_like(v, shape=(*self.in_shape[:2], *self.window.out), subok=False)
-        for outputs, pixels in self.window.taps:
-            sums[outputs] += v[pixels]
+        sums, dtype = v, self._wide(v)
+        for i in range(len(self.window.out)):
+            sums = summed(sums, self.window, i, dtype)
         sums /= self.divisors
-        return sums.reshape(self.out_shape)
+        return sums.astype(v.dtype, copy=False).reshape(self.out_shape)
 
     def pull(self, g: Any) -> Any:
         if isinstance(g, Node):
             return Apply(self.T)(g)
-        g = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
-        out = np.zeros_like(g, shape=self.in_shape)
-        for outputs, pixels in self.window.taps:
-            out[pixels] += g[outputs]
-        return out
+        shares = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
+        dtype = self._wide(shares)
+        for i in reversed(range(len(self.window.out))):
+            shares = spread(shares, self.window, i, dtype)
+        return shares.astype(g.dtype, copy=False)
+
+    def _wide(self, v: Array) -> Any:
+        """What sums are made in: double precision where many entries are added one after another."""
+        return np.result_type(v.dtype, float) if max(self.window.kernel) > MANY else v.dtype
 
     def _matrix(self) -> sp.csr_array:
         return self._blocks().tocsr()

@@ -36,6 +36,11 @@ def everywhere(work: Work) -> bool:
     return True
 
 
+def always(work: Work, a: Array, b: Array) -> bool:
+    """With any data."""
+    return True
+
+
 def never(work: Work) -> float:
     """Not to be chosen by "auto"."""
     return inf
@@ -47,8 +52,13 @@ class Algorithm(NamedTuple):
     x (N, C, *n), w (K, C/groups, *f), g (N, K, *n′); every result is a new array of the common dtype, in any order
     in memory. An algorithm for some geometries only says which in ``supports``, and in words in ``limits``. It may ask
     for kernel, stride, dilation, groups and numbers of channels: these the three slots share, so where a convolution is
-    computed, its derivatives of every order are. ``cost`` estimates the seconds that the forward slot takes a core, for "auto" to compare.
-    ``error``: the largest relative error in float32 that is usual, by the largest entry of the result.
+    computed, its derivatives of every order are. ``cost`` estimates the seconds that the forward slot takes a core, for
+    "auto" to compare. ``safe(work, a, b)`` looks at the data, where the accuracy depends on them, before "auto" takes it.
+
+    The error of an entry of the result is at most ``error`` times the sum of the magnitudes that it is made of, Σ |x| |w|;
+    ``error`` is that of float32, in float64 it is DOUBLE times as large. With ``tiles`` each |x| and |y| stands for the
+    largest of its tile of so many pixels a side, each |w| for the largest of its plane. ``plane_error``, in any dtype, comes
+    on top, times Σ ‖x‖ ‖w‖ over whole planes.
     """
 
     forward: Kernel  # x, w → y
@@ -57,7 +67,15 @@ class Algorithm(NamedTuple):
     supports: Callable[[Work], bool] = everywhere
     limits: str = "any geometry"
     cost: Callable[[Work], float] = never
-    error: float = 1e-6
+    error: float = 5e-6
+    tiles: int = 0
+    plane_error: float = 0.0
+    safe: Callable[[Work, Array, Array], bool] = always
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether no entry of the result has errors that come from others than it is made of."""
+        return not (self.tiles or self.plane_error)
 
 
 ALGORITHMS: dict[str, Algorithm] = {}
@@ -73,17 +91,20 @@ def expect_supported(op: object, name: str, work: Work) -> None:
         )
 
 
-PRECISIONS = {"fast": inf, "strict": 2e-6}  # the largest error that "auto" takes
+PRECISIONS = ("fast", "strict")
+DOUBLE = 5e-8  # an error in float64 by that in float32
 FAR = 8  # times the least estimate: what is farther off need not be tried
 _precision = "fast"
 _tuned: dict[tuple[Any, ...], Kernel] | None = None
 
 
 def precision(name: str | None = None) -> str:
-    """How exact "auto" is in float32, "fast" or "strict"; with ``name``, from now on.
+    """How exact "auto" is, "fast" or "strict"; with ``name``, from now on.
 
-    "strict" keeps out algorithms that lose more than rounding does: Winograd's F(4×4, 3×3) and F(2×2, 5×5), whose
-    errors are about 1e-5 of the largest entry. float64 never takes them. Raises ValueError for another name.
+    "strict" takes only algorithms whose error in an entry is small beside Σ |x| |w| of that entry. It keeps out Winograd's
+    and Fourier transforms, where large entries blur small ones near them, or in their plane. "fast" takes Winograd's in
+    float32, whose errors are about 1e-5 of the largest in reach, and Fourier transforms where the data's range is small.
+    Raises ValueError for another name.
     """
     global _precision
     if name is not None:
@@ -110,23 +131,24 @@ def chosen(name: str, slot: str, work: Work, a: Array, b: Array) -> Kernel:
     """The kernel for ``slot`` (a field of Algorithm) of the algorithm of that name, or for "auto" the fastest one."""
     if name != "auto":
         return getattr(ALGORITHMS[name], slot)  # type: ignore[no-any-return]
-    tuned = _tuned
-    fit = [ALGORITHMS[other] for other in _by_cost(work, PRECISIONS[_precision], tuple(ALGORITHMS))]
-    if tuned is None or len(fit) == 1:
-        return getattr(fit[0], slot)  # type: ignore[no-any-return]
-    key = slot, work, _precision
-    if key not in tuned:
-        tuned[key] = min((getattr(a, slot) for a in fit), key=lambda kernel: _seconds(kernel, work, a, b))
-    return tuned[key]
+    tuned, ranked = _tuned, _by_cost(work, _precision == "strict", tuple(ALGORITHMS))
+    fit = (pair for pair in ranked if ALGORITHMS[pair[0]].safe(work, a, b))
+    cheapest, least = next(fit)
+    if tuned is None:
+        return getattr(ALGORITHMS[cheapest], slot)  # type: ignore[no-any-return]
+    near = cheapest, *(other for other, cost in fit if cost <= FAR * least)
+    key = slot, work, near
+    if key not in tuned and len(near) > 1:
+        tuned[key] = min((getattr(ALGORITHMS[n], slot) for n in near), key=lambda k: _seconds(k, work, a, b))
+    return tuned.get(key) or getattr(ALGORITHMS[cheapest], slot)
 
 
 @lru_cache(4096)
-def _by_cost(work: Work, most: float, names: tuple[str, ...]) -> list[str]:
-    """Which of the algorithms may do it with errors of ``most``, the cheapest first, and none that is far dearer."""
-    exact = [name for name in names if ALGORITHMS[name].error <= most and ALGORITHMS[name].supports(work)]
-    costs = {name: ALGORITHMS[name].cost(work) for name in exact}
-    dearest = FAR * min(costs.values())
-    return sorted((name for name in exact if costs[name] < inf and costs[name] <= dearest), key=costs.__getitem__)
+def _by_cost(work: Work, strict: bool, names: tuple[str, ...]) -> list[tuple[str, float]]:
+    """The algorithms that do it, each with its estimate, the cheapest first; only entrywise ones where ``strict``."""
+    fit = [name for name in names if ALGORITHMS[name].supports(work) and (ALGORITHMS[name].entrywise or not strict)]
+    costs = [(name, ALGORITHMS[name].cost(work)) for name in fit]
+    return sorted((pair for pair in costs if pair[1] < inf), key=lambda pair: pair[1])
 
 
 def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:

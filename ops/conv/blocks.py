@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,17 +30,34 @@ def parts(n: int, rows: int, each: int, most: int | None = None, least: int = 0)
 
 def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
     """The pixels of the first axis under some of its outputs, and the window over these alone."""
-    return _lines(window, outputs.start, outputs.stop)
+    return _lines(window, 0, outputs.start, outputs.stop)
+
+
+def pieces(part: Part, outputs: int, each: int, most: int) -> list[tuple[slice, ...]]:
+    """A part whose line, of ``each`` bytes, is longer than ``most``: the outputs of the second axis in pieces too."""
+    if outputs == 1 or each <= most or part[1].stop - part[1].start > 1:
+        return [part]
+    return [(*part, s) for s in equal(outputs, most * outputs // each)]
+
+
+def region(window: Window, outputs: Sequence[slice]) -> tuple[list[slice], Window]:
+    """The pixels of each axis under some outputs of the first axes, and the window over these alone."""
+    found = []
+    for axis, some in enumerate(outputs):
+        pixels, window = _lines(window, axis, some.start, some.stop)
+        found.append(pixels)
+    return found, window
 
 
 @lru_cache(4096)
-def _lines(window: Window, start: int, stop: int) -> tuple[slice, Window]:
-    s, before = window.stride[0], window.padding[0][0]
-    first, last = start * s - before, (stop - 1) * s - before + window.extent[0]
-    lo = min(max(first, 0), window.size[0])
-    hi = max(min(last, window.size[0]), lo)
-    padding = ((lo - first, last - hi), *window.padding[1:])
-    return slice(lo, hi), replace(window, size=(hi - lo, *window.size[1:]), padding=padding)
+def _lines(window: Window, axis: int, start: int, stop: int) -> tuple[slice, Window]:
+    s, n, before = window.stride[axis], window.size[axis], window.padding[axis][0]
+    first, last = start * s - before, (stop - 1) * s - before + window.extent[axis]
+    lo = min(max(first, 0), n)
+    hi = max(min(last, n), lo)
+    size, padding = list(window.size), list(window.padding)
+    size[axis], padding[axis] = hi - lo, (lo - first, last - hi)
+    return slice(lo, hi), replace(window, size=tuple(size), padding=tuple(padding))
 
 
 def patches(x: Array, window: Window) -> Array:

@@ -6,6 +6,7 @@ whole line of pixels, its filter entries repeated along the line.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
 from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
 from minigraph.ops.conv.geometry import Window, phases
 from minigraph.parallel import equal, parallel, scratch
+
+SUMMED = 512  # products that are added one after another, in a block whose sums are then added in double precision
 
 
 def taps(x: Array, window: Window, part: Part) -> Array:
@@ -45,12 +48,12 @@ def letters(window: Window) -> tuple[str, str]:
     return "nxyz"[: d + (window.stride[-1] > 1)], "abc"[:d]
 
 
-def blocks(N: int, C: int, window: Window, dtype: Any) -> list[Part]:
+def blocks(N: int, C: int, window: Window, dtype: Any, most: int = BLOCK_BYTES) -> list[Part]:
     """Parts of about two megabytes, whose lines are whole."""
-    line = int(np.prod(window.out[1:])) * C * np.dtype(dtype).itemsize
+    line = prod(window.out[1:]) * C * np.dtype(dtype).itemsize
     if len(window.out) == 1:
-        return [(s, slice(0, window.out[0])) for s in equal(N, BLOCK_BYTES // max(window.out[0] * line, 1))]
-    return parts(N, window.out[0], line, BLOCK_BYTES)
+        return [(s, slice(0, window.out[0])) for s in equal(N, most // max(window.out[0] * line, 1))]
+    return parts(N, window.out[0], line, most)
 
 
 def repeated(w: Array, window: Window) -> Array:
@@ -97,18 +100,20 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """w[c, 0, i] = Σ x[n, c, q] g[n, c, p]: for each tap the sum of a product, parts added in order."""
     dtype, C = np.result_type(x, g), x.shape[1]
     X, G = (np.ascontiguousarray(channels.last(a)) for a in (x, g))
-    all_parts = blocks(len(x), C, window, dtype) if x.size and g.size else []
+    terms = SUMMED * (window.out[-1] if window.stride[-1] == 1 else 1) * C * dtype.itemsize
+    all_parts = blocks(len(x), C, window, dtype, min(BLOCK_BYTES, terms)) if x.size and g.size else []
     places, offsets = letters(window)
 
     def block(part: Part) -> Array:
         over, cotangents = taps(X, window, part), in_lines(G[part], window)
         found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents)
-        return np.asarray(found.reshape(*window.kernel, -1, C).sum(-2))
+        return np.asarray(found.reshape(*window.kernel, -1, C).sum(-2, dtype=double))
 
-    w = np.zeros((*window.kernel, C), dtype)
+    double = np.result_type(dtype, float)
+    w = np.zeros((*window.kernel, C), double)
     for found in parallel(block, all_parts):
         w += found
-    return np.moveaxis(w, -1, 0)[:, None]
+    return np.moveaxis(w.astype(dtype, copy=False), -1, 0)[:, None]
 
 
 def supports(work: Work) -> bool:

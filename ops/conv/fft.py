@@ -7,11 +7,13 @@ sites q + before of a torus, the taps at i · dilation and the outputs at p · s
 that nothing wraps around: then the form is Σ x̂[t + u] ŵ[t] ŷ[u] whatever the stride and the dilation, and each slot is
 the product of the other two's spectra, one of them conjugated where it is a correlation. The channels of a frequency
 are one matrix product. The cost does not depend on the kernel's size; a stride saves nothing. A NaN or an infinity
-spreads over its plane.
+spreads over its plane, and so does what rounding leaves of the largest entry. So transforms are in double precision for
+float32 too, and "auto" looks at the data first.
 """
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 from typing import Any, NamedTuple
 
@@ -26,6 +28,8 @@ from minigraph.parallel import matmul, ranges, threads
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
 PARALLEL = 1 << 18  # entries from which the transforms take all threads
+RANGE = {4: 1e7, 8: 1e3}  # of the products of magnitudes that "auto" leaves to it, by the bytes of an entry
+SOME, STEP = 4096, 2654435761  # entries that are looked at for the usual magnitude, strewn over the array
 
 
 class Torus(NamedTuple):
@@ -54,9 +58,14 @@ class Torus(NamedTuple):
     def axes(self) -> range:
         return range(len(self.sides))
 
-    def spectrum(self, array: Array, sites: tuple[slice, ...], dtype: Any) -> Array:
+    @property
+    def bytes(self) -> int:
+        """Of the spectrum of a plane."""
+        return 16 * prod(self.sides[:-1]) * (self.sides[-1] // 2 + 1)
+
+    def spectrum(self, array: Array, sites: tuple[slice, ...]) -> Array:
         """(*sites, groups, a, b) → (*frequencies, groups, a, b)."""
-        laid = np.zeros((*self.sides, *array.shape[len(self.sides) :]), dtype)
+        laid = np.zeros((*self.sides, *array.shape[len(self.sides) :]))
         laid[sites] = array
         return np.asarray(scipy.fft.rfftn(laid, axes=self.axes, workers=workers(laid)))
 
@@ -64,11 +73,44 @@ class Torus(NamedTuple):
         """(*frequencies, groups, a, b) → (*sites, groups, a, b)."""
         return np.asarray(scipy.fft.irfftn(spectrum, self.sides, axes=self.axes, workers=workers(spectrum))[sites])
 
-    def blocks(self, x: Array, y: Array) -> Any:
-        """The batch in blocks whose spectra take about SPECTRA_BYTES."""
-        complex_bytes = 2 * np.result_type(x, y).itemsize
-        frequencies = int(np.prod(self.sides)) // 2 + 1
-        return ranges(len(x), SPECTRA_BYTES // (frequencies * complex_bytes * max(x.shape[1] + y.shape[1], 1)))
+    def block(self, groups: int, *sides: int) -> list[int]:
+        """How many groups, rows, terms and columns of a product of matrices go at once: about SPECTRA_BYTES of spectra."""
+        found = [groups, *sides]
+        while True:
+            g, a, s, b = found
+            if self.bytes * g * (a * s + s * b + a * b) <= SPECTRA_BYTES or max(found) == 1:
+                return found
+            i = 0 if g > 1 else found.index(max(found))
+            found[i] = -(-found[i] // 2)
+
+    def multiply(self, left: Planes, right: Planes, out: Planes) -> None:
+        """Out (groups, a, b) = left (groups, a, s) · right (groups, s, b) at every frequency."""
+        *_, groups, A, S = left.array.shape
+        B, spectra = right.array.shape[-1], dict[int, tuple[Any, Array]]()
+
+        def spectrum(of: Planes, *block: slice) -> Array:
+            """Made anew unless it is the last one again."""
+            if id(of) not in spectra or spectra[id(of)][0] != block:
+                spectra.pop(id(of), None)
+                found = self.spectrum(of.array[(..., *block)], of.sites)
+                spectra[id(of)] = block, np.conj(found, out=found) if of.conjugated else found
+            return spectra[id(of)][1]
+
+        g_, a_, s_, b_ = self.block(groups, A, S, B)
+        for g, b, a in itertools.product(ranges(groups, g_), ranges(B, b_), ranges(A, a_)):
+            total: Any = 0
+            for s in ranges(S, s_):
+                product = matmul(spectrum(left, g, a, s), spectrum(right, g, s, b))
+                total = np.add(total, product, out=product)
+            out.array[(..., g, a, b)] = self.values(total, out.sites) if S else 0
+
+
+class Planes(NamedTuple):
+    """Planes (*n, groups, rows, columns), the sites where they lie, and whether their spectrum is to be conjugated."""
+
+    array: Array
+    sites: tuple[slice, ...]
+    conjugated: bool = False
 
 
 def workers(array: Array) -> int:
@@ -76,7 +118,7 @@ def workers(array: Array) -> int:
     return threads() if array.size >= PARALLEL else 1
 
 
-def planes(array: Array, groups: int) -> Array:
+def images(array: Array, groups: int) -> Array:
     """A view of images (N, C, *n) as (*n, groups, N, C/groups)."""
     return grouped(array, groups, 1).swapaxes(-3, -2)
 
@@ -97,20 +139,17 @@ def real(kernel: Kernel) -> Kernel:
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """Ŷ = X̂ · conj(Ŵ)ᵀ at every frequency: (N, C) · (C, K)."""
     torus, y = Torus.of(window), np.empty((len(x), len(w), *window.out), np.result_type(x, w))
-    W = torus.spectrum(grouped(w, groups, 0), torus.taps, y.dtype).conj().swapaxes(-1, -2)
-    for block in torus.blocks(x, y):
-        X = torus.spectrum(planes(x[block], groups)[torus.seen], torus.pixels, y.dtype)
-        planes(y[block], groups)[...] = torus.values(matmul(X, W), torus.outputs)
+    X = Planes(images(x, groups)[torus.seen], torus.pixels)
+    W = Planes(grouped(w, groups, 0).swapaxes(-1, -2), torus.taps, conjugated=True)
+    torus.multiply(X, W, Planes(images(y, groups), torus.outputs))
     return y
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """X̂ = Ĝ · Ŵ at every frequency: (N, K) · (K, C)."""
     torus, x = Torus.of(window), np.zeros((len(g), w.shape[1] * groups, *window.size), np.result_type(g, w))
-    W = torus.spectrum(grouped(w, groups, 0), torus.taps, x.dtype)
-    for block in torus.blocks(g, x):
-        G = torus.spectrum(planes(g[block], groups), torus.outputs, x.dtype)
-        planes(x[block], groups)[torus.seen] = torus.values(matmul(G, W), torus.pixels)
+    G, W = Planes(images(g, groups), torus.outputs), Planes(grouped(w, groups, 0), torus.taps)
+    torus.multiply(G, W, Planes(images(x, groups)[torus.seen], torus.pixels))
     return x
 
 
@@ -118,19 +157,40 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """Ŵ = conj(Ĝ)ᵀ · X̂ at every frequency: (K, N) · (N, C)."""
     torus = Torus.of(window)
     w = np.zeros((g.shape[1], x.shape[1] // groups, *window.kernel), np.result_type(x, g))
-    for block in torus.blocks(x, g):
-        X = torus.spectrum(planes(x[block], groups)[torus.seen], torus.pixels, w.dtype)
-        G = torus.spectrum(planes(g[block], groups), torus.outputs, w.dtype)
-        grouped(w, groups, 0)[...] += torus.values(matmul(G.conj().swapaxes(-1, -2), X), torus.taps)
+    G = Planes(images(g, groups).swapaxes(-1, -2), torus.outputs, conjugated=True)
+    X = Planes(images(x, groups)[torus.seen], torus.pixels)
+    torus.multiply(G, X, Planes(grouped(w, groups, 0), torus.taps))
     return w
 
 
 def cost(work: Work) -> float:
     """Seconds of a core: the transforms of all planes, and the products of frequencies."""
-    sites = prod(Torus.of(work.window).sides)
-    planes = work.N * (work.C + work.K) + work.C * work.K // work.groups
-    single = 1e-9 * sites * (3.8 * planes + 0.085 * work.N * work.C * work.K // work.groups)
-    return single if work.dtype == np.float32 else 1.5 * single
+    torus, (C, K) = Torus.of(work.window), (work.C // work.groups, work.K // work.groups)
+    _, n, c, k = (max(side, 1) for side in torus.block(work.groups, work.N, C, K))
+    planes = work.N * (work.C * -(-K // k) + work.K) + work.C * K * (1 if c >= C else -(-work.N // n))
+    return 1e-9 * prod(torus.sides) * (4.9 * planes + 0.11 * work.N * work.C * K)
 
 
-ALGORITHMS["fft"] = Algorithm(real(forward), real(input_gradient), real(filter_gradient), cost=cost)
+def safe(work: Work, a: Array, b: Array) -> bool:
+    """Whether the largest entries are so few times the usual ones that what rounding leaves of them is small everywhere."""
+    if work.dtype.kind == "c":
+        return True
+    (top, usual), (other_top, other_usual) = magnitudes(a), magnitudes(b)
+    sites, most = prod(Torus.of(work.window).sides), np.finfo(float).max / 1e3
+    room = max(top, other_top) * sites < most and top * other_top < most / sites**2 / max(work.N, work.C, work.K, 1)
+    return room and top * other_top <= RANGE[work.dtype.itemsize] * usual * other_usual
+
+
+def magnitudes(x: Array) -> tuple[float, float]:
+    """The largest magnitude, and the median of some that are not zero."""
+    if not x.size:
+        return 0.0, 0.0
+    flat = x.ravel("K")
+    some = np.abs(flat[np.arange(min(SOME, flat.size)) * STEP % flat.size])
+    some = some[some > 0]
+    return max(float(flat.max()), -float(flat.min())), float(np.median(some)) if some.size else 0.0
+
+
+ALGORITHMS["fft"] = Algorithm(
+    real(forward), real(input_gradient), real(filter_gradient), cost=cost, error=1e-6, plane_error=1e-15, safe=safe
+)

@@ -27,21 +27,23 @@ from minigraph.array import Array
 from minigraph.memory import empty
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import ALGORITHMS, RATE, Algorithm, Work
-from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
+from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches, pieces, region
 from minigraph.ops.conv.geometry import Window, phases
-from minigraph.parallel import equal, gemm, gemm_transposed, matmul, parallel, scratch
+from minigraph.parallel import equal, gemm, gemm_transposed, matmul, parallel, ranges, scratch
 
 ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
 FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
+TALL = 1 << 16  # rows of a block of 1×1 kernels: longer sums would lose digits
+CHAIN = 32  # blocks whose products are added one after another; more are added in double precision
 
 
-def rows_of(x: Array, window: Window, part: Part, groups: int) -> Array:
+def rows_of(x: Array, window: Window, part: tuple[slice, ...], groups: int) -> Array:
     """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
-    samples, outputs = part
-    pixels, window = lines(window, outputs)
-    found = patches(x[samples, pixels], window)
+    samples, *outputs = part
+    pixels, window = region(window, outputs)
+    found = patches(x[(samples, *pixels)], window)
     found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
     found = np.moveaxis(found, -2, 0)
     n = prod(found.shape[1 : 2 + len(window.out)])
@@ -153,7 +155,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
-    def block(part: Part, multiply: Any = gemm) -> None:
+    def block(part: tuple[slice, ...], multiply: Any = gemm) -> None:
         rows, target = rows_of(x, wide, part, groups), Y[part]
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
@@ -164,11 +166,18 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
         channels.copy(target, by_output.reshape(target.shape))
 
-    blocks = parts(len(x), wide.out[0], each, least=ROWS * each // prod(wide.out[1:]) if groups == 1 else 0)
+    least = ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
+    blocks = in_pieces(parts(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
     if is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
         parallel(block, blocks)
+
+
+def in_pieces(blocks: list[Part], window: Window, each: int, most: int) -> list[tuple[slice, ...]]:
+    """Blocks of lines, each of at most ``most`` bytes of rows where there is a second axis to cut, ``each`` a line."""
+    outputs = (*window.out, 1)[1]
+    return [piece for block in blocks for piece in pieces(block, outputs, each, most)]
 
 
 def by_group(w: Array, groups: int, dtype: Any) -> Array:
@@ -223,11 +232,13 @@ def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
     each = prod(window.out) * taps * C * x.itemsize
 
     def block(samples: slice) -> None:
-        columns = matrix @ np.reshape(g[samples], (-1, matrix.shape[1])).T
-        columns = columns.reshape(taps, C, -1, *window.out)
-        planes = np.zeros((*columns.shape[1:3], *window.size), x.dtype)
-        for column, (outputs, pixels) in zip(columns, window.taps, strict=True):
-            planes[pixels] += column[outputs]
+        planes = np.zeros((C, samples.stop - samples.start, *window.size), x.dtype)
+        for outputs in ranges(window.out[0], 4 * BLOCK_BYTES * window.out[0] // max(each * planes.shape[1], 1)):
+            pixels, part = lines(window, outputs)
+            columns = matrix @ np.reshape(g[samples, outputs], (-1, matrix.shape[1])).T
+            columns = columns.reshape(taps, C, -1, *part.out)
+            for column, (at, under) in zip(columns, part.taps, strict=True):
+                planes[:, :, pixels][under] += column[at]
         x[samples] = np.moveaxis(planes, 0, -1)
 
     parallel(block, equal(len(x), 4 * BLOCK_BYTES // max(each, 1)))
@@ -246,23 +257,28 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     many = prod(shape) * dtype.itemsize > LANE_BYTES
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
-        blocks = parts(len(x), wide.out[0], each, -(-x.nbytes // (1 if many else LANES)))
+        blocks = parts(
+            len(x), wide.out[0], each, min(-(-x.nbytes // (1 if many else LANES)), TALL * shape[2] * dtype.itemsize)
+        )
     else:
         blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
+    blocks = in_pieces(blocks, wide, each, BLOCK_BYTES << (3 if many else 0)) if not is_identity(work) else blocks
     lanes = 1 if many else min(LANES, len(blocks))
-    total = empty((lanes, *shape), dtype)
+    total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
 
-    def add(part: Part, to: Array, first: bool) -> None:
+    def add(part: tuple[slice, ...], to: Array, first: bool) -> None:
         rows = rows_of(X, wide, part, groups)
         apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
         cotangents = apart.reshape(groups, rows.shape[1], m * K)
-        out = to if first else scratch("sum", shape, dtype)
+        out = to if first and to.dtype == dtype else scratch("sum", shape, dtype)
         if groups == 1 and lanes > 1:
             gemm_transposed(cotangents[0], rows[0], out[0])
         else:
             matmul(cotangents.swapaxes(1, 2), rows, out=out)
         if not first:
             to += out
+        elif to.dtype != dtype:
+            to[...] = out
 
     def lane(i: int) -> None:
         for j, part in enumerate(blocks[i::lanes]):
@@ -272,7 +288,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         lane(0)
     else:
         parallel(lane, range(lanes))
-    found = total[0] if lanes == 1 else total.sum(0)
+    found = (total[0] if lanes == 1 else total.sum(0)).astype(dtype, copy=False)
     w = from_banded(found.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else found
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.node import Spec
+from minigraph.linear import MAX_BYTES
+from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.conv.geometry import (
     Ints,
@@ -33,12 +34,20 @@ from minigraph.parallel import SHARED, parallel, ranges
 
 
 def conv_matrix(
-    w: Any, in_shape: Sequence[int], *, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    w: Any,
+    in_shape: Sequence[int],
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    max_bytes: int | None = MAX_BYTES,
 ) -> sp.csr_array:
     """M_F: the Toeplitz matrix of a convolution, vec(conv(x, w)) = M_F vec(x) for one image x.
 
     w (K, C/groups, *f), in_shape (C, *n) → (K · n′…, C · n…); one to three spatial axes.
-    Each row is the filter laid into a zero image. Raises ShapeError for what conv2d would refuse.
+    Each row is the filter laid into a zero image. Raises ShapeError for what conv2d would refuse,
+    MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     w, op = np.asarray(w), "conv_matrix"
     spec, x, d = Spec(w.shape, w.dtype), Spec((1, *in_shape), w.dtype), w.ndim - 2
@@ -62,14 +71,25 @@ def conv_matrix(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    return image_matrix(w, window, groups).tocsr()
+    matrix = image_matrix(w, window, groups)
+    expect_bytes(op, matrix.nnz, matrix.nbytes, max_bytes)
+    return matrix.tocsr()
 
 
-def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> sp.csr_array:
+def patch_matrix(
+    x: Any,
+    kernel: Any,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    max_bytes: int | None = MAX_BYTES,
+) -> sp.csr_array:
     """M_X: the matrix of patches, vec(conv(x, w)) = M_X vec(w) for one filter w.
 
     x (C, *n) → (n′…, C · f…), row p the patch under the filter at p; x (N, C, *n) stacks the samples' rows.
-    ``kernel``: one integer (two spatial axes), or one for each axis. Raises ShapeError where it does not fit.
+    ``kernel``: one integer (two spatial axes), or one for each axis. Raises ShapeError where it does not fit,
+    MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     x, op = np.asarray(x), "patch_matrix"
     d = 2 if np.ndim(kernel) == 0 else len(kernel)
@@ -87,7 +107,18 @@ def patch_matrix(x: Any, kernel: Any, *, stride: Any = 1, padding: Any = 0, dila
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    return filter_matrix(x, window).tocsr()
+    matrix = filter_matrix(x, window)
+    expect_bytes(op, matrix.nnz, matrix.nbytes, max_bytes)
+    return matrix.tocsr()
+
+
+def expect_bytes(op: str, nnz: int, nbytes: int, max_bytes: int | None) -> None:
+    """Raise MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit)."""
+    if max_bytes is not None and nbytes > max_bytes:
+        raise MemoryBudgetError(
+            f"{op}: got a matrix of {nnz:,} entries, {nbytes / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB. "
+            "Use the local Jacobian itself (push, pull, row_blocks), or a larger max_bytes"
+        )
 
 
 # --- the three matrices ----------------------------------------------------------------------------
@@ -132,10 +163,26 @@ class BlockMatrix:
             numbers, taps = numbers[kept], taps[kept]
         return (numbers, taps, counts) if self.sites_are_columns else (taps, numbers, counts)
 
+    @cached_property
+    def hits(self) -> list[Array]:
+        """For each axis, how many taps of each position meet a site."""
+        return [(table >= 0).sum(1) for table in self.tables]
+
+    @property
+    def nnz(self) -> int:
+        """Stored entries."""
+        return self.starts.size * len(self.taps) * prod([int(hit.sum()) for hit in self.hits])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrix: values, column numbers and row starts."""
+        rows = self.starts.size * prod([len(table) for table in self.tables])
+        index = np.dtype(index_type(rows, self.width, self.nnz)).itemsize
+        return self.nnz * (self.held.itemsize + index) + (rows + 1) * index
+
     def tocsr(self) -> sp.csr_array:
         """All rows, written part by part: a part's numbers stay in cache."""
-        hits = [(table >= 0).sum(1) for table in self.tables]
-        counts = reduce(np.multiply.outer, hits).ravel() * len(self.taps)
+        counts = reduce(np.multiply.outer, self.hits).ravel() * len(self.taps)
         P, B, ends = len(counts), self.starts.size, np.concatenate(([0], np.cumsum(counts)))
         each = int(ends[-1])
         index = index_type(B * P, self.width, B * each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,22 @@ from minigraph.ops.conv.geometry import Window
 from minigraph.ops.conv.matrices import filter_matrix, image_matrix
 
 
+def times(M: Any, columns: Array, dtype: Any) -> Array:
+    """(M · columns)ᵀ, summed in double precision, since SciPy adds one product after another."""
+    return np.ascontiguousarray((M @ columns.astype(np.result_type(dtype, float), copy=False)).T, dtype)
+
+
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """Vec(y) = M_F vec(x), the batch as columns."""
     M = image_matrix(w, window, groups).tocsr()
-    return np.ascontiguousarray((M @ x.reshape(len(x), M.shape[1]).T).T).reshape(len(x), len(w), *window.out)
+    y = times(M, x.reshape(len(x), M.shape[1]).T, np.result_type(x, w))
+    return y.reshape(len(x), len(w), *window.out)
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """Vec(x) = M_Fᵀ vec(g)."""
     M = image_matrix(w, window, groups).tocsr()
-    x = np.ascontiguousarray((M.T @ g.reshape(len(g), M.shape[0]).T).T)
+    x = times(M.T, g.reshape(len(g), M.shape[0]).T, np.result_type(g, w))
     return x.reshape(len(g), w.shape[1] * groups, *window.size)
 
 
@@ -32,7 +39,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     for group in range(groups):
         M = filter_matrix(x[:, group * C : (group + 1) * C], window).tocsr()
         columns = g[:, group * K : (group + 1) * K].reshape(N, K, P).swapaxes(0, 1).reshape(K, N * P).T
-        w[group] = (M.T @ columns).T
+        w[group] = times(M.T, columns, w.dtype)
     return w.reshape(groups * K, C, *window.kernel)
 
 
