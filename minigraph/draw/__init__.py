@@ -6,6 +6,7 @@ looked for when something is drawn, and not before.
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
 SECONDS = 10.0
+_pictures = itertools.count()  # those of notebooks, which may show one graph twice
 NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 5.0
 
 
@@ -84,7 +86,8 @@ def draw(
     if form == "dot":
         write(target, layout(tape, *options)[0].encode())
         return None
-    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout)
+    page = f"picture {next(_pictures)}" if path is None else ""
+    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page)
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)
@@ -146,7 +149,9 @@ def mimebundle(node: Node) -> dict[str, Any]:
     try:
         tape = Tape.of(node)
         if len(tape.nodes) <= NOTEBOOK_NODES:
-            bundle["image/svg+xml"] = rendered(tape, "svg", timeout=NOTEBOOK_SECONDS).decode()
+            bundle["image/svg+xml"] = rendered(
+                tape, "svg", timeout=NOTEBOOK_SECONDS, page=f"picture {next(_pictures)}"
+            ).decode()
     except (GraphError, ImportError, RenderError):
         pass
     return bundle

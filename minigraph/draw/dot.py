@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minigraph.node import FLOATS, GraphError, Node, Parameter
+from minigraph.node import FLOATS, GraphError, Node, Parameter, value_of
 from minigraph.tape import Tape
 
 if TYPE_CHECKING:
@@ -311,6 +311,9 @@ def caption(node: Node) -> tuple[str, str]:
     for name, value in given.items():
         if node.op.name == "reshape":
             continue  # said by the node's own shape
+        if node.op.name == "getitem":
+            shown.append(indexing(value))
+            continue
         text = setting(value)
         default = signature[name].default if name in signature else inspect.Parameter.empty
         unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
@@ -340,6 +343,21 @@ def setting(value: Any) -> str:
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
     return str(value)
+
+
+def indexing(key: Any) -> str:
+    """An index as NumPy text: 1:3, ::-1; arrays of more than TINY entries by their shape."""
+    if isinstance(key, tuple):
+        return ", ".join(map(indexing, key)) or "()"
+    if isinstance(key, slice):
+        ends = ["" if end is None else str(end) for end in (key.start, key.stop, key.step)]
+        return ":".join(ends if key.step is not None else ends[:2])
+    if key is None or key is Ellipsis:
+        return "None" if key is None else "..."
+    array = np.asarray(value_of(key))
+    if array.size <= TINY:
+        return str(array.tolist())
+    return f"{'×'.join(map(str, array.shape))} {'mask' if array.dtype == bool else 'array'}"
 
 
 def gradient(node: Node) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import math
 import os
@@ -46,6 +47,7 @@ def picture(
     engine: Engine | None = None,
     timeout: float | None = None,
     later: str = "",
+    page: str = "",
 ) -> bytes:
     """The picture of DOT text as the bytes of a "png", "svg" or "pdf".
 
@@ -54,6 +56,7 @@ def picture(
     ``engine``: "pygraphviz", "dot" (the program on the PATH), or None for the first of them that is there.
     ``timeout``: seconds after which to give up.
     ``later``: lines of edges that do not move the nodes.
+    ``page``: what tells an SVG from others of the same graph in one page.
 
     Raises ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails, Overtime
     when it takes longer than ``timeout``.
@@ -64,6 +67,8 @@ def picture(
         placed = run("dot", "dot", dot, engine, limit).decode()
         end = placed.rindex("}")
         program, dot = "nop1", f"{placed[:end]}{later}\n{placed[end:]}"
+    if form == "svg":
+        return with_own_ids(run(program, form, dot, engine, limit), page)
     if form != "png":
         return run(program, form, dot, engine, limit)
     placed = run(program, "dot", dot, engine, limit).decode()
@@ -77,6 +82,12 @@ def picture(
             stacklevel=4,
         )
     return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, limit)
+
+
+def with_own_ids(svg: bytes, page: str = "") -> bytes:
+    """The SVG with ids that no other picture has, so that several can stand in one page; they depend on its content."""
+    own = hashlib.blake2b(svg + page.encode(), digest_size=6).hexdigest()
+    return re.sub(rb'(\bid="|="url\(#|href="#)', rb"\1g" + own.encode() + b"-", svg)
 
 
 class Limit:
