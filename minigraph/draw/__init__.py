@@ -10,11 +10,10 @@ import itertools
 import os
 import warnings
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from minigraph.arguments import expect_choice, expect_positive, expect_whole
 from minigraph.draw.dot import Direction, layout, to_dot
 from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture, write
 from minigraph.node import GraphError, Node
@@ -64,6 +63,10 @@ def draw(
     or even the cheaper layout takes too long; GraphError when the graph was freed. Warns (UserWarning) of a PNG too
     small to read, and of a layout that is not the usual one.
     """
+    if path is not None and (
+        not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path)
+    ):
+        raise TypeError(f"draw: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
     target = Path("notebook.svg" if path is None else path)
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
@@ -73,9 +76,9 @@ def draw(
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
         )
-    _positive("dpi", dpi)
-    if timeout is not None:
-        _positive("timeout", timeout)
+    expect_positive("draw", dpi=dpi, **({} if timeout is None else {"timeout": timeout}))
+    expect_whole("draw", 1, max_nodes=max_nodes)
+    expect_choice("draw", (*get_args(Engine), None), engine=engine)
     tape = Tape.of(y) if isinstance(y, Node) else y
     if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
         raise ValueError(
@@ -92,13 +95,6 @@ def draw(
         return Picture(drawn.decode())
     write(target, drawn)
     return None
-
-
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"draw: got {name} {value!r}, wanted a number")
-    if not 0 < value < inf:
-        raise ValueError(f"draw: got {name} {value!r}, wanted a number above 0")
 
 
 def rendered(

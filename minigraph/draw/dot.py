@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from minigraph.arguments import expect_choice, expect_flags, expect_node
 from minigraph.node import FLOATS, GraphError, Node, Parameter, value_of
 from minigraph.tape import Tape
 
@@ -103,10 +104,10 @@ def layout(
     its first reader, so what is laid out is a tree, with the longest way to each node in one column; the others are
     straight lines.
     """
-    if not isinstance(y, (Node, Tape)):
-        raise TypeError(f"draw: got {type(y).__name__}, wanted a Node or a Tape; arrays are computed without a record")
-    if direction not in ("TB", "LR", "BT", "RL"):
-        raise ValueError(f"draw: got direction {direction!r}, wanted 'TB', 'LR', 'BT' or 'RL'")
+    if not isinstance(y, Tape):
+        expect_node("draw", y, "a Node or a Tape")
+    expect_flags("draw", edges=edges, values=values, gradients=gradients, scopes=scopes)
+    expect_choice("draw", ("TB", "LR", "BT", "RL"), direction=direction)
     tape = Tape.of(y) if isinstance(y, Node) else y
     if not tape.nodes or any(node.inputs is None for node in tape.nodes):
         raise GraphError(

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
+from minigraph.arguments import expect_choice
 from minigraph.draw.child import NO_PYGRAPHVIZ
 
 Engine = Literal["pygraphviz", "dot"]
@@ -103,8 +104,7 @@ class Limit:
 
 def run(program: str, form: str, dot: str, engine: Engine | None, limit: Limit) -> bytes:
     """One pass of Graphviz: "dot" lays out, "nop1" draws the edges between nodes in their places, "nop2" what is laid out."""
-    if engine not in (None, *get_args(Engine)):
-        raise ValueError(f"draw: got engine {engine!r}, wanted 'pygraphviz', 'dot' or None")
+    expect_choice("draw", (*get_args(Engine), None), engine=engine)
     if engine != "dot":
         drawn = run_pygraphviz(program, form, dot, limit)
         if drawn is not None:
