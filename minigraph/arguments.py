@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,17 @@ import numpy as np
 from minigraph.node import Node
 
 
-def expect_node(function: str, y: Any, wanted: str = "a Node") -> None:
+def expect_node(function: str, y: Any, wanted: str = "; wanted a Node") -> None:
     """Raise TypeError unless ``y`` is a Node; of a model it says how to make one."""
     if isinstance(y, Node):
         return
     got = type(y).__name__
     if callable(y):
         raise TypeError(
-            f"{function}: got {got}, wanted {wanted}; call it first: {function}(model(x)) with a Node x, or a Spec for "
+            f"{function}: got {got}{wanted}; call it first: {function}(model(x)) with a Node x, or a Spec for "
             "the shapes alone"
         )
-    raise TypeError(f"{function}: got {got}, wanted {wanted}; arrays are computed without a record")
+    raise TypeError(f"{function}: got {got}{wanted}; arrays are computed without a record")
 
 
 def expect_whole(function: str, least: int, **given: Any) -> None:
@@ -36,7 +36,7 @@ def expect_whole(function: str, least: int, **given: Any) -> None:
 def expect_positive(function: str, zero: bool = False, **given: Any) -> None:
     """Raise TypeError unless all of ``given`` are numbers, ValueError unless finite and above 0, or with ``zero`` 0."""
     for name, value in given.items():
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{function}: got {name} {value!r}; wanted a number")
         if not (0 < value < inf or (zero and value == 0)):
             wanted = "of at least 0" if zero else "above 0"

@@ -222,7 +222,7 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
         finally:  # a parameter is named after the call it was last in
             for p, scope in scopes.items():
                 p.scope = scope
-    expect_node("summary", model, "a Node, or a Module and its input")
+    expect_node("summary", model, "; wanted a Node, or a Module and its input")
     if x is not None:
         raise TypeError(f"summary: got {model.label} and an input; wanted the Node alone, or a Module and its input")
     return _summarised([model], depth, ())

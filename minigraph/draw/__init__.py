@@ -76,7 +76,9 @@ def draw(
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
         )
-    expect_positive("draw", dpi=dpi, **({} if timeout is None else {"timeout": timeout}))
+    expect_positive("draw", dpi=dpi)
+    if timeout is not None:
+        expect_positive("draw", timeout=timeout)
     expect_whole("draw", 1, max_nodes=max_nodes)
     expect_choice("draw", (*get_args(Engine), None), engine=engine)
     tape = Tape.of(y) if isinstance(y, Node) else y

@@ -105,7 +105,7 @@ def layout(
     straight lines.
     """
     if not isinstance(y, Tape):
-        expect_node("draw", y, "a Node or a Tape")
+        expect_node("draw", y, ", wanted a Node or a Tape")
     expect_flags("draw", edges=edges, values=values, gradients=gradients, scopes=scopes)
     expect_choice("draw", ("TB", "LR", "BT", "RL"), direction=direction)
     tape = Tape.of(y) if isinstance(y, Node) else y
