@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_positive, expect_whole, generator
 from minigraph.array import Array
 from minigraph.linear import LinearMap
 from minigraph.node import FLOATS, Node, Spec, constant, parameter
@@ -47,8 +48,15 @@ def check_grads(
     jumps, the next order is not defined and passes.
     Raises AssertionError naming argument, entry, both values and the node whose own Jacobian disagrees.
     """
-    draw = np.random.default_rng(rng)
-    points = [np.array(x, dtype=np.float64) for x in xs]
+    if not callable(f):
+        raise TypeError(f"check_grads: got {f!r}; wanted a function, and then its arguments")
+    if not xs:
+        raise TypeError("check_grads: got a function alone; wanted its arguments too")
+    expect_whole("check_grads", 1, order=order, max_entries=max_entries)
+    expect_positive("check_grads", rtol=rtol, step=step)
+    expect_positive("check_grads", zero=True, atol=atol)
+    draw = generator("check_grads", rng)
+    points = [_point(i, x) for i, x in enumerate(xs)]
     trace = Trace("check_grads", f, points)
     g = draw.uniform(0.5, 1.5, trace.y.shape) * draw.choice([-1.0, 1.0], trace.y.shape)
     pulled = [np.asarray(c) for c in trace.pull(g)]
@@ -80,7 +88,7 @@ def check_grads(
         h = step * max(1.0, abs(float(points[i][at])))
         got = float(pulled[i][at])
         wanted = (8 * (along(i, at, h / 2) - along(i, at, -h / 2)) - (along(i, at, h) - along(i, at, -h))) / (6 * h)
-        error = abs(got - wanted) / (atol / rtol + abs(wanted))
+        error = abs(got - wanted) / max(atol / rtol + abs(wanted), np.finfo(float).tiny)
         if error <= rtol:
             worst = max(worst, error)
             continue
@@ -110,6 +118,16 @@ def check_grads(
             result.entries + rest.entries, result.kinks + rest.kinks, max(result.max_error, rest.max_error)
         )
     return result
+
+
+def _point(i: int, x: Any) -> Array:
+    """Argument ``i`` in float64. Raises TypeError unless it is an array of real numbers."""
+    array = np.asarray(x.value if isinstance(x, Node) else x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"check_grads: argument {i}: got {type(x).__name__} of dtype {array.dtype}; wanted real numbers"
+        )
+    return np.array(array, dtype=np.float64)
 
 
 def _slopes(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from minigraph.arguments import expect_node
 from minigraph.linear import Shape
 from minigraph.mode import MODE
 from minigraph.node import Node
@@ -35,8 +36,11 @@ def lower(y: Node, to: str) -> Node:
     Raises ValueError for another ``to``, TypeError for anything but a Node, GraphError when the graph was freed.
     Chellapilla, Puri and Simard 2006 (im2col).
     """
+    if not isinstance(to, str):
+        raise TypeError(f"lower: got to={to!r}; wanted one of {', '.join(map(repr, LOWERINGS))}")
     if to not in LOWERINGS:
         raise ValueError(f"lower: got to={to!r}; wanted one of {', '.join(map(repr, LOWERINGS))}")
+    expect_node("lower", y)
     tape = Tape.of(y)
     tape.check_unchanged()
     tape = Tape.of(y, until=[node for node in tape.nodes if isinstance(node.op, Argument)])

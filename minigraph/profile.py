@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
 
+from minigraph.arguments import expect_flags, expect_node, expect_whole
 from minigraph.memory import unchanging
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
@@ -144,10 +144,9 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
     Raises TypeError for anything but a Node, ValueError for less than one repeat; GraphError for a leaf, and when the
     graph is abstract or freed, or when a parameter was changed after it was recorded.
     """
-    if not isinstance(y, Node):
-        raise TypeError(f"profile: got {type(y).__name__}; wanted a Node, what a model or a function of nodes gives")
-    if isinstance(repeats, bool) or index(repeats) < 1:
-        raise ValueError(f"profile: got repeats {repeats}; wanted at least 1")
+    expect_node("profile", y)
+    expect_whole("profile", 1, repeats=repeats)
+    expect_flags("profile", progress=progress)
     tape = Tape.of(y)
     if y.op is None:
         raise GraphError(f"profile: got {y.label}; wanted a node that an op computed")

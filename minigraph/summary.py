@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import inspect
 import io
 import json
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigraph.arguments import expect_node, expect_whole
 from minigraph.draw.dot import caption, roles
 from minigraph.linear import Shape
 from minigraph.nn.module import Module
@@ -201,7 +203,7 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
     """Every layer of a network: output, parameters, multiply-adds, memory and receptive field, from shapes alone.
 
     ``model``: a Node, abstract or not, for the graph behind it; or a Module, with its input ``x``: a Spec, an array or a
-    shape, of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for
+    shape, or several of them, of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for
     which ``image`` it is needs none). Nothing is computed, and no parameter needs a value. The module stays as it
     is, in training or inference mode as it is.
 
@@ -211,8 +213,8 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
     Raises TypeError for anything but a Node or Module, a Module without input or a Node with one; ShapeError for an
     input that does not go through the network; ValueError for a depth below 1; GraphError when the graph was freed.
     """
-    if depth is not None and depth < 1:
-        raise ValueError(f"summary: got depth {depth}; wanted at least 1")
+    if depth is not None:
+        expect_whole("summary", 1, depth=depth)
     if isinstance(model, Module):
         scopes = {p: p.scope for p in model.parameters()}
         try:
@@ -220,8 +222,7 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
         finally:  # a parameter is named after the call it was last in
             for p, scope in scopes.items():
                 p.scope = scope
-    if not isinstance(model, Node):
-        raise TypeError(f"summary: got {type(model).__name__}; wanted a Node, or a Module and its input")
+    expect_node("summary", model, "; wanted a Node, or a Module and its input")
     if x is not None:
         raise TypeError(f"summary: got {model.label} and an input; wanted the Node alone, or a Module and its input")
     return _summarised([model], depth, ())
@@ -236,20 +237,34 @@ def _outputs(model: Module, x: Any) -> Sequence[Node]:
                 f"summary: got {name} without an input; wanted a Spec, an array or a shape like (1, 3, 32, 32)"
             )
         x = (1, *model.image)
-    if hasattr(x, "shape"):
-        spec = Spec(x.shape, x.dtype, getattr(x, "name", None))
-    else:
-        spec = Spec(x, parameters[0].dtype if parameters else np.dtype(np.float32))
+    several = isinstance(x, (tuple, list)) and any(isinstance(p, (tuple, list)) or getattr(p, "shape", ()) for p in x)
+    dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
+    specs = [_spec(part, dtype) for part in (x if several else [x])]
+    try:
+        inspect.signature(model.forward).bind(*specs)
+    except TypeError as error:
+        raise TypeError(f"summary: got {len(specs)} inputs for {name}: {error}") from None
     # A copy with the same parameters: layers count batches and draw random numbers when they are called.
     copied = copy.deepcopy(model, {id(p): p for p in parameters})
     try:
-        y = copied(spec)
+        y = copied(*specs)
     except ShapeError as error:
-        raise ShapeError(f"summary: an input of shape {spec.shape} does not go through {name}: {error}") from None
+        shapes = " and ".join(str(spec.shape) for spec in specs)
+        raise ShapeError(f"summary: an input of shape {shapes} does not go through {name}: {error}") from None
     outputs = y if isinstance(y, (tuple, list)) else [y]
     if not outputs or not all(isinstance(output, Node) for output in outputs):
         raise TypeError(f"summary: {name} gave {type(y).__name__}; wanted a Node, or several")
     return outputs
+
+
+def _spec(x: Any, dtype: Any) -> Spec:
+    """Shape and dtype of one input. Raises TypeError unless it is a Spec, an array or a shape."""
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return Spec(x.shape, x.dtype, getattr(x, "name", None))
+    shape = x if isinstance(x, (tuple, list)) else (x,)
+    if not all(isinstance(side, (int, np.integer)) and side >= 0 and not isinstance(side, bool) for side in shape):
+        raise TypeError(f"summary: got the input {x!r}; wanted a Spec, an array or a shape like (1, 3, 32, 32)")
+    return Spec(tuple(shape), dtype)
 
 
 def _summarised(outputs: Sequence[Node], depth: int | None, parameters: Iterable[Parameter]) -> Summary:

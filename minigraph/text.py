@@ -34,7 +34,7 @@ def readable(text: str) -> str:
 def readable_repr(cls: type[T]) -> type[T]:
     """A class decorator: the ``repr`` that the class has already, readable."""
     written = cls.__repr__
-    cls.__repr__ = lambda self: readable(written(self))  # type: ignore[method-assign, assignment]
+    cls.__repr__ = lambda self: readable(written(self))  # type: ignore[method-assign]
     return cls
 
 

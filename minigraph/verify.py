@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigraph.arguments import expect_node, expect_positive, expect_whole, generator
 from minigraph.array import Array
 from minigraph.linear import LinearMap
 from minigraph.node import GraphError, Node, Parameter, Spec
@@ -84,6 +85,7 @@ def costs(y: Node) -> Costs:
     Works on abstract graphs: ``costs(conv2d(Spec((1, 1, 320, 280)), Spec((1, 1, 2, 1))))``.
     Raises TypeError for anything but a Node, GraphError when the graph was freed.
     """
+    expect_node("costs", y)
     return Costs(_cost(node) for node in Tape.of(y).nodes if _is_layer(node))
 
 
@@ -296,6 +298,11 @@ def verify(
     Raises TypeError for anything but a Node; GraphError when the graph is abstract (``costs`` needs no values),
     freed, without any layer, or when a parameter was changed after it was recorded.
     """
+    expect_node("verify", y)
+    if rtol is not None:
+        expect_positive("verify", zero=True, rtol=rtol)
+    expect_whole("verify", 0, max_bytes=max_bytes, max_loops=max_loops)
+    draw = generator("verify", rng)
     tape = Tape.of(y)
     layers = [node for node in tape.nodes if _is_layer(node)]
     if not layers:
@@ -307,7 +314,6 @@ def verify(
                 "call the model with arrays, or use costs for the table of costs"
             )
     tape.check_unchanged()
-    draw = np.random.default_rng(rng)
     rows = []
     for node in layers:
         differences, checked = _compared(node, tape.local(node), max_bytes, max_loops, draw)

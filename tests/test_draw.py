@@ -16,7 +16,7 @@ import pytest
 import minigraph as mg
 from minigraph.draw import draw, mimebundle, to_dot
 from minigraph.draw import render as rendering
-from minigraph.draw.dot import HOT, INK, duration, setting
+from minigraph.draw.dot import HOT, INK, caption, duration, setting
 from minigraph.profile import Profile, Row
 
 HOSTILE = [
@@ -128,6 +128,36 @@ def test_hyperparameters_are_short():
     assert [setting(v) for v in ((1, 1), ((1, 1), (1, 1)), (3, 2), "im2col", 0.1, None, -1, ((0, 1), (2, 2)))] == [
         "1", "1", "3×2", "im2col", "0.1", "None", "−1", "(0×1, 2)",
     ]  # fmt: skip
+
+
+def test_indices_are_numpy_text():
+    x = mg.parameter(np.ones((4, 3, 5)))
+    keys = (
+        np.s_[1:3, ::-1], np.s_[..., 0], np.s_[None], np.s_[:, 1], np.s_[-1], np.s_[:-1:2, ...], np.s_[()],
+        np.s_[[0, 2], :, None], np.s_[np.array([0, 1, 2, 1, 0])], np.s_[np.ones((4, 3), bool)],
+        np.s_[np.int64(1), np.array([True, False, True])], np.s_[mg.constant([1, 2])],
+    )  # fmt: skip
+    assert [caption(x[key])[1] for key in keys] == [
+        "1:3, ::-1", "..., 0", "None", ":, 1", "-1", ":-1:2, ...", "()", "[0, 2], :, None", "5 array", "4×3 mask",
+        "1, [True, False, True]", "[1, 2]",
+    ]  # fmt: skip
+
+
+def test_pictures_share_no_ids(tmp_path):
+    y = network()
+    y.backward(retain_graph=True, retain_grad=True)
+    profile = mg.profile(y, 1)
+    pages = [mimebundle(y)["image/svg+xml"], mimebundle(y)["image/svg+xml"], draw(y).svg, draw(y, profile=profile).svg]
+    for name in ("a", "b"):
+        draw(y * 2, tmp_path / f"{name}.svg")
+    pages.append((tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert pages[-1] == (tmp_path / "b.svg").read_text(encoding="utf-8")
+    ids = [re.findall(r'\bid="([^"]*)"', page) for page in pages]
+    assert all(ids) and len({i for found in ids for i in found}) == sum(map(len, ids))
+    for page, found in zip(pages, ids, strict=True):
+        used = re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', page)
+        assert {a or b for a, b in used} <= set(found)
+    assert "url(#" in pages[3]
 
 
 def luminance(colour):

@@ -6,14 +6,14 @@ looked for when something is drawn, and not before.
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from dataclasses import dataclass
-from math import inf
-from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from minigraph.arguments import expect_choice, expect_positive, expect_whole
 from minigraph.draw.dot import Direction, layout, to_dot
 from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture
 from minigraph.files import write
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
 SECONDS = 10.0
+_pictures = itertools.count()  # those of notebooks, which may show one graph twice
 NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 5.0
 
 
@@ -63,6 +64,10 @@ def draw(
     or even the cheaper layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
     small to read, and of a layout that is not the usual one.
     """
+    if path is not None and (
+        not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path)
+    ):
+        raise TypeError(f"draw: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
     target = Path("notebook.svg" if path is None else path)
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
@@ -72,9 +77,11 @@ def draw(
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"
         )
-    _positive("dpi", dpi)
+    expect_positive("draw", dpi=dpi)
     if timeout is not None:
-        _positive("timeout", timeout)
+        expect_positive("draw", timeout=timeout)
+    expect_whole("draw", 1, max_nodes=max_nodes)
+    expect_choice("draw", (*get_args(Engine), None), engine=engine)
     tape = Tape.of(y) if isinstance(y, Node) else y.structure() if isinstance(y, Tape) else y
     if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
         raise ValueError(
@@ -85,18 +92,12 @@ def draw(
     if form == "dot":
         write(target, layout(tape, *options)[0].encode())
         return None
-    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout)
+    page = f"picture {next(_pictures)}" if path is None else ""
+    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page)
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)
     return None
-
-
-def _positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"draw: got {name} {value!r}, wanted a number")
-    if not 0 < value < inf:
-        raise ValueError(f"draw: got {name} {value!r}, wanted a number above 0")
 
 
 def rendered(
@@ -147,7 +148,9 @@ def mimebundle(node: Node) -> dict[str, Any]:
     try:
         tape = Tape.of(node)
         if len(tape.nodes) <= NOTEBOOK_NODES:
-            bundle["image/svg+xml"] = rendered(tape, "svg", timeout=NOTEBOOK_SECONDS).decode()
+            bundle["image/svg+xml"] = rendered(
+                tape, "svg", timeout=NOTEBOOK_SECONDS, page=f"picture {next(_pictures)}"
+            ).decode()
     except (GraphError, ImportError, RenderError):
         pass
     return bundle

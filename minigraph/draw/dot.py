@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minigraph.node import FLOATS, Node, Parameter
+from minigraph.arguments import expect_choice, expect_flags, expect_node
+from minigraph.node import FLOATS, Node, Parameter, value_of
 from minigraph.tape import Tape
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def layout(
     its first reader, so what is laid out is a tree, with the longest way to each node in one column; the others are
     straight lines.
     """
-    if not isinstance(y, (Node, Tape)):
-        raise TypeError(f"draw: got {type(y).__name__}, wanted a Node or a Tape; arrays are computed without a record")
-    if direction not in ("TB", "LR", "BT", "RL"):
-        raise ValueError(f"draw: got direction {direction!r}, wanted 'TB', 'LR', 'BT' or 'RL'")
+    if not isinstance(y, Tape):
+        expect_node("draw", y, ", wanted a Node or a Tape")
+    expect_flags("draw", edges=edges, values=values, gradients=gradients, scopes=scopes)
+    expect_choice("draw", ("TB", "LR", "BT", "RL"), direction=direction)
     tape = Tape.of(y) if isinstance(y, Node) else y.structure()
     index = {node: f"n{i}" for i, node in enumerate(tape.nodes) if node is tape.y or not is_number(node)}
     home = {node: node.scope if scopes else "" for node in index}
@@ -307,6 +308,9 @@ def caption(node: Node) -> tuple[str, str]:
     for name, value in given.items():
         if node.op.name == "reshape":
             continue  # said by the node's own shape
+        if node.op.name == "getitem":
+            shown.append(indexing(value))
+            continue
         text = setting(value)
         default = signature[name].default if name in signature else inspect.Parameter.empty
         unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
@@ -336,6 +340,21 @@ def setting(value: Any) -> str:
     if callable(value):
         return str(getattr(value, "__name__", type(value).__name__))
     return str(value)
+
+
+def indexing(key: Any) -> str:
+    """An index as NumPy text: 1:3, ::-1; arrays of more than TINY entries by their shape."""
+    if isinstance(key, tuple):
+        return ", ".join(map(indexing, key)) or "()"
+    if isinstance(key, slice):
+        ends = ["" if end is None else str(end) for end in (key.start, key.stop, key.step)]
+        return ":".join(ends if key.step is not None else ends[:2])
+    if key is None or key is Ellipsis:
+        return "None" if key is None else "..."
+    array = np.asarray(value_of(key))
+    if array.size <= TINY:
+        return str(array.tolist())
+    return f"{'×'.join(map(str, array.shape))} {'mask' if array.dtype == bool else 'array'}"
 
 
 def gradient(node: Node) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import math
 import os
@@ -17,6 +18,7 @@ import warnings
 from pathlib import Path
 from typing import Literal, get_args
 
+from minigraph.arguments import expect_choice
 from minigraph.draw.child import NO_PYGRAPHVIZ
 
 Engine = Literal["pygraphviz", "dot"]
@@ -45,6 +47,7 @@ def picture(
     engine: Engine | None = None,
     timeout: float | None = None,
     later: str = "",
+    page: str = "",
 ) -> bytes:
     """The picture of DOT text as the bytes of a "png", "svg" or "pdf".
 
@@ -53,6 +56,7 @@ def picture(
     ``engine``: "pygraphviz", "dot" (the program on the PATH), or None for the first of them that is there.
     ``timeout``: seconds after which to give up.
     ``later``: lines of edges that do not move the nodes.
+    ``page``: what tells an SVG from others of the same graph in one page.
 
     Raises ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails, Overtime
     when it takes longer than ``timeout``.
@@ -63,6 +67,8 @@ def picture(
         placed = run("dot", "dot", dot, engine, limit).decode()
         end = placed.rindex("}")
         program, dot = "nop1", f"{placed[:end]}{later}\n{placed[end:]}"
+    if form == "svg":
+        return with_own_ids(run(program, form, dot, engine, limit), page)
     if form != "png":
         return run(program, form, dot, engine, limit)
     placed = run(program, "dot", dot, engine, limit).decode()
@@ -78,6 +84,12 @@ def picture(
     return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, limit)
 
 
+def with_own_ids(svg: bytes, page: str = "") -> bytes:
+    """The SVG with ids that no other picture has, so that several can stand in one page; they depend on its content."""
+    own = hashlib.blake2b(svg + page.encode(), digest_size=6).hexdigest()
+    return re.sub(rb'(\bid="|="url\(#|href="#)', rb"\1g" + own.encode() + b"-", svg)
+
+
 class Limit:
     """A time to be done by, ``seconds`` from now; None for no limit."""
 
@@ -91,8 +103,7 @@ class Limit:
 
 def run(program: str, form: str, dot: str, engine: Engine | None, limit: Limit) -> bytes:
     """One pass of Graphviz: "dot" lays out, "nop1" draws the edges between nodes in their places, "nop2" what is laid out."""
-    if engine not in (None, *get_args(Engine)):
-        raise ValueError(f"draw: got engine {engine!r}, wanted 'pygraphviz', 'dot' or None")
+    expect_choice("draw", (*get_args(Engine), None), engine=engine)
     if engine != "dot":
         drawn = run_pygraphviz(program, form, dot, limit)
         if drawn is not None:

@@ -1,0 +1,70 @@
+"""What functions that look at graphs expect of their arguments: each error names the function, what it got and wanted."""
+
+from __future__ import annotations
+
+from math import inf
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from minigraph.node import Node
+
+
+def expect_node(function: str, y: Any, wanted: str = "; wanted a Node") -> None:
+    """Raise TypeError unless ``y`` is a Node; of a model it says how to make one."""
+    if isinstance(y, Node):
+        return
+    got = type(y).__name__
+    if callable(y):
+        raise TypeError(
+            f"{function}: got {got}{wanted}; call it first: {function}(model(x)) with a Node x, or a Spec for "
+            "the shapes alone"
+        )
+    raise TypeError(f"{function}: got {got}{wanted}; arrays are computed without a record")
+
+
+def expect_whole(function: str, least: int, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are whole numbers, ValueError below ``least``."""
+    for name, value in given.items():
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+            raise TypeError(f"{function}: got {name} {value!r}; wanted a whole number")
+        if value < least:
+            raise ValueError(f"{function}: got {name} {value}; wanted at least {least}")
+
+
+def expect_positive(function: str, zero: bool = False, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are numbers, ValueError unless finite and above 0, or with ``zero`` 0."""
+    for name, value in given.items():
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{function}: got {name} {value!r}; wanted a number")
+        if not (0 < value < inf or (zero and value == 0)):
+            wanted = "of at least 0" if zero else "above 0"
+            raise ValueError(f"{function}: got {name} {value!r}; wanted a finite number {wanted}")
+
+
+def expect_flags(function: str, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are True or False."""
+    for name, value in given.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{function}: got {name} {value!r}; wanted True or False")
+
+
+def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) -> None:
+    """Raise TypeError for what is neither a string nor None, ValueError for a string that is none of the ``choices``."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str) or value not in choices:
+            wanted = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+            raise (ValueError if value is None or isinstance(value, str) else TypeError)(
+                f"{function}: got {name} {value!r}, wanted {wanted}"
+            )
+
+
+def generator(function: str, rng: Any) -> np.random.Generator:
+    """The generator of a seed, or the one that is given. Raises TypeError or ValueError for what is no seed."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{function}: got rng {rng!r}; wanted a numpy.random.Generator or a seed, 0 or above"
+        ) from None
