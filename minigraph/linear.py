@@ -414,8 +414,8 @@ def scatter(g: Any, index: Array, shape: Shape) -> Any:
     g, index = np.asarray(g).ravel(), index.ravel()
     if index.size and index.min() < 0:
         g, index = g[index >= 0], index[index >= 0]
-    places = sp.csc_array((np.ones(g.size, g.dtype), index, np.arange(g.size + 1)), shape=(prod(shape), g.size))
-    return (places @ g).reshape(shape)
+    parts = [np.bincount(index, part, prod(shape)) for part in ([g.real, g.imag] if g.dtype.kind == "c" else [g])]
+    return (parts[0] + 1j * parts[1] if len(parts) > 1 else parts[0]).astype(g.dtype, copy=False).reshape(shape)
 
 
 def pick(index: Array, in_shape: Shape, dtype: Any) -> Selection:

@@ -444,16 +444,12 @@ def where(condition: Any, *ab: Any) -> Any:
 @implements(np.float_power)
 def float_power(a: Any, b: Any) -> Any:
     """aᵇ in double precision at least, entry by entry; (S), (T) → (broadcast of S, T). J as that of power."""
-    return power(
-        *(
-            x
-            if type(x) in (int, float)
-            else IMPLEMENTATIONS["astype"](x, np.result_type(x.dtype, np.float64))
-            if isinstance(x, (Node, Spec))
-            else np.asarray(x, np.result_type(np.asarray(x), np.float64))
-            for x in (a, b)
-        )
-    )
+    return power(_double(a), _double(b))
+
+
+def _double(x: Any) -> Any:
+    """x in float64; a Python number takes the dtype of its partner."""
+    return x if type(x) in (int, float) else IMPLEMENTATIONS["astype"](x, np.float64)
 
 
 @implements(np.clip)

@@ -20,6 +20,7 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_number, implements, numbers
+from minigraph.ops.elementwise import subtract
 from minigraph.sparse import compressed
 from minigraph.summation import Axis, running, single, total
 from minigraph.summation import mean as mean_of
@@ -163,6 +164,8 @@ def _first(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 def _scale(x: Array, axes: tuple[int, ...], power: float) -> Any:
     """The largest |x| over ``axes`` where sums of powers of x would overflow or vanish, else 1: x may be divided by it."""
+    if x.dtype.kind not in "fc":
+        return None
     largest = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
     limits = np.finfo(largest.dtype)
     low, high = float(limits.tiny) ** (1 / (power + 1)), float(limits.max) ** (1 / (power + 1))
@@ -412,7 +415,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
 @implements(np.ptp)
 def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Largest minus smallest entry over ``axis``."""
-    return max(x, axis, keepdims) - min(x, axis, keepdims)
+    return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
 def _reduce(reduction: Callable[..., Any]) -> Callable[..., Any]:

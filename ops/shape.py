@@ -22,6 +22,7 @@ from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements
+from minigraph.summation import total
 
 __all__ = [
     "array_split", "astype", "atleast_1d", "atleast_2d", "broadcast_to", "concat", "concatenate", "copy",
@@ -189,7 +190,7 @@ def _unbroadcast(g: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _rows(g: Any, x: Any) -> Any:
-    return g if len(x.shape) > 1 else np.sum(g, axis=0)  # a vector stands in every row
+    return g if len(x.shape) > 1 else total(g, 0)  # a vector stands in every row
 
 
 R = _rearrangement

@@ -375,6 +375,19 @@ def test_dtypes_are_numpys(ufunc):
 
 X = mg.parameter(np.arange(1.0, 7).reshape(2, 3))
 REDUCTIONS = ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "norm", "cumsum", "average"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_of_every_dtype_are_numpys(name, kind):
+    x = (np.arange(6).reshape(2, 3) % 3).astype(kind)
+    theirs = {"norm": np.linalg.norm, "logsumexp": special.logsumexp}.get(name) or getattr(np, name)
+    for axis in (None, 0):
+        y, wanted = getattr(mg, name)(mg.constant(x), axis=axis), theirs(x, axis=axis)
+        assert y.dtype == getattr(mg, name)(mg.Spec(x.shape, x.dtype), axis=axis).dtype == wanted.dtype
+        np.testing.assert_allclose(y.value, wanted, rtol=1e-6)
+
+
 NO_NUMBERS = [None, "abc", np.array(["a"]), np.array([None]), {}, np.array([1], "M8[s]"), [1, "a"], [[1], [1, 2]]]
 MISTAKES = [
     *[(name, [value]) for name in REDUCTIONS for value in NO_NUMBERS],
