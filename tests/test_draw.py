@@ -301,6 +301,21 @@ def test_text_is_the_same_on_a_machine_without_fonts(tmp_path, monkeypatch):
     assert size(rendering.picture(to_dot(network()), "png")) != pytest.approx(size(usual), rel=0.02)
 
 
+def test_a_missing_letter_is_warned_of_once(tmp_path, monkeypatch):
+    bare = tmp_path / "fonts.conf"
+    bare.write_text(f"<fontconfig><cachedir>{tmp_path}</cachedir></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(bare))  # the package's own fonts only
+    monkeypatch.setattr(rendering, "_told", set())
+    y = mg.parameter(1.0, "λ ‖ é 𒀀") * 2
+    with pytest.warns(UserWarning, match="no font on this machine has 𒀀, so boxes stand") as caught:
+        draw(y, tmp_path / "a.png")
+    assert len(caught) == 1
+    draw(y, tmp_path / "a.png")
+    draw(y, tmp_path / "a.svg")
+    with pytest.warns(UserWarning, match="no font on this machine has 𒀁"):
+        draw(mg.parameter(1.0, "𒀀𒀁") * 2, tmp_path / "a.pdf")
+
+
 @pytest.fixture
 def fake_dot(tmp_path, monkeypatch):
     """A ``dot`` and a ``neato`` on the PATH that call pygraphviz."""
