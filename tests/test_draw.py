@@ -306,7 +306,7 @@ def test_a_missing_letter_is_warned_of_once(tmp_path, monkeypatch):
     bare.write_text(f"<fontconfig><cachedir>{tmp_path}</cachedir></fontconfig>")
     monkeypatch.setenv("FONTCONFIG_FILE", str(bare))  # the package's own fonts only
     monkeypatch.setattr(rendering, "_told", set())
-    y = mg.parameter(1.0, "λ ‖ é 𒀀") * 2
+    y = mg.parameter(1.0, "λ ᵀ ‖ é 𒀀") * 2
     with pytest.warns(UserWarning, match="no font on this machine has 𒀀, so boxes stand") as caught:
         draw(y, tmp_path / "a.png")
     assert len(caught) == 1
