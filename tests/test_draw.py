@@ -119,6 +119,21 @@ def test_abstract_graphs_draw_without_values():
     assert "not computed" not in to_dot(mg.constant(mg.Spec((2,))) * mg.parameter(np.ones(2)))
 
 
+def test_gradients_show_where_values_are_gone():
+    """Parameters have values and gradients, the root a value, what lies between only shapes."""
+    x, w = mg.constant(mg.Spec((5, 3), np.float64), "x"), mg.parameter(np.ones((2, 3)), "w")
+    h = mg.relu(mg.linear(x, w).named("h"))
+    w.grad = 2 * np.ones((2, 3))
+    for y in (mg.sum(h), mg.Node(np.float64(7.0), mg.sum(h).op, (h,), "y")):
+        text = to_dot(y)
+        assert "‖∂‖ = 4.899" in text and "5×2" in text
+        assert ("= 7" in text) is (not y.abstract)
+        assert "h" in str(mg.Tape.of(y)) and "linear" in str(mg.costs(y)) and mg.summary(y)["h"].output == (5, 2)
+        for walk in (mg.verify, mg.profile):
+            with pytest.raises(mg.GraphError, match="was built from a Spec"):
+                walk(y)
+
+
 def test_hyperparameters_are_short():
     x, w = mg.constant(np.ones((1, 2, 9, 9))), mg.parameter(np.ones((4, 2, 3, 3)))
     y = mg.max_pool2d(mg.conv2d(x, w, padding=1, algorithm="im2col"), 2)
@@ -299,6 +314,21 @@ def test_text_is_the_same_on_a_machine_without_fonts(tmp_path, monkeypatch):
     assert size(rendering.picture(to_dot(network()), "png")) == pytest.approx(size(usual), rel=0.02)
     monkeypatch.setattr(rendering, "font_settings", lambda folder: str(bare))  # boxes instead of letters
     assert size(rendering.picture(to_dot(network()), "png")) != pytest.approx(size(usual), rel=0.02)
+
+
+def test_a_missing_letter_is_warned_of_once(tmp_path, monkeypatch):
+    bare = tmp_path / "fonts.conf"
+    bare.write_text(f"<fontconfig><cachedir>{tmp_path}</cachedir></fontconfig>")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(bare))  # the package's own fonts only
+    monkeypatch.setattr(rendering, "_told", set())
+    y = mg.parameter(1.0, "λ ᵀ ‖ é 𒀀") * 2
+    with pytest.warns(UserWarning, match="no font on this machine has 𒀀, so boxes stand") as caught:
+        draw(y, tmp_path / "a.png")
+    assert len(caught) == 1
+    draw(y, tmp_path / "a.png")
+    draw(y, tmp_path / "a.svg")
+    with pytest.warns(UserWarning, match="no font on this machine has 𒀁"):
+        draw(mg.parameter(1.0, "𒀀𒀁") * 2, tmp_path / "a.pdf")
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def layout(
     depth: dict[Node, int] = {}
     for node in index:
         dtype = len(dtypes) > 1 and (node is tape.y or node.dtype != tape.y.dtype)
-        text = describe(node, values, gradients and not tape.y.abstract, scopes, dtype)
+        text = describe(node, values, gradients, not tape.y.abstract, scopes, dtype)
         style = STYLES[kind_of(node, tape)]
         if times:
             text, style = times.coloured(node, text, style)
@@ -263,8 +263,8 @@ def is_number(node: Node) -> bool:
     )
 
 
-def describe(node: Node, values: bool, gradients: bool, scopes: bool, dtype: bool) -> str:
-    """The label of a node: name, op, shape, value, gradient, one under the other."""
+def describe(node: Node, values: bool, gradients: bool, computed: bool, scopes: bool, dtype: bool) -> str:
+    """The label of a node: name, op, shape, value, gradient, one under the other; ``computed``: whether gradients can be."""
     name = node.name or ""
     op, details = caption(node)
     rows = []
@@ -286,7 +286,7 @@ def describe(node: Node, values: bool, gradients: bool, scopes: bool, dtype: boo
             rows.append(value)
         else:
             rows[-1] += f" {value}"
-    if gradients and not node.abstract:
+    if gradients and (node.grad is not None or (computed and not node.abstract)):
         rows.extend(gradient(node))
     return label(rows)
 

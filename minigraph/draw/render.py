@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from minigraph.arguments import expect_choice
-from minigraph.draw.child import NO_PYGRAPHVIZ
+from minigraph.draw.child import MISSING, NO_PYGRAPHVIZ
 
 Engine = Literal["pygraphviz", "dot"]
 FORMATS = ("png", "svg", "pdf", "dot")
@@ -153,7 +153,23 @@ def spawn(command: list[str], dot: str, limit: Limit, environment: dict[str, str
     status = process.returncode
     if status != NO_PYGRAPHVIZ and (status or not drawn):
         raise RenderError(f"Graphviz failed ({status}): {said.decode(errors='replace').strip()[-500:]}")
+    warn_of_missing(said.decode(errors="replace"))
     return status, drawn
+
+
+_told: set[str] = set()
+
+
+def warn_of_missing(said: str) -> None:
+    """Warn of the characters that Graphviz had no font for, of each once."""
+    found = {c for line in said.splitlines() if line.startswith(MISSING) for c in line.removeprefix(MISSING)} - _told
+    if found:
+        _told.update(found)
+        warnings.warn(
+            f"no font on this machine has {' '.join(sorted(found))}, so boxes stand for them in pictures; install a font "
+            "that does, or write an .svg",
+            stacklevel=7,
+        )
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
