@@ -218,6 +218,6 @@ def _conv_transpose(
         stride=s,
         dilation=dil,
     )
-    pads = tuple((before, after - m) for (before, after), m in zip(pairs(op, padding, d), more, strict=True))
-    transpose = ConvInputGradient(s, pads, dil, integers(op, "groups", groups, 1)[0], known(op, algorithm))
+    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], known(op, algorithm)
+    transpose = ConvInputGradient(*hyper, more)
     return transpose(x, w) if b is None else transpose(x, w, b)
