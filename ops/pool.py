@@ -359,7 +359,7 @@ class Winners(Selection):
         self.window, self.x, self.y = window, x, y
 
     @cached_property
-    def index(self) -> Array:  # type: ignore[override]
+    def index(self) -> Array:
         """The numbers of the winners, −1 for a window without a pixel."""
         return winners(self.window, self.x, self.y)
 

@@ -452,8 +452,8 @@ IMAGE, BANK, ODD = np.ones((1, 2, 5, 5)), np.ones((2, 2, 2, 2)), st.one_of(
         (), [], [[1, 1]], [1, [1]], {}, {1}, object(), 1j, b"1", np.float64(2), np.array([]), np.array([[1]]), (1, 10**30),
         (1, 1.0), (1, None), (10**30, 1, 1, 1), (1, 2, 3), [True, 1], np.array([1.5, 1]), np.uint64(2**63), slice(1), range(2),
     ]),
-    st.integers(-9, 9) | st.integers(10**9, 10**40),
-    st.lists(st.integers(-3, 9) | st.integers(10**9, 10**20), max_size=5),
+    st.integers(-9, 9) | st.integers(10**12, 10**40),
+    st.lists(st.integers(-3, 9) | st.integers(10**12, 10**20), max_size=5),
 )  # fmt: skip
 CALLS = {
     "conv2d": (lambda **o: mg.conv2d(IMAGE, BANK, **o), ["stride", "padding", "dilation", "groups", "algorithm", "padding_mode"]),
@@ -486,5 +486,3 @@ def test_odd_arguments_are_taken_or_refused_by_name(op, argument, value):
     except (TypeError, ValueError, mg.MemoryBudgetError) as error:
         names = (op, "max_pool2d") if op == "pool_matrix" else op
         assert str(error).startswith(names) and ": got " in str(error) and "wanted" in str(error), repr(error)
-    except MemoryError:  # of a shape that could be, and is too large for this machine
-        assert argument in ("padding", "stride", "output_size", "output_padding")

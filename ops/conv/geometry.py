@@ -20,7 +20,7 @@ Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
 Padding = Pairs | Literal["same"]
 LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
-PIXELS = 2**47  # of a channel at most, which no memory holds
+PIXELS = 2**40  # of a channel at most, which no memory holds
 
 
 class Meetings(NamedTuple):

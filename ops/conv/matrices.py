@@ -181,7 +181,7 @@ class BlockMatrix:
         """Bytes of the matrix: values, column numbers and row starts."""
         rows = self.starts.size * prod([len(table) for table in self.tables])
         index = np.dtype(index_type(rows, self.width, self.nnz)).itemsize
-        return self.nnz * (self.held.itemsize + index) + (rows + 1) * index
+        return int(self.nnz * (self.held.itemsize + index) + (rows + 1) * index)
 
     def tocsr(self) -> sp.csr_array:
         """All rows, written part by part: a part's numbers stay in cache."""
