@@ -440,7 +440,7 @@ def test_a_transposed_convolution_is_labelled_as_it_was_written(given):
     assert shown["padding"] == (((1, 1), (2, 2)) if "padding" in given else ((1, 1), (1, 1)))
     assert shown.get("output_padding", (0, 0)) == ((output,) * 2 if isinstance(output, int) else output)
     text = to_dot(y).replace("<br/>", "")
-    assert ("output_padding" in text) == bool(given) and ("padding 1×2" in text or "padding 1" in text)
+    assert ("output_padding" in text) == bool(given)
 
 
 # --- arguments that nobody should give -------------------------------------------------------------------
