@@ -23,12 +23,14 @@ from minigraph.ops import channels
 from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines
 from minigraph.ops.conv.blocks import parts as parts_of
 from minigraph.ops.conv.geometry import (
+    LARGEST,
     Ints,
     Pairs,
     Window,
     expect_axes,
     integers,
     pairs,
+    several,
     window_over,
 )
 from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes, index_type
@@ -172,7 +174,7 @@ def maxout(x: Any, pieces: int, axis: int = 1) -> Any:
     J = A, 0/1, one 1 in each row; the first of equal entries wins. Goodfellow et al. 2013.
     Raises ShapeError for sides that ``pieces`` does not divide, TypeError for what is no integer.
     """
-    (pieces,) = integers("maxout", "pieces", pieces, 1)
+    (pieces,), (axis,) = integers("maxout", "pieces", pieces, 1), integers("maxout", "axis", axis, 1, -LARGEST)
     return Maxout(pieces, axis)(x)
 
 
@@ -193,8 +195,8 @@ def pool_matrix(
     x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError,
     MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
-    op, x, d = "pool_matrix", np.asarray(x), 2 if np.ndim(kernel_size) == 0 else len(kernel_size)
-    if kind not in ("max", "avg"):
+    op, x, d = "pool_matrix", np.asarray(x), len(kernel_size) if several(kernel_size) else 2
+    if not isinstance(kind, str) or kind not in ("max", "avg"):
         raise ValueError(f"{op}: got kind {kind!r}; wanted 'max' or 'avg'")
     x = x[None] if x.ndim == d + 1 else x
     arguments = _arguments(op, d, kernel_size, stride, padding, dilation, ceil_mode)
@@ -222,9 +224,11 @@ def _arguments(
 
 def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ...]]:
     """The number of axes, and the side that each shall have, None for its own."""
-    sizes = tuple(output_size) if np.iterable(output_size) else (output_size,) * d
+    sizes = tuple(output_size) if several(output_size) else (output_size,) * d
     expect(len(sizes) == d, op, f"one integer or None, or {d} of them", output_size=output_size)
-    return d, tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
+    found = tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
+    expect(all(n is None or n <= WINDOWS for n in found), op, f"sides of at most {WINDOWS}", output_size=output_size)
+    return d, found
 
 
 @dataclass(eq=False)
@@ -355,7 +359,7 @@ class Winners(Selection):
         self.window, self.x, self.y = window, x, y
 
     @cached_property
-    def index(self) -> Array:  # type: ignore[override]
+    def index(self) -> Array:
         """The numbers of the winners, −1 for a window without a pixel."""
         return winners(self.window, self.x, self.y)
 
@@ -532,6 +536,7 @@ def spread(g: Array, window: Window, i: int, dtype: Any) -> Array:
     return x
 
 
+WINDOWS = 1 << 20  # of an axis, which adaptive pooling lists one by one
 MANY = 16  # entries of a side that are added one after another in single precision
 
 

@@ -13,6 +13,7 @@ from scipy import signal
 
 import minigraph as mg
 import minigraph.ops.conv as conv
+from minigraph.draw import to_dot
 from minigraph.node import ShapeError, Spec
 from minigraph.ops.conv import winograd
 from minigraph.ops.conv.slots import Form, Held
@@ -429,3 +430,59 @@ def test_what_is_empty_or_very_long(x_shape, w_shape, hyper):
     for wanted, *others in zip(*found, strict=True):
         for other in others:
             np.testing.assert_allclose(other, wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("given", [{"output_padding": 1}, {"output_padding": (0, 1), "padding": (1, 2)}, {}])
+def test_a_transposed_convolution_is_labelled_as_it_was_written(given):
+    x, w = mg.constant(np.ones((1, 1, 4, 4))), mg.constant(np.ones((1, 1, 3, 3)))
+    y = conv.conv_transpose2d(x, w, stride=2, **{"padding": 1, **given})
+    shown, output = y.op.hyperparameters, given.get("output_padding", 0)
+    assert shown["padding"] == (((1, 1), (2, 2)) if "padding" in given else ((1, 1), (1, 1)))
+    assert shown.get("output_padding", (0, 0)) == ((output,) * 2 if isinstance(output, int) else output)
+    text = to_dot(y).replace("<br/>", "")
+    assert ("output_padding" in text) == bool(given)
+
+
+# --- arguments that nobody should give -------------------------------------------------------------------
+
+
+IMAGE, BANK, ODD = np.ones((1, 2, 5, 5)), np.ones((2, 2, 2, 2)), st.one_of(
+    st.sampled_from([
+        10**30, -(10**30), 2**63, 2**31, 2**31 - 1, 10**9, 0, -1, True, 1.0, 1.5, float("nan"), float("inf"), "3", "", None,
+        (), [], [[1, 1]], [1, [1]], {}, {1}, object(), 1j, b"1", np.float64(2), np.array([]), np.array([[1]]), (1, 10**30),
+        (1, 1.0), (1, None), (10**30, 1, 1, 1), (1, 2, 3), [True, 1], np.array([1.5, 1]), np.uint64(2**63), slice(1), range(2),
+    ]),
+    st.integers(-9, 9) | st.integers(10**12, 10**40),
+    st.lists(st.integers(-3, 9) | st.integers(10**12, 10**20), max_size=5),
+)  # fmt: skip
+CALLS = {
+    "conv2d": (lambda **o: mg.conv2d(IMAGE, BANK, **o), ["stride", "padding", "dilation", "groups", "algorithm", "padding_mode"]),
+    "conv_transpose2d": (
+        lambda **o: mg.conv_transpose2d(IMAGE, BANK, **o), ["stride", "padding", "output_padding", "groups", "dilation"]),
+    "max_pool2d": (lambda kernel_size=2, **o: mg.max_pool2d(IMAGE, kernel_size, **o), ["kernel_size", "stride", "padding", "dilation"]),
+    "avg_pool2d": (lambda kernel_size=2, **o: mg.avg_pool2d(IMAGE, kernel_size, **o), ["kernel_size", "stride", "padding"]),
+    "adaptive_avg_pool2d": (lambda output_size: mg.adaptive_avg_pool2d(IMAGE[:, :, :2, :2], output_size), ["output_size"]),
+    "adaptive_max_pool2d": (lambda output_size: mg.adaptive_max_pool2d(IMAGE[:, :, :2, :2], output_size), ["output_size"]),
+    "maxout": (lambda pieces=2, axis=1: mg.maxout(IMAGE, pieces, axis), ["pieces", "axis"]),
+    "im2col": (lambda kernel_size=2, **o: mg.im2col(IMAGE, kernel_size, **o), ["kernel_size", "stride", "padding", "dilation"]),
+    "col2im": (lambda out_shape=(1, 2, 5, 5): mg.col2im(np.ones((8, 16)), out_shape, 2), ["out_shape"]),
+    "conv_matrix": (lambda in_shape=(2, 5, 5), **o: mg.conv_matrix(BANK, in_shape, **o),
+                    ["in_shape", "stride", "padding", "dilation", "groups"]),
+    "patch_matrix": (lambda kernel=2, **o: mg.patch_matrix(IMAGE, kernel, **o), ["kernel", "stride", "padding", "dilation"]),
+    "pool_matrix": (lambda kernel_size=2, **o: mg.pool_matrix(IMAGE, kernel_size, **o),
+                    ["kernel_size", "stride", "padding", "dilation", "kind"]),
+    "tiled_conv2d": (lambda **o: mg.tiled_conv2d(IMAGE, BANK[None, None], **o), ["stride", "padding", "dilation"]),
+    "linear_to_conv": (lambda in_shape: mg.linear_to_conv(np.ones((2, 50)), in_shape), ["in_shape"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op, argument", [(op, argument) for op, (_, names) in CALLS.items() for argument in names])
+@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@given(value=ODD)
+def test_odd_arguments_are_taken_or_refused_by_name(op, argument, value):
+    """Whatever is given: a result, or an error that says what was got and wanted, never one from the depths."""
+    try:
+        CALLS[op][0](**{argument: value})
+    except (TypeError, ValueError, mg.MemoryBudgetError) as error:
+        names = (op, "max_pool2d") if op == "pool_matrix" else op
+        assert str(error).startswith(names) and ": got " in str(error) and "wanted" in str(error), repr(error)

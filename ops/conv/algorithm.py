@@ -164,6 +164,6 @@ def _seconds(kernel: Kernel, work: Work, a: Array, b: Array) -> float:
 def known(op: str, name: str) -> str:
     """``name`` if there is such an algorithm; raises ValueError."""
     names = ["auto", *ALGORITHMS]
-    if name not in names:
+    if not isinstance(name, str) or name not in names:
         raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
     return name

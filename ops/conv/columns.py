@@ -21,6 +21,7 @@ from minigraph.ops.conv.geometry import (
     integers,
     paddings,
     shape_of,
+    sides,
     window_over,
 )
 from minigraph.ops.conv.matrices import filter_matrix
@@ -51,7 +52,7 @@ def col2im(
 
     The transpose of im2col, J = J_im2colᵀ; not its inverse where patches overlap. Raises ShapeError.
     """
-    op, shape = "col2im", tuple(out_shape)
+    op, shape = "col2im", sides("col2im", "out_shape", out_shape)
     d = len(shape) - 2
     expect(1 <= d <= 3, op, "out_shape (N, C, *n) with 1 to 3 spatial axes", out_shape=shape)
     return Col2im(

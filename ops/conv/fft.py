@@ -92,7 +92,8 @@ class Torus(NamedTuple):
             """Made anew unless it is the last one again."""
             if id(of) not in spectra or spectra[id(of)][0] != block:
                 spectra.pop(id(of), None)
-                found = self.spectrum(of.array[(..., *block)], of.sites)
+                at: Any = ..., *block
+                found = self.spectrum(of.array[at], of.sites)
                 spectra[id(of)] = block, np.conj(found, out=found) if of.conjugated else found
             return spectra[id(of)][1]
 
@@ -178,7 +179,7 @@ def safe(work: Work, a: Array, b: Array) -> bool:
     (top, usual), (other_top, other_usual) = magnitudes(a), magnitudes(b)
     sites, most = prod(Torus.of(work.window).sides), np.finfo(float).max / 1e3
     room = max(top, other_top) * sites < most and top * other_top < most / sites**2 / max(work.N, work.C, work.K, 1)
-    return room and top * other_top <= RANGE[work.dtype.itemsize] * usual * other_usual
+    return bool(room and top * other_top <= RANGE[work.dtype.itemsize] * usual * other_usual)
 
 
 def magnitudes(x: Array) -> tuple[float, float]:

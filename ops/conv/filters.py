@@ -13,7 +13,7 @@ from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.geometry import integers
+from minigraph.ops.conv.geometry import sides
 from minigraph.ops.shape import reshape
 
 
@@ -40,10 +40,10 @@ def linear_to_conv(w: Any, in_shape: Sequence[int]) -> Any:
     a larger image gives a map of the layer's answers. J = I. Raises ShapeError.
     """
     op, w = "linear_to_conv", w if isinstance(w, Node | Spec) else np.asarray(w)
-    expect(2 <= len(in_shape) <= 4, op, "in_shape (C, *n) with 1 to 3 spatial axes", in_shape=tuple(in_shape))
-    sides = integers(op, "in_shape", tuple(in_shape), len(in_shape))
-    expect(len(w.shape) == 2 and w.shape[1] == prod(sides), op, f"w (out, {prod(sides)})", w=w.shape, in_shape=sides)
-    return reshape(w, (w.shape[0], *sides))
+    found = sides(op, "in_shape", in_shape)
+    expect(2 <= len(found) <= 4, op, "in_shape (C, *n) with 1 to 3 spatial axes", in_shape=found)
+    expect(len(w.shape) == 2 and w.shape[1] == prod(found), op, f"w (out, {prod(found)})", w=w.shape, in_shape=found)
+    return reshape(w, (w.shape[0], *found))
 
 
 def conv_to_linear(w: Any) -> Any:

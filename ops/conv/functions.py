@@ -173,7 +173,7 @@ def _conv(
         integers(op, "groups", groups, 1)[0],
         known(op, algorithm),
     )
-    if padding_mode != "zeros":
+    if not isinstance(padding_mode, str) or padding_mode != "zeros":
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
     w = turned(w, tuple(range(2, d + 2))) if flip else w
     return conv(x, w) if b is None else conv(x, w, b)
@@ -181,7 +181,7 @@ def _conv(
 
 def _padded(op: Conv, x: Any, w: Any, mode: str) -> Any:
     """The image with padding made of itself. Raises ShapeError where it is too small for that."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"{op}: got padding_mode {mode!r}; wanted one of zeros, {', '.join(MODES)}")
     x = x if isinstance(x, Node | Spec) else np.asarray(x)
     spec, d = Spec(x.shape, x.dtype, getattr(x, "name", None)), len(op.stride)
@@ -218,6 +218,6 @@ def _conv_transpose(
         stride=s,
         dilation=dil,
     )
-    pads = tuple((before, after - m) for (before, after), m in zip(pairs(op, padding, d), more, strict=True))
-    transpose = ConvInputGradient(s, pads, dil, integers(op, "groups", groups, 1)[0], known(op, algorithm))
+    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], known(op, algorithm)
+    transpose = ConvInputGradient(*hyper, more)
     return transpose(x, w) if b is None else transpose(x, w, b)

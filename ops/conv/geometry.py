@@ -19,6 +19,8 @@ from minigraph.op import Op, expect
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
 Padding = Pairs | Literal["same"]
+LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
+PIXELS = 2**40  # of a channel at most, which no memory holds
 
 
 class Meetings(NamedTuple):
@@ -144,6 +146,7 @@ def window_over(op: Op | str, x: Spec, kernel: Ints, stride: Ints, padding: Padd
             x=x,
             kernel=kernel,
         )
+    expect(prod(window.out) < PIXELS, op, f"an output of fewer than {PIXELS} positions, not {window.out}", x=x)
     return window
 
 
@@ -160,6 +163,7 @@ def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pair
         kernel=kernel,
         padding=padding,
     )
+    expect(prod(size) < PIXELS, op, f"an image of fewer than {PIXELS} pixels, not {size}", x=g, stride=stride)
     return _window(size, kernel, stride, padding, dilation)
 
 
@@ -201,7 +205,15 @@ def integers(op: str, name: str, value: Any, d: int, least: int = 1) -> Ints:
     found = found * d if len(found) == 1 else found
     expect(len(found) == d, op, f"an integer or {d} of them", **{name: value})
     expect(min(found) >= least, op, f"{name} of at least {least}", **{name: value})
+    expect(max(found) <= LARGEST, op, f"{name} of at most {LARGEST}", **{name: value})
     return found
+
+
+def sides(op: str, name: str, value: Any) -> Ints:
+    """A shape: integers of at least 0. Raises TypeError or ShapeError."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str):
+        raise TypeError(f"{op}: got {name} {value!r}; wanted a tuple of integers")
+    return integers(op, name, tuple(value), len(value), 0) if len(value) else ()
 
 
 def paddings(op: str, value: Any, d: int) -> Padding:
@@ -222,14 +234,22 @@ def pairs(op: str, value: Any, d: int, wanted: str = "") -> Pairs:
     found = _numbers(op, "padding", value, wanted)
     expect(len(found) in (1, d, 2 * d), op, wanted, padding=value)
     expect(min(found) >= 0, op, "padding of at least 0", padding=value)
+    expect(max(found) <= LARGEST, op, f"padding of at most {LARGEST}", padding=value)
     if len(found) != 2 * d:
         return tuple((p, p) for p in (found * d if len(found) == 1 else found))
     return tuple(zip(found[::2], found[1::2], strict=True))
 
 
+def several(value: Any) -> bool:
+    """Whether an argument is a sequence of numbers, one for each axis."""
+    return (
+        isinstance(value, Sequence) and not isinstance(value, str) or isinstance(value, np.ndarray) and value.ndim == 1
+    )
+
+
 def _numbers(op: str, name: str, value: Any, wanted: str) -> Ints:
     """One integer or a sequence of them as a tuple; booleans and floats are refused."""
-    entries = value if isinstance(value, Sequence | np.ndarray) and np.ndim(value) == 1 and len(value) else [value]
+    entries = value if several(value) and len(value) else [value]
     try:
         if any(isinstance(entry, bool | np.bool) for entry in entries):
             raise TypeError

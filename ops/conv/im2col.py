@@ -257,12 +257,11 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     many = prod(shape) * dtype.itemsize > LANE_BYTES
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
-        blocks = parts(
-            len(x), wide.out[0], each, min(-(-x.nbytes // (1 if many else LANES)), TALL * shape[2] * dtype.itemsize)
-        )
+        most = min(-(-x.nbytes // (1 if many else LANES)), TALL * shape[2] * dtype.itemsize)
+        blocks: list[tuple[slice, ...]] = [*parts(len(x), wide.out[0], each, most)]
     else:
-        blocks = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
-    blocks = in_pieces(blocks, wide, each, BLOCK_BYTES << (3 if many else 0)) if not is_identity(work) else blocks
+        cut = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
+        blocks = in_pieces(cut, wide, each, BLOCK_BYTES << 3 if many else BLOCK_BYTES)
     lanes = 1 if many else min(LANES, len(blocks))
     total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
 

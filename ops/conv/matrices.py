@@ -28,6 +28,8 @@ from minigraph.ops.conv.geometry import (
     expect_groups,
     integers,
     paddings,
+    several,
+    sides,
     window_over,
 )
 from minigraph.parallel import SHARED, parallel, ranges
@@ -50,16 +52,17 @@ def conv_matrix(
     MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     w, op = np.asarray(w), "conv_matrix"
+    in_shape = sides(op, "in_shape", in_shape)
     spec, x, d = Spec(w.shape, w.dtype), Spec((1, *in_shape), w.dtype), w.ndim - 2
     expect(1 <= d <= 3, op, "w of 3, 4 or 5 axes (K, C/groups, *f)", w=spec)
-    expect(x.ndim == w.ndim, op, f"in_shape of {d + 1} axes (C, *n)", in_shape=tuple(in_shape))
+    expect(x.ndim == w.ndim, op, f"in_shape of {d + 1} axes (C, *n)", in_shape=in_shape)
     expect_floats(op, w=spec)
     (groups,) = integers(op, "groups", groups, 1)
     expect(
         x.shape[1] == w.shape[1] * groups,
         op,
         f"{w.shape[1] * groups} channels",
-        in_shape=tuple(in_shape),
+        in_shape=in_shape,
         w=spec,
     )
     expect_groups(op, groups, x.shape[1], len(w), w=spec)
@@ -92,7 +95,7 @@ def patch_matrix(
     MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     x, op = np.asarray(x), "patch_matrix"
-    d = 2 if np.ndim(kernel) == 0 else len(kernel)
+    d = len(kernel) if several(kernel) else 2
     f = integers(op, "kernel", kernel, d)
     if x.ndim == d + 1:
         x = x[None]
@@ -178,7 +181,7 @@ class BlockMatrix:
         """Bytes of the matrix: values, column numbers and row starts."""
         rows = self.starts.size * prod([len(table) for table in self.tables])
         index = np.dtype(index_type(rows, self.width, self.nnz)).itemsize
-        return self.nnz * (self.held.itemsize + index) + (rows + 1) * index
+        return int(self.nnz * (self.held.itemsize + index) + (rows + 1) * index)
 
     def tocsr(self) -> sp.csr_array:
         """All rows, written part by part: a part's numbers stay in cache."""

@@ -211,15 +211,23 @@ class ConvInputGradient(Slot):
 
     g (N, K, *n′), w (K, C/groups, *f)[, b (C,)] → (N, C, *n).
 
-    x[n, c, q] = Σ g[n, k, p] w[k, c, i] + b[c];  n = (n′ − 1) stride + dilation (f − 1) + 1 − before − after:
-    output padding is that much less padding after. J_g = M_Fᵀ; J_w holds g. Raises ShapeError, TypeError.
+    x[n, c, q] = Σ g[n, k, p] w[k, c, i] + b[c];  n = (n′ − 1) stride + dilation (f − 1) + 1 − before − after +
+    output_padding, which is that much less padding after. J_g = M_Fᵀ; J_w holds g. Raises ShapeError, TypeError.
     """
 
     padding: Pairs
+    output_padding: Ints = ()
     name = "conv_transpose"
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        given = super().hyperparameters
+        return given if any(self.output_padding) else {k: v for k, v in given.items() if k != "output_padding"}
+
     def window(self, g: Any, w: Any) -> Window:
-        return window_onto(self, g, w.shape[2:], self.stride, self.padding, self.dilation)
+        more = self.output_padding or (0,) * len(self.padding)
+        padding = tuple((before, after - m) for (before, after), m in zip(self.padding, more, strict=True))
+        return window_onto(self, g, w.shape[2:], self.stride, padding, self.dilation)
 
     def infer(self, g: Spec, w: Spec, b: Spec | None = None) -> Spec:
         expect_axes(self, len(self.stride), "N, C_in", x=g)

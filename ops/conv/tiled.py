@@ -151,7 +151,7 @@ class HeldTiles(LinearMap):
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
         T, S, held = prod(window.kernel), prod(window.size), value_of(self.held).astype(self.dtype, copy=False)
         position = np.indices(window.out).reshape(len(window.out), -1)
-        banks = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * (C * T)
+        banks: Array = np.ravel_multi_index(tuple(position), self.form.tile, mode="wrap") * np.array([C * T])
         sites, width = (window.pixels, window.size, S, numbers(C, T)), self.shape[1]
         if self.slot == "w":
             held = np.moveaxis(held.reshape(-1, K, C * T), 1, 0).reshape(K, prod(self.form.tile) * C * T)
