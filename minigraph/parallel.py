@@ -164,6 +164,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
     if getattr(_local, "busy", False):
         return [task(part) for part in parts]
     queue, results = deque(range(len(parts))), [None] * len(parts)
+    tasks = [task]  # until it is done: a helper that is still asleep then must not hold its arrays
     others = min(threads(), len(queue)) - 1 if shared else 0
     starts, ends = deque(range(others)), SimpleQueue[BaseException | None]()
 
@@ -175,7 +176,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
                     i = queue.popleft()
                 except IndexError:  # another thread was faster
                     return
-                results[i] = task(parts[i])
+                results[i] = tasks[0](parts[i])
         except BaseException:
             queue.clear()
             raise
@@ -210,6 +211,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
                 except IndexError:
                     break
             errors = [ends.get() for _ in range(others - asleep)]
+            tasks.clear()
     for error in errors:
         if error:
             raise error

@@ -1,11 +1,13 @@
 """SGD against its recurrence written out by hand."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
 
 import minigraph as mg
+from minigraph import parallel
 from minigraph.optim import SGD
 
 
@@ -113,6 +115,23 @@ def test_wrong_arguments():
     p.grad = np.ones((3, 1))
     with pytest.raises(mg.ShapeError, match=r"gradient of shape \(1,\) for parameter 'w'"):
         optimizer.step()
+
+
+def test_a_thread_that_has_not_woken_up_keeps_no_array():
+    """What a step was computed from is let go of when it returns, so that the next one is in place."""
+    p, awake = mg.parameter(np.ones(1 << 20)), threading.Event()
+    optimizer = mg.optim.SGD([p], lr=1.0)
+    p.grad = np.ones(p.shape)
+    optimizer.step()  # starts the threads
+    for helper in parallel._helpers:
+        helper.calls.put(awake.wait)
+    try:
+        optimizer.step()
+        address = p.value.ctypes.data
+        optimizer.step()
+        assert p.value.ctypes.data == address
+    finally:
+        awake.set()
 
 
 def test_an_interrupted_step_is_noticed():
