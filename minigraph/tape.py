@@ -134,7 +134,12 @@ class Tape:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
         for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
             with _grad_lock:
-                node.grad = c if node.grad is None else node.grad + c
+                while True:  # a signal handler may have added to it meanwhile
+                    old = node.grad
+                    new = c if old is None else old + c
+                    if node.grad is old:
+                        node.grad = new
+                        break
 
     def _seed(self, g: Any) -> Any:
         y = self.y

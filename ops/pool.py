@@ -33,10 +33,11 @@ from minigraph.ops.conv.geometry import (
     several,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes, index_type
+from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
+from minigraph.sparse import index_dtype
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -377,7 +378,7 @@ class Winners(Selection):
 
     def _rows(self, index: Array) -> sp.csr_array:
         pixel = self.index.reshape(-1)[index]
-        hit, kind = pixel >= 0, index_type(len(index), self.shape[1])
+        hit, kind = pixel >= 0, index_dtype(len(index), self.shape[1])
         ends = np.concatenate(([0], np.cumsum(hit, dtype=kind)), dtype=kind)
         return canonical(np.ones(ends[-1], self.dtype), pixel[hit].astype(kind), ends, (len(index), self.shape[1]))
 

@@ -466,3 +466,23 @@ def test_a_signal_handler_may_compute_while_a_kernel_runs():
         signal.signal(signal.SIGUSR1, before[1])
     assert times > 50 and not wrong
     assert [b.num_threads for b in parallel._blas.libraries] == libraries and parallel._blas.inside == 0
+
+
+def test_a_signal_handler_may_add_to_a_gradient_while_backward_does():
+    p, handled = mg.parameter(np.zeros(3)), 0
+
+    def interrupt(*_):
+        nonlocal handled
+        np.sum(p * 1.0).backward()
+        handled += 1
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 2e-4))
+
+    rng, before = np.random.default_rng(3), signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4)
+        for _ in range(5000):
+            np.sum(p * 1.0).backward()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert handled > 20 and p.grad.tolist() == [5000 + handled] * 3

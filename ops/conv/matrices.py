@@ -33,6 +33,7 @@ from minigraph.ops.conv.geometry import (
     window_over,
 )
 from minigraph.parallel import SHARED, parallel, ranges
+from minigraph.sparse import index_dtype
 
 
 def conv_matrix(
@@ -180,7 +181,7 @@ class BlockMatrix:
     def nbytes(self) -> int:
         """Bytes of the matrix: values, column numbers and row starts."""
         rows = self.starts.size * prod([len(table) for table in self.tables])
-        index = np.dtype(index_type(rows, self.width, self.nnz)).itemsize
+        index = np.dtype(index_dtype(rows, self.width, self.nnz)).itemsize
         return int(self.nnz * (self.held.itemsize + index) + (rows + 1) * index)
 
     def tocsr(self) -> sp.csr_array:
@@ -188,7 +189,7 @@ class BlockMatrix:
         counts = reduce(np.multiply.outer, self.hits).ravel() * len(self.taps)
         P, B, ends = len(counts), self.starts.size, np.concatenate(([0], np.cumsum(counts)))
         each = int(ends[-1])
-        index = index_type(B * P, self.width, B * each)
+        index = index_dtype(B * P, self.width, B * each)
         indptr = np.zeros(B * P + 1, index)
         np.add(ends[1:], np.arange(B)[:, None] * each, out=indptr[1:].reshape(B, P), casting="same_kind")
         starts, shape = self.starts.astype(index)[..., None], (*self.starts.shape, each)
@@ -209,17 +210,12 @@ class BlockMatrix:
         block, position = np.divmod(index, prod([len(table) for table in self.tables]))
         columns, places, counts = self.pattern(position)
         held = self.held[(block // self.starts.shape[2] % len(self.held)).repeat(counts), places]
-        columns = (columns + self.starts.ravel()[block].repeat(counts)).astype(index_type(self.width, len(columns)))
+        columns = (columns + self.starts.ravel()[block].repeat(counts)).astype(index_dtype(self.width, len(columns)))
         indptr = np.concatenate(([0], np.cumsum(counts))).astype(columns.dtype)
         return canonical(held, columns, indptr, (len(index), self.width))
 
 
 PART = 1 << 16  # entries that are written at once
-
-
-def index_type(*most: int) -> Any:
-    """The dtype of column numbers and row starts: int32 where it suffices."""
-    return np.int32 if max(most) < 2**31 else np.int64
 
 
 def canonical(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_array:
