@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -12,10 +12,17 @@ from minigraph.node import GraphError, Node, Parameter, Spec
 MOST = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
 
 
+class FreedError(GraphError):
+    """A walk that meets a graph which backward() has freed."""
+
+
 class Freed(tuple[()]):
     """The inputs of a node whose graph backward() has freed: none, but a record of the nodes that were there."""
 
     nodes: dict[int, Any]  # by serial: a leaf that stays, or what a stand-in is made of
+
+    def __iter__(self) -> NoReturn:  # so that walks over graphs need not ask
+        raise FreedError("the graph was freed by backward(); call backward(retain_graph=True)")
 
     def __new__(cls, nodes: Iterable[Node]) -> Freed:
         self = super().__new__(cls)
@@ -38,13 +45,22 @@ def described(nodes: Iterable[Node]) -> dict[int, Any]:
     return found
 
 
-def stand_ins(y: Node, nodes: Sequence[Node]) -> list[Node]:
+def stand_ins(y: Node) -> list[Node]:
     """The graph behind y as it was before it was freed: nodes without values stand in for those that are gone."""
     found: dict[int, Any] = {}
-    for node in nodes:
-        if type(node.inputs) is Freed and node.serial not in node.inputs.nodes:  # too large a graph
-            raise freed_error(node)
-        found |= node.inputs.nodes if type(node.inputs) is Freed else described([node])
+    there, todo = {y}, [y]
+    while todo:
+        node = todo.pop()
+        if type(node.inputs) is Freed:
+            if node.serial not in node.inputs.nodes:  # too large a graph
+                raise freed_error(node)
+            found |= node.inputs.nodes
+            continue
+        found |= described([node])
+        for x in node.inputs:
+            if x not in there:
+                there.add(x)
+                todo.append(x)
     made: dict[int, Node] = {}
     for serial, what in sorted(found.items()):
         if not isinstance(what, Node):
@@ -53,7 +69,7 @@ def stand_ins(y: Node, nodes: Sequence[Node]) -> list[Node]:
             what = Node(value, op, tuple(made[i] for i in inputs), name, scope)
             what.serial = serial
         made[serial] = what
-    for node in nodes:  # which are still there
+    for node in there:
         made[node.serial]._value, made[node.serial].grad = node._value, node.grad
     behind, todo = {y.serial}, [y.serial]
     while todo:
@@ -66,4 +82,4 @@ def stand_ins(y: Node, nodes: Sequence[Node]) -> list[Node]:
 
 def freed_error(node: Node) -> GraphError:
     """The error of a walk that meets a freed graph."""
-    return GraphError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")
+    return FreedError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")

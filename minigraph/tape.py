@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from minigraph.anomaly import finite_cotangent
-from minigraph.freed import MOST, Freed, freed_error, stand_ins
+from minigraph.freed import MOST, Freed, FreedError, freed_error, stand_ins
 from minigraph.linear import LinearMap
 from minigraph.memory import own
 from minigraph.mode import MODE
@@ -57,20 +58,17 @@ class Tape:
             raise TypeError(f"Tape.of: got {type(y).__name__}, wanted a Node; arrays are computed without a record")
         until = frozenset(until)
         seen = {y, *until}
-        stack, freed = [] if y in until else [y], False
-        while stack:
-            xs = stack.pop().inputs
-            if not xs and type(xs) is Freed:
-                freed = True
-            for x in xs:
-                if x not in seen:
-                    seen.add(x)
-                    stack.append(x)
-        nodes = sorted(seen, key=attrgetter("serial"))
-        if not freed:
-            return cls(y, nodes, until)
-        nodes = stand_ins(y, nodes)
-        return cls(nodes[-1], nodes, until, freed=True)
+        stack = [] if y in until else [y]
+        try:
+            while stack:
+                for x in stack.pop().inputs:
+                    if x not in seen:
+                        seen.add(x)
+                        stack.append(x)
+        except FreedError:
+            nodes = stand_ins(y)
+            return cls(nodes[-1], nodes, until, freed=True)
+        return cls(y, sorted(seen, key=attrgetter("serial")), until)
 
     def __contains__(self, node: object) -> bool:
         return any(node is other for other in self.nodes)  # == compares values
@@ -79,7 +77,7 @@ class Tape:
     def leaves(self) -> list[Node]:
         return [node for node in self.nodes if node.op is None]
 
-    @property
+    @cached_property
     def parameters(self) -> list[Parameter]:
         return [node for node in self.nodes if isinstance(node, Parameter)]
 
@@ -178,9 +176,11 @@ class Tape:
                     g = own(g)
                     yield node, g
                 inputs = node.inputs
-                if inputs and node not in until:
+                if inputs and not (until and node in until):
                     if create_graph:
                         maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
+                    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
+                        maps = node.op.jacobians(node._value, inputs[0]._value, inputs[1]._value)  # type: ignore[union-attr]
                     else:
                         maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
                     open_array = type(g) is np.ndarray and g.flags.writeable
@@ -288,7 +288,7 @@ class Tape:
         """Raise GraphError if a parameter was changed after a node used its value, or the graph was freed."""
         if self.freed or type(self.y.inputs) is Freed:
             raise freed_error(self.y)
-        last = max([node.changed for node in self.nodes])
+        last = max([p.changed for p in self.parameters], default=0)
         for node in self.nodes if last else ():
             if node.op and node.serial < last:
                 for x in node.inputs:
