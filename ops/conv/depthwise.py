@@ -19,7 +19,7 @@ from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
 from minigraph.ops.conv.geometry import Window, phases
 from minigraph.parallel import equal, parallel, scratch
 
-SUMMED = 512  # products that are added one after another, in a block whose sums are then added in double precision
+SUMMED = 1024  # products that are added one after another, in a block whose sums are then added in double precision
 
 
 def taps(x: Array, window: Window, part: Part) -> Array:
