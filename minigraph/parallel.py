@@ -32,6 +32,7 @@ PART = 1 << 27  # and of a part from then on: every part packs the whole other f
 SIDE = 256  # of a part at least, from then on
 LONG = 320  # factors of an entry, which the small kernels sum one after another: more would lose digits
 THIN = 64  # rows of a product that are few beside the other factor's
+SMALL_PRODUCT = 10**6  # multiply-adds of a product up to which BLAS may take its small kernels
 SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
 _lock = threading.RLock()  # a signal handler may compute where it interrupts who holds it
@@ -264,6 +265,28 @@ def _references() -> int:
 _FREE = _references()
 
 
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b of matrices (…, m, k), (…, k, n), on this thread.
+
+    BLAS adds up small float32 products one factor after another. Where these are many, pieces of them are added in double
+    precision.
+    """
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if k <= 2 * LONG or m * n * k > SMALL_PRODUCT or a.dtype != np.float32 or b.dtype != np.float32:
+        return np.matmul(a, b, out=out)
+    count = k // LONG
+    whole = count * LONG
+    left = a[..., :whole].reshape(*a.shape[:-1], count, LONG).swapaxes(-3, -2)
+    pieces = np.matmul(left, b[..., :whole, :].reshape(*b.shape[:-2], count, LONG, n))
+    total = np.add.reduce(pieces, -3, dtype=np.float64)
+    if whole < k:
+        total += np.matmul(a[..., whole:], b[..., whole:, :])
+    if out is None:
+        return total.astype(np.float32)
+    out[...] = total
+    return out
+
+
 def _unpacked(k: int, n: int, dtype: Any) -> int:
     """How many rows, a power of 2, make a product of k · n multiply-adds each that BLAS's small kernels take."""
     return 1 << min(_blas.small // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
@@ -287,7 +310,7 @@ def gemm_transposed(a: Array, b: Array, out: Array) -> None:
     (m, k), n = a.shape, b.shape[1]
     rows = _unpacked(k, n, out.dtype)
     if rows < 128 or m < 2 * rows:  # else the sums take longer than is gained
-        np.matmul(a.T, b, out=out)
+        product(a.T, b, out)
         return
     turned = k % 32 == 0  # then bᵀ a is faster
     x, y = (b, a) if turned else (a, b)
@@ -304,10 +327,10 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     m, n = a.shape[-2], b.shape[-1]
     work = m * n * a.shape[-1] * prod(a.shape[:-2])
     if work < SMALL or getattr(_local, "busy", False):
-        return np.matmul(a, b, out=out)
+        return product(a, b, out)
     if work < GEMM:
         with _blas.alone():  # its own threads would go on waiting for work, in the way of ours
-            return np.matmul(a, b, out=out)
+            return product(a, b, out)
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
     count, side = 2, max(m, n)

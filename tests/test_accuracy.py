@@ -14,11 +14,13 @@ from minigraph.ops.conv import ALGORITHMS, Work
 from minigraph.ops.conv.algorithm import DOUBLE
 from minigraph.ops.conv.geometry import Window
 
-KINDS = ["normal", "of one sign", "outliers", "sparse", "mixed", "huge"]
+KINDS = ["normal", "of one sign", "equal", "outliers", "sparse", "mixed", "huge"]
 
 
 def drawn(kind, shape, rng):
     a = rng.standard_normal(shape)
+    if kind == "equal":
+        return np.full(shape, rng.uniform(0.1, 1))
     if kind == "of one sign":
         return abs(a)
     if kind == "outliers":
@@ -140,7 +142,7 @@ def test_errors_are_of_the_class_that_is_stated(geometry, kind, dtype):
     check(*geometry, kind, dtype)
 
 
-@pytest.mark.parametrize("kind", ["of one sign", "outliers", "sparse"])
+@pytest.mark.parametrize("kind", ["of one sign", "equal", "outliers", "sparse"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "x_shape, w_shape, hyper",
@@ -153,6 +155,8 @@ def test_errors_are_of_the_class_that_is_stated(geometry, kind, dtype):
         ((3, 2, 300, 301), (2, 1, 2, 2), {"groups": 2, "stride": 2}),
         ((1, 25000, 2), (1, 25000, 2), {}),
         ((1, 1, 300000), (1, 1, 2), {}),
+        ((1, 2, 60000), (2, 1, 3), {"groups": 2, "stride": 2}),
+        ((1, 2, 6000), (2, 1, 1001), {"groups": 2}),
     ],
 )
 def test_errors_where_sums_are_long(x_shape, w_shape, hyper, kind, dtype):

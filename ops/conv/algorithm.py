@@ -67,7 +67,7 @@ class Algorithm(NamedTuple):
     supports: Callable[[Work], bool] = everywhere
     limits: str = "any geometry"
     cost: Callable[[Work], float] = never
-    error: float = 5e-6
+    error: float = 2e-5
     tiles: int = 0
     plane_error: float = 0.0
     safe: Callable[[Work, Array, Array], bool] = always
@@ -92,7 +92,7 @@ def expect_supported(op: object, name: str, work: Work) -> None:
 
 
 PRECISIONS = ("fast", "strict")
-DOUBLE = 5e-8  # an error in float64 by that in float32
+DOUBLE = 1e-6  # an error in float64 by that in float32
 FAR = 8  # times the least estimate: what is farther off need not be tried
 _precision = "fast"
 _tuned: dict[tuple[Any, ...], Kernel] | None = None

@@ -19,7 +19,7 @@ from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
 from minigraph.ops.conv.geometry import Window, phases
 from minigraph.parallel import equal, parallel, scratch
 
-SUMMED = 1024  # products that are added one after another, in a block whose sums are then added in double precision
+SUMMED = 256  # products that are added one after another; more of them, and the sums of blocks, in double precision
 
 
 def taps(x: Array, window: Window, part: Part) -> Array:
@@ -66,12 +66,14 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, C) = Σ over the taps of the image under the tap times w (C, *f) there."""
     filters = repeated(w.astype(y.dtype, copy=False), window)
     places, offsets = letters(window)
+    dtype = y.dtype if prod(window.kernel) <= SUMMED else np.result_type(y.dtype, float)
 
     def block(part: Part) -> None:
         target = y[part]
-        out = in_lines(target if target.flags.c_contiguous else scratch("total", target.shape, y.dtype), window)
+        direct = target.flags.c_contiguous and dtype == y.dtype
+        out = in_lines(target if direct else scratch("total", target.shape, dtype), window)
         np.einsum(f"{places}{offsets}l,{offsets}l->{places}l", taps(x, window, part), filters, out=out)
-        if not target.flags.c_contiguous:
+        if not direct:
             target[...] = out.reshape(target.shape)
 
     parallel(block, blocks(len(x), x.shape[-1], window, y.dtype) if y.size else [])
@@ -104,12 +106,15 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     all_parts = blocks(len(x), C, window, dtype, min(BLOCK_BYTES, terms)) if x.size and g.size else []
     places, offsets = letters(window)
 
+    double = np.result_type(dtype, float)
+    long = window.stride[-1] > 1 and window.out[-1] > SUMMED  # lines that are summed one pixel after another
+    options: dict[str, Any] = {"dtype": double} if long else {}
+
     def block(part: Part) -> Array:
         over, cotangents = taps(X, window, part), in_lines(G[part], window)
-        found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents)
+        found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents, **options)
         return np.asarray(found.reshape(*window.kernel, -1, C).sum(-2, dtype=double))
 
-    double = np.result_type(dtype, float)
     w = np.zeros((*window.kernel, C), double)
     for found in parallel(block, all_parts):
         w += found

@@ -35,7 +35,7 @@ ROWS = 512  # of a product that make it worth while to pack the other factor: wi
 FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
 LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
 LANE_BYTES = 2 << 20  # each
-TALL = 1 << 16  # rows of a block of 1×1 kernels: longer sums would lose digits
+TALL = 1 << 14  # rows of a block of a filter gradient: longer sums would lose digits
 CHAIN = 32  # blocks whose products are added one after another; more are added in double precision
 
 
@@ -255,12 +255,14 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
     many = prod(shape) * dtype.itemsize > LANE_BYTES
+    tall = TALL * shape[2] * groups * dtype.itemsize
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
-        most = min(-(-x.nbytes // (1 if many else LANES)), TALL * shape[2] * dtype.itemsize)
+        most = min(-(-x.nbytes // (1 if many else LANES)), tall)
         blocks: list[tuple[slice, ...]] = [*parts(len(x), wide.out[0], each, most)]
     else:
-        cut = parts(len(x), wide.out[0], each, BLOCK_BYTES << 3 if many else None)
+        most = min(BLOCK_BYTES << 3 if many else BLOCK_BYTES, tall)
+        cut = parts(len(x), wide.out[0], each, most if many or most < BLOCK_BYTES else None)
         blocks = in_pieces(cut, wide, each, BLOCK_BYTES << 3 if many else BLOCK_BYTES)
     lanes = 1 if many else min(LANES, len(blocks))
     total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
