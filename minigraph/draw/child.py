@@ -13,8 +13,9 @@ NO_PYGRAPHVIZ = 3  # the exit status that says so
 MISSING = "minigraph: no font has "  # what a line on stderr begins with that names characters
 
 
-def main(program: str, form: str) -> int:
-    """Draw with the layout ``program`` in the format ``form``; returns the exit status."""
+def main(program: str, form: str, *path: str) -> int:
+    """Draw with the layout ``program`` in the format ``form``, pygraphviz on ``path``; returns the exit status."""
+    sys.path += path  # after the standard library, whose modules a user's own may be named like
     try:
         import pygraphviz
     except ImportError as error:

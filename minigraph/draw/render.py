@@ -119,12 +119,9 @@ def run_pygraphviz(program: str, form: str, dot: str, limit: Limit) -> bytes | N
         return None
     child = Path(__file__).with_name("child.py")
     with tempfile.TemporaryDirectory() as folder:
-        environment = dict(
-            os.environ,
-            PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
-            FONTCONFIG_FILE=font_settings(folder),
-        )
-        status, drawn = spawn([sys.executable, "-P", str(child), program, form], dot, limit, environment)
+        environment = dict(os.environ, FONTCONFIG_FILE=font_settings(folder))
+        command = [sys.executable, "-I", str(child), program, form, *filter(None, sys.path)]
+        status, drawn = spawn(command, dot, limit, environment)
     return None if status == NO_PYGRAPHVIZ else drawn
 
 
