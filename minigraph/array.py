@@ -115,7 +115,7 @@ class ArrayLike:
             node = stack.pop()
             if node.kind == "parameter":
                 return True
-            for x in node.inputs or ():  # None once the graph was freed
+            for x in node.inputs or ():  # none once the graph was freed
                 if x not in seen and x.dtype.kind == "f":
                     seen.add(x)
                     stack.append(x)

@@ -199,12 +199,12 @@ def _sides(sides: Sequence[float] | None, short: bool = False) -> str:
 # --- making it -------------------------------------------------------------------------------------
 
 
-def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
+def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
     """Every layer of a network: output, parameters, multiply-adds, memory and receptive field, from shapes alone.
 
-    ``model``: a Node, abstract or not, for the graph behind it; or a Module, with its input ``x``: a Spec, an array or a
-    shape, or several of them, of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for
-    which ``image`` it is needs none). Nothing is computed, and no parameter needs a value. The module stays as it
+    ``model``: a Node, abstract or not, for the graph behind it; or a Module, with its ``inputs``: Specs, arrays or shapes,
+    of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for which
+    ``image`` it is needs none). Nothing is computed, and no parameter needs a value. The module stays as it
     is, in training or inference mode as it is.
 
     A layer is a scope without scopes in it, in one piece; other nodes are layers of their own. ``depth`` folds scopes
@@ -215,6 +215,7 @@ def summary(model: Any, x: Any = None, *, depth: int | None = None) -> Summary:
     """
     if depth is not None:
         expect_whole("summary", 1, depth=depth)
+    x = inputs if len(inputs) > 1 else inputs[0] if inputs else None
     if isinstance(model, Module):
         scopes = {p: p.scope for p in model.parameters()}
         try:
