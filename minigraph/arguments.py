@@ -1,4 +1,4 @@
-"""What functions that look at graphs expect of their arguments: each error names the function, what it got and wanted."""
+"""Checks of arguments: each error names the function, what it got and what it wanted."""
 
 from __future__ import annotations
 
@@ -60,11 +60,17 @@ def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) 
             )
 
 
-def generator(function: str, rng: Any) -> np.random.Generator:
-    """The generator of a seed, or the one that is given. Raises TypeError or ValueError for what is no seed."""
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{function}: got rng {rng!r}; wanted a numpy.random.Generator or a seed, 0 or above"
-        ) from None
+def expect_plain(function: object, **given: Any) -> None:
+    """Raise TypeError if one of ``given`` is a Node: settings through which no derivative passes."""
+    for name, value in given.items():
+        if isinstance(value, Node):
+            raise TypeError(
+                f"{function}: got {value.label} as {name}; wanted a plain array, no derivative passes there"
+            )
+
+
+def expect_number(function: object, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are numbers: settings through which no derivative passes."""
+    for name, value in given.items():
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{function}: got {name} {value!r}; wanted a number")

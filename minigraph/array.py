@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigraph.callers import compiled, multiplies_sparse, taker, takes_plain
+from minigraph.callers import compiled, library_function, multiplies_sparse, takes_plain
 from minigraph.mode import MODE
 
 Array = npt.NDArray[Any]
@@ -63,8 +63,8 @@ class ArrayLike:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         frame = sys._getframe(1)
         if multiplies_sparse(frame):
-            return held(self)
-        self._leaves("np.asarray(node)", frame, compiled(frame))
+            return as_object(self)
+        self._refuse_leaving("np.asarray(node)", frame, compiled(frame))
         return np.array(self.value, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -94,20 +94,20 @@ class ArrayLike:
             return function(*values(args), **values(kwargs))
         return invoke(function, args, kwargs, frame)
 
-    def _leaves(self, how: str, frame: FrameType | None = None, reader: str = "") -> None:
+    def _refuse_leaving(self, how: str, frame: FrameType | None = None, reader: str = "") -> None:
         """Raise TypeError where floats of this node would lose their derivative: to ``reader`` or the library at ``frame``."""
         if self.dtype.kind != "f":
             return
         mode = MODE.get()
-        name = taker(frame) or reader if frame and not takes_plain(frame) else ""
-        lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._learned()
+        name = library_function(frame) or reader if frame and not takes_plain(frame) else ""
+        lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._has_parameter()
         if lost or mode.tracing:
             raise TypeError(
                 f"{self.label}: {name or how} leaves the graph, and the derivative would be lost; use "
                 "mg.stack and NumPy functions of nodes, or node.value where no derivative is to pass"
             )
 
-    def _learned(self) -> bool:
+    def _has_parameter(self) -> bool:
         """Whether a parameter is behind this node."""
         seen: set[Any] = {self}
         stack: list[Any] = [self]
@@ -194,11 +194,11 @@ class ArrayLike:
         return bool(self.value)
 
     def __float__(self) -> float:
-        self._leaves("float(node)", sys._getframe(1))
+        self._refuse_leaving("float(node)", sys._getframe(1))
         return float(self.value)
 
     def __int__(self) -> int:
-        self._leaves("int(node)", sys._getframe(1))
+        self._refuse_leaving("int(node)", sys._getframe(1))
         return int(self.value)
 
     def __format__(self, spec: str) -> str:
@@ -211,11 +211,11 @@ class ArrayLike:
         return self._call(np.transpose)
 
     def item(self, *args: Any) -> Any:
-        self._leaves("node.item()", sys._getframe(1))
+        self._refuse_leaving("node.item()", sys._getframe(1))
         return self.value.item(*args)
 
     def tolist(self) -> Any:
-        self._leaves("node.tolist()", sys._getframe(1))
+        self._refuse_leaving("node.tolist()", sys._getframe(1))
         return self.value.tolist()
 
     def any(self, *args: Any, **kwargs: Any) -> Any:
@@ -394,7 +394,7 @@ def _has_own_ufuncs(x: Any) -> bool:
     return theirs is not ArrayLike.__array_ufunc__ and not isinstance(x, (np.ndarray, np.generic, ArrayLike))
 
 
-def held(x: Any) -> Array:
+def as_object(x: Any) -> Array:
     """x in an object scalar, at which SciPy hands over to ``__rmatmul__`` instead of taking plain numbers."""
     scalar = np.empty((), dtype=object)
     scalar[()] = x
@@ -427,7 +427,7 @@ def no_out(name: str) -> TypeError:
 
 
 def _no_rule(name: str, frame: FrameType | None = None) -> TypeError:
-    if frame and (by := taker(frame)):
+    if frame and (by := library_function(frame)):
         name = f"{by} (by {name})"
     return TypeError(
         f"{name} has no Jacobian in minigraph; write it with other NumPy functions or as an Op "

@@ -1,4 +1,4 @@
-"""Who asks for a node's numbers: libraries that would lose their derivative without a word, or code that means it."""
+"""Recognise library code that would read a node as a plain array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.lina
 _COMPILED = {name for name, f in vars(np).items() if isinstance(f, np.ufunc)}
 _COMPILED |= {name for name, f in vars(np).items() if not hasattr(getattr(f, "_implementation", module), "__code__")}
 _COMPILED |= {name for name in dir(np.random.Generator) if len(name) > 1 and not name.startswith("_")}
-_COMPILED |= {"arange", "broadcast", "nditer", "operator"}
+_COMPILED |= {"arange", "broadcast", "nditer", "operator", "reduce", "accumulate", "outer", "reduceat"}
 
 
 def multiplies_sparse(frame: FrameType) -> bool:
@@ -49,7 +49,7 @@ def _may_be_plain(name: str) -> bool:
     return name.startswith((*LIBRARIES, *PLAIN))
 
 
-def taker(frame: FrameType) -> str:
+def library_function(frame: FrameType) -> str:
     """The library's function that somebody called, down to ``frame``; empty where that is nobody's library."""
     if not module(frame).startswith(LIBRARIES):
         return ""

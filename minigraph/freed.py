@@ -1,4 +1,4 @@
-"""What is left of a graph that backward() has freed: ops, names and shapes, to be printed, drawn and summarised."""
+"""What is kept of a graph that backward() has freed: ops, names and shapes, to be printed, drawn and summarised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from minigraph.node import GraphError, Node, Parameter, Spec
 
-MOST = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
+FREED_NODES = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
 
 
 class FreedError(GraphError):
@@ -71,12 +71,12 @@ def stand_ins(y: Node) -> list[Node]:
         made[serial] = what
     for node in there:
         made[node.serial]._value, made[node.serial].grad = node._value, node.grad
-    behind, todo = {y.serial}, [y.serial]
-    while todo:
-        for x in made[todo.pop()].inputs:
+    behind, serials = {y.serial}, [y.serial]
+    while serials:
+        for x in made[serials.pop()].inputs:
             if x.serial not in behind:
                 behind.add(x.serial)
-                todo.append(x.serial)
+                serials.append(x.serial)
     return [node for serial, node in made.items() if serial in behind]
 
 

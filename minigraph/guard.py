@@ -1,4 +1,4 @@
-"""What ops that are not minigraph's own are held to when they are used: a fitting value, and maps that fit."""
+"""Run-time checks of user-defined ops: the value of forward, and shape and dtype of push and pull."""
 
 from __future__ import annotations
 

@@ -118,11 +118,13 @@ class LinearMap:
 
     def push(self, v: Any) -> Any:
         """J v: the tangent of the output, (in_shape) → (out_shape), an array of the caller's own."""
-        return own(self._push(v))
+        found = self._push(v)
+        return own(found)
 
     def pull(self, g: Any) -> Any:
         """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape), an array of the caller's own."""
-        return own(self._pull(g))
+        found = self._pull(g)
+        return own(found)
 
     @property
     def nnz(self) -> int:

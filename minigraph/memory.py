@@ -1,8 +1,8 @@
 """Memory for large arrays, used again: fresh pages cost more than what is written into them.
 
 An array is given out as a view of a block of bytes. While anybody holds that view, or a view of it, the block counts
-more references than the pool's own; afterwards it is free for the next array of about its size. Nobody waits for the
-pool: who finds it taken, by another thread or by what a signal handler has interrupted, gets fresh memory.
+more references than the pool's own; afterwards it is free for the next array of about its size. The pool
+never blocks: while another thread, or the code that a signal handler interrupted, uses it, memory is allocated anew.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ FRESH = _fresh()  # what an array counts that one local variable holds
 
 
 def own(x: Any) -> Any:
-    """``x`` if the caller alone can reach and write its memory, else a copy. What is no array passes."""
+    """``x``, a variable of the caller's, if nothing else refers to its memory and it can be written; else a copy.
+
+    What is no array passes.
+    """
     if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= FRESH and exclusive(x)):
         return x
     return np.array(x, order="K")

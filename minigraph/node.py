@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minigraph.array import ArrayLike, held, plain
+from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
 from minigraph.memory import ONE, count, references
 from minigraph.mode import MODE
@@ -49,7 +49,7 @@ class Spec(NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         if multiplies_sparse(sys._getframe(1)):
-            return held(self)
+            return as_object(self)
         raise TypeError(f"got a Spec {self}, which has no values; wanted an array or node")
 
     def __post_init__(self) -> None:
@@ -189,7 +189,7 @@ class Node(ArrayLike):
     def __reduce__(self) -> Any:
         if self.op is not None:
             raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
-        self._leaves("copying it")
+        self._refuse_leaving("copying it")
         kept = {"scope": self.scope, "grad": self.grad}
         return parameter if isinstance(self, Parameter) else constant, (self._value, self.name), (None, kept)
 
@@ -234,7 +234,7 @@ class Parameter(Node):
     __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
 
     def __copy__(self) -> Parameter:
-        self._leaves("copying it")
+        self._refuse_leaving("copying it")
         twin = Parameter(self._value, self.name, self.scope)
         twin.grad = self.grad
         return twin
@@ -273,7 +273,7 @@ def frozen(value: Any, what: str) -> Any:
     """``value`` as an array that nobody can write: shared when it is read-only and nothing else looks at its memory.
 
     A view that was taken before the array was made read-only can still be written, and counts as a reference. So what is
-    held in more places than the caller's one variable is copied.
+    as_object in more places than the caller's one variable is copied.
     """
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value

@@ -124,7 +124,7 @@ class Op:
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         """A raw input ``x``, one of the inputs ``xs``, as an array."""
-        return numbers(x, self.name)
+        return plain(x, self.name)
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
@@ -138,17 +138,6 @@ class Op:
 
     def __str__(self) -> str:
         return self.name
-
-
-def numbers(x: Any, what: str) -> Any:
-    """``x`` as an array of numbers. Raises TypeError for what is none, ValueError for a list of rows of different lengths."""
-    try:
-        array = plain(x, what)
-    except ValueError as error:
-        raise ValueError(f"{what}: got {type(x).__name__}: {error}; wanted an array") from None
-    if array.dtype.kind not in "fciub":
-        raise TypeError(f"{what}: got {type(x).__name__} of dtype {array.dtype}; wanted numbers")
-    return array
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:
@@ -167,18 +156,9 @@ def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
     return np.result_type(*dtypes)
 
 
-def expect_plain(op: Op | str, **given: Any) -> None:
-    """Raise TypeError if one of ``given`` is a Node: settings through which no derivative passes."""
-    for name, value in given.items():
-        if isinstance(value, Node):
-            raise TypeError(f"{op}: got {value.label} as {name}; wanted a plain array, no derivative passes there")
-
-
-def expect_number(op: Op | str, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are numbers: settings through which no derivative passes."""
-    for name, value in given.items():
-        if not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{op}: got {name} {value!r}; wanted a number")
+def operand(name: str, x: Any) -> Any:
+    """``x`` as it is if it is a Node or a Spec, else as an array of numbers."""
+    return x if isinstance(x, (Node, Spec)) else plain(x, name)
 
 
 def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

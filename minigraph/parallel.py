@@ -282,7 +282,7 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     if whole < k:
         total += np.matmul(a[..., whole:], b[..., whole:, :])
     if out is None:
-        return total.astype(np.float32)
+        return np.asarray(total, np.float32)
     out[...] = total
     return out
 

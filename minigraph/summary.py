@@ -211,7 +211,7 @@ def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
     deeper than so many names into one row. Inputs are rows too. A parameter counts once, in the row that reads it first.
 
     Raises TypeError for anything but a Node or Module, a Module without input or a Node with one; ShapeError for an
-    input that does not go through the network; ValueError for a depth below 1; GraphError when the graph was freed.
+    input that does not go through the network; ValueError for a depth below 1; GraphError for a freed graph of more than 5000 nodes.
     """
     if depth is not None:
         expect_whole("summary", 1, depth=depth)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.anomaly import finite_cotangent
-from minigraph.freed import MOST, Freed, FreedError, freed_error, stand_ins
+from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
 from minigraph.linear import LinearMap
 from minigraph.memory import own
 from minigraph.mode import MODE
@@ -166,7 +166,7 @@ class Tape:
         if retain_graph:
             nodes = nodes.copy()
         else:
-            record = Freed(nodes if len(nodes) <= MOST else ())
+            record = Freed(nodes if len(nodes) <= FREED_NODES else ())
             self.nodes, self.freed = [], True
         while nodes:
             node = nodes.pop()
@@ -233,7 +233,8 @@ class Tape:
         """
         if not isinstance(tangents, Mapping):
             raise TypeError(f"push: got {type(tangents).__name__}; wanted a dict of nodes and their tangents")
-        return own(self._forward(tangents, create_graph or self.differentiated))
+        found = self._forward(tangents, create_graph or self.differentiated)
+        return own(found)
 
     def _forward(self, tangents: Mapping[Node, Any], create_graph: bool) -> Any:
         self.check_unchanged()

@@ -1,4 +1,4 @@
-"""Text for any terminal: signs that its encoding lacks are written in others that it has."""
+"""Replace characters that the output encoding lacks."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ class Trace:
 
     @property
     def value(self) -> Any:
-        return self.y if self.open else own(self.y.value)
+        value = self.y if self.open else self.y.value
+        return own(value)
 
     def pull(self, g: Any = None, retain_graph: bool = True) -> list[Any]:
         found = self.tape.pull(g, self.variables, create_graph=self.open, retain_graph=retain_graph or self.open)
@@ -306,4 +307,5 @@ def checkpoint(f: Function) -> Function:
         inputs = tuple(x if isinstance(x, Node) else constant(x) for x in xs)
         return Node(y._value, Checkpoint(g, len(xs), closed), (*inputs, *closed), None, MODE.get().scope)
 
+    recorded.__wrapped__ = f  # type: ignore[attr-defined]
     return recorded

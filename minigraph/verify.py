@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigraph.arguments import expect_node, expect_positive, expect_whole, generator
+from minigraph.arguments import expect_node, expect_positive, expect_whole
 from minigraph.array import Array
 from minigraph.linear import LinearMap
 from minigraph.node import GraphError, Node, Parameter, Spec
@@ -23,6 +23,7 @@ from minigraph.ops.conv.tiled import TiledConv
 from minigraph.ops.matmul import Contraction, Linear, SparseProduct
 from minigraph.ops.pool import AdaptiveAvgPool, AdaptivePool, Choice, GlobalAvgPool, Maxout, MaxPool, Pool, parts
 from minigraph.ops.shape import Rearrange
+from minigraph.random import generator
 from minigraph.table import table
 from minigraph.tape import Tape
 from minigraph.text import readable_repr
@@ -83,7 +84,7 @@ def costs(y: Node) -> Costs:
     """Floats stored and operations of every convolution, pooling and fully connected layer behind ``y``, from shapes alone.
 
     Works on abstract graphs: ``costs(conv2d(Spec((1, 1, 320, 280)), Spec((1, 1, 2, 1))))``.
-    Raises TypeError for anything but a Node, GraphError when the graph was freed.
+    Raises TypeError for anything but a Node, GraphError for a freed graph of more than 5000 nodes.
     """
     expect_node("costs", y)
     return Costs(_cost(node) for node in Tape.of(y).nodes if _is_layer(node))
@@ -302,8 +303,9 @@ def verify(
     if rtol is not None:
         expect_positive("verify", zero=True, rtol=rtol)
     expect_whole("verify", 0, max_bytes=max_bytes, max_loops=max_loops)
-    draw = generator("verify", rng)
+    draw = generator(rng, "verify")
     tape = Tape.of(y)
+    tape.check_unchanged()
     layers = [node for node in tape.nodes if _is_layer(node)]
     if not layers:
         raise GraphError(f"verify: got {y.label}; wanted a graph with a convolution, pooling or fully connected layer")
@@ -313,7 +315,6 @@ def verify(
                 f"verify: {node.label} was built from a Spec, so there are no values to compare; "
                 "call the model with arrays, or use costs for the table of costs"
             )
-    tape.check_unchanged()
     rows = []
     for node in layers:
         differences, checked = _compared(node, tape.local(node), max_bytes, max_loops, draw)

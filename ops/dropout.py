@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_number
 from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
-from minigraph.op import Case, Op, expect_floats, expect_number
+from minigraph.op import Case, Op, expect_floats
 from minigraph.ops.conv.geometry import expect_axes
 from minigraph.random import generator
 

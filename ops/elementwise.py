@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import IMPLEMENTATIONS, Array
+from minigraph.array import IMPLEMENTATIONS, Array, plain
 from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, implements, numbers
+from minigraph.op import Case, Op, expect, implements
 from minigraph.parallel import elementwise
 
 __all__ = [
@@ -149,7 +149,7 @@ class Elementwise(Op):
                 dtype = getattr(other, "dtype", None)
                 if dtype is not None and dtype.kind in "fc":
                     return dtype.type(x)
-        return numbers(x, self.name)[()]
+        return plain(x, self.name)[()]
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         maps: list[LinearMap | None] = []

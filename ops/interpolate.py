@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.array import Array
+from minigraph.arguments import expect_plain
+from minigraph.array import Array, plain
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats, expect_plain, numbers
+from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
 from minigraph.sparse import compressed
 from minigraph.summation import product
@@ -48,7 +49,7 @@ def interpolate(
     if size is not None:
         return Interpolate(integers(op, "size", size, d), None, mode, bool(align_corners))(x)
     expect_plain(op, scale_factor=scale_factor)
-    scale = tuple(numbers(scale_factor, f"{op}: scale_factor").ravel().astype(float).tolist()) * (
+    scale = tuple(plain(scale_factor, f"{op}: scale_factor").ravel().astype(float).tolist()) * (
         d if np.ndim(scale_factor) == 0 else 1
     )
     if len(scale) != d or not all(isfinite(s) and s > 0 for s in scale):

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import Array
+from minigraph.arguments import expect_number, expect_plain
+from minigraph.array import Array, plain
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain, numbers
+from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
-from minigraph.ops.reduce import summation
+from minigraph.ops.reduce import sum_map
 from minigraph.summation import inner, mean, total
 
 __all__ = [
@@ -127,7 +128,7 @@ class ElementwiseLoss(Op):
         maps = self.each.jacobians(losses, input, target)
         if self.reduction == "none":
             return maps
-        added = summation(losses, (1,) * losses.ndim, ())
+        added = sum_map(losses, (1,) * losses.ndim, ())
         if self.reduction == "mean":
             added = Diagonal(Spec((), y.dtype), lambda: 1 / max(losses.size, 1)) @ added
         return [J and added @ J for J in maps]
@@ -212,7 +213,7 @@ def binary_cross_entropy_with_logits(
     given = {"weight": weight, "pos_weight": pos_weight}
     name = "binary_cross_entropy_with_logits"
     expect_plain(name, **given)
-    weights = {key: np.array(numbers(w, name)) for key, w in given.items() if w is not None}
+    weights = {key: np.array(plain(w, name)) for key, w in given.items() if w is not None}
     return ElementwiseLoss(name, reduction, **weights)(input, target)
 
 
@@ -239,7 +240,7 @@ class CrossEntropy(Op):
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"cross_entropy: got label_smoothing {label_smoothing}; wanted a number from 0 to 1")
         expect_plain(self.name, weight=weight)
-        self.weight = None if weight is None else np.array(numbers(weight, self.name))
+        self.weight = None if weight is None else np.array(plain(weight, self.name))
         self.ignore_index, self.reduction, self.label_smoothing = ignore_index, reduction, label_smoothing
 
     @property
@@ -330,7 +331,7 @@ class CrossEntropy(Op):
             return logs
 
         slope = Diagonal(s, lambda: self.slope(s, target) * scale)
-        added = summation(s, kept, y.shape)
+        added = sum_map(s, kept, y.shape)
         to_labels = promoted(added @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
         return added @ slope, to_labels
 
@@ -502,9 +503,7 @@ class L2Penalty(Op):
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap]:
         return [
-            promoted(
-                summation(Spec(x.shape, y.dtype), (1,) * len(x.shape), ()) @ Diagonal(x, partial(self.slope, x)), x
-            )
+            promoted(sum_map(Spec(x.shape, y.dtype), (1,) * len(x.shape), ()) @ Diagonal(x, partial(self.slope, x)), x)
             for x in xs
         ]
 

@@ -16,11 +16,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph import parallel, summation
-from minigraph.array import Array
+from minigraph.array import Array, plain
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, implements, numbers
-from minigraph.ops.shape import diagonal, operand, squeeze
+from minigraph.op import Case, Op, expect, expect_floats, implements, operand
+from minigraph.ops.shape import diagonal, squeeze
 from minigraph.sparse import compressed, sized
 
 __all__ = [
@@ -49,7 +49,7 @@ class Contraction(Op):
         return {"subscripts": self.subscripts} if self.name == "einsum" else {}
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
-        array = numbers(x, self.name)
+        array = plain(x, self.name)
         floats = [other.dtype for other in xs if getattr(other, "dtype", np.dtype(bool)).kind == "f"]
         return array.astype(np.result_type(*floats)) if floats and array.dtype.kind in "iub" else array
 

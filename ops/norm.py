@@ -15,11 +15,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph import summation
+from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, expect_number, expect_plain
+from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.conv.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
@@ -76,7 +77,7 @@ class Normalization(Op, abstract=True):
 
     def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
         """μ, the variance, 1/σ, and x − μ, for x seen by the layout."""
-        mean = average(x, layout.axes)
+        mean = summation.mean(x, layout.axes, True)
         rest = x - mean
         var = mean_square(rest, layout)
         square = var + self.eps
@@ -185,7 +186,7 @@ class Standardization(LinearMap):
         share = total(axes, v, x_hat) * (-1 / self.m)
         u = x_hat * share if isinstance(share, Node) else np.multiply(x_hat, share, out=x_hat)
         u += v  # in place where u is an array
-        u -= average(v, axes)
+        u -= summation.mean(v, axes, True)
         u *= scale
         return np.reshape(u, self.in_shape)
 
@@ -268,13 +269,6 @@ def double_total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
     kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
     double: dict[str, Any] = {"dtype": np.float64} if summation.single(a) and summation.single(b) else {}
     return np.reshape(np.einsum(f"{letters},{letters}->{rest}", a, b, **double), kept)
-
-
-def average(x: Any, axes: tuple[int, ...]) -> Any:
-    """The mean of x over ``axes``, which are kept with side 1; of float32 in double precision."""
-    if summation.single(x):
-        return np.mean(x, axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
-    return np.mean(x, axis=axes, keepdims=True)
 
 
 @dataclass(eq=False)

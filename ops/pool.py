@@ -33,11 +33,10 @@ from minigraph.ops.conv.geometry import (
     several,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, canonical, expect_bytes
+from minigraph.ops.conv.matrices import BlockMatrix, expect_bytes
 from minigraph.ops.elementwise import where_true
 from minigraph.ops.matmul import einsum
 from minigraph.parallel import equal, parallel
-from minigraph.sparse import index_dtype
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -372,15 +371,6 @@ class Winners(Selection):
     def move(self, v: Any) -> Any:
         """The winners' entries of v."""
         return self.picked.move(v)
-
-    def _matrix(self) -> sp.csr_array:
-        return self._rows(np.arange(self.shape[0]))
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        pixel = self.index.reshape(-1)[index]
-        hit, kind = pixel >= 0, index_dtype(len(index), self.shape[1])
-        ends = np.concatenate(([0], np.cumsum(hit, dtype=kind)), dtype=kind)
-        return canonical(np.ones(ends[-1], self.dtype), pixel[hit].astype(kind), ends, (len(index), self.shape[1]))
 
     def back(self, g: Array) -> Any:
         """Axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""

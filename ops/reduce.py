@@ -16,10 +16,11 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
+from minigraph.arguments import expect_number
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
-from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_number, implements, numbers
+from minigraph.node import Spec, value_of
+from minigraph.op import Case, Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
 from minigraph.sparse import compressed
 from minigraph.summation import Axis, running, single, total
@@ -40,11 +41,6 @@ def checked(name: str, axis: Any) -> Axis:
         return axis if axis is None else tuple(map(index, axis)) if np.iterable(axis) else index(axis)
     except TypeError:
         raise TypeError(f"{name}: got axis {axis!r}; wanted an integer, several, or None") from None
-
-
-def array_or_node(name: str, x: Any) -> Any:
-    """``x`` as it is if it is a Node or a Spec, else as an array of numbers."""
-    return x if isinstance(x, (Node, Spec)) else numbers(x, name)
 
 
 class Reduction(Op):
@@ -86,7 +82,7 @@ class Reduction(Op):
             return (None,)
         axes = self.axes(x)
         kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        total = summation(x, kept, y.shape)
+        total = sum_map(x, kept, y.shape)
         if self.weights is None:
             return (total,)
         return (total @ Diagonal(x, self.weights, (np.reshape(y, kept), x, axes)),)
@@ -116,7 +112,7 @@ class Reduction(Op):
         yield Case(cls("norm", 0, ord=np.inf), (x,), np.abs(x).max(0))
 
 
-def summation(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
+def sum_map(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
     """Sum x down to ``kept`` (reduced axes have side 1), seen as ``out_shape``: a Broadcast, transposed."""
     axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, kept, strict=True)) if n != m)
     in_shape = x.shape
@@ -322,7 +318,7 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
     Raises ValueError for an order that is no number of at least 1, or for matrix norms.
     """
-    x, order = array_or_node("norm", x), 2 if ord is None else ord
+    x, order = operand("norm", x), 2 if ord is None else ord
     several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
     if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1 or (ord is not None and several):
         raise ValueError(
@@ -380,14 +376,14 @@ class CumulativeSum(Op):
 @implements(np.cumsum)
 def cumsum(x: Any, axis: int | None = None) -> Any:
     """Running sum along ``axis``, of the flattened array by default. (S) → (S). J = lower triangle of ones."""
-    x = array_or_node("cumsum", x)
+    x = operand("cumsum", x)
     return CumulativeSum(0)(np.reshape(x, -1)) if axis is None else CumulativeSum(axis)(x)
 
 
 @implements(np.average)
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
-    x, axis = array_or_node("average", x), checked("average", axis)
+    x, axis = operand("average", x), checked("average", axis)
     expect(
         axis is None or all(-len(x.shape) <= i < len(x.shape) for i in np.atleast_1d(axis)),
         "average",
@@ -396,7 +392,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     )
     if weights is None:
         return mean(x, axis)
-    weights = array_or_node("average", weights)
+    weights = operand("average", weights)
     along = np.ndim(weights) == 1 and isinstance(axis, int)
     expect(
         weights.shape == ((x.shape[axis],) if along else x.shape),

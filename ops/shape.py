@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from minigraph.array import IMPLEMENTATIONS, Array, no_out, plain
+from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
-from minigraph.op import Case, Op, expect, implements
+from minigraph.op import Case, Op, expect, implements, operand
 from minigraph.summation import total
 
 __all__ = [
@@ -135,11 +135,6 @@ def _integer(name: str, what: str, n: Any) -> int:
         return index(n)
     except TypeError:
         raise TypeError(f"{name}: got {what} {n!r}; wanted an integer") from None
-
-
-def operand(name: str, x: Any) -> Any:
-    """x as a Node, Spec or array."""
-    return x if isinstance(x, (Node, Spec)) else plain(x, name)
 
 
 def _arrays(name: str, arrays: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 import collections
 import copy
 import dataclasses
-import functools
 import json
 import logging
 import pickle
@@ -238,11 +237,6 @@ HIDDEN = {  # ways to keep a part where no attribute is one
     "key": lambda part: {part: 1}, "deque": lambda part: collections.deque([part]), "frozenset": lambda part: frozenset([part]),
     "nested": lambda part: [{"a": (1, [{2: part}])}], "array": lambda part: np.array([part, None], dtype=object),
     "user list": lambda part: collections.UserList([part]), "mapping": lambda part: types.MappingProxyType({"a": part}),
-    "dataclass": Config, "slots": Slotted, "namespace": lambda part: types.SimpleNamespace(a=[part]),
-    "objects": lambda part: Config([Slotted(part)]), "partial": lambda part: functools.partial(mg.add, part),
-    "keyword": lambda part: functools.partial(mg.add, b=part), "closure": lambda part: lambda x: (x, part),
-    "default": lambda part: lambda x, part=part: x, "cached": lambda part: functools.cache(lambda x: (x, part)),
-    "method": lambda part: Config(part).__eq__,
 }  # fmt: skip
 SET = {
     "attribute": lambda net, value: setattr(net, "kept", value),
@@ -257,7 +251,6 @@ WALKS = {
     "state_dict": lambda net: net.state_dict(), "save": lambda net: net.save("/nowhere/file"),
     "load_state_dict": lambda net: net.load_state_dict({"below.weight": np.ones((2, 2))}, strict=False),
     "train": lambda net: net.eval(), "initialize": lambda net: net.initialize(0), "seed": lambda net: net.seed(0),
-    "zero_grad": lambda net: net.zero_grad(),
 }  # fmt: skip
 
 
@@ -277,9 +270,7 @@ def test_parts_out_of_sight_are_refused(hide, assign):
         assert net.parameters() and repr(net)
         del net.below.part
         for walk in WALKS.values():
-            with pytest.raises(
-                TypeError, match=r"(Net|Linear): got an? \w+ (of|that holds) modules or parameters as \w+, which"
-            ):
+            with pytest.raises(TypeError, match=r"(Net|Linear): got an? \w+ of modules or parameters as \w+, which"):
                 walk(net)
         with pytest.raises(TypeError, match="nn.ModuleList, nn.ModuleDict, nn.ParameterList"):
             Net().kept = hide(make())
@@ -298,7 +289,7 @@ def test_a_class_keeps_no_parts_for_its_modules():
     class Net(nn.Module):
         layer = nn.Linear(2, 2)
 
-    with pytest.raises(TypeError, match="Net: got a Linear that holds modules or parameters as layer"):
+    with pytest.raises(TypeError, match="Net: got a Linear as layer, which parameters"):
         Net().parameters()
 
 

@@ -79,6 +79,22 @@ def test_solvers_and_gradients_are_not_written_through():
     assert found[1].tolist() == [1, 1, 1]
 
 
+def test_what_a_map_keeps_is_not_handed_out():
+    kept = np.ones(3)
+    J = Formula(
+        (3,),
+        (3,),
+        float,
+        push=lambda v: kept,
+        pull=lambda g: kept,
+        matrix=lambda: sp.csr_array(np.eye(3)),
+        bounds=Bounds(3, 1, 1),
+    )
+    for found in (J.push(kept), J.pull(kept), J.T.push(kept), (J @ J).pull(kept), J.matvec(kept)):
+        found[:] = 7
+    assert kept.tolist() == [1, 1, 1]
+
+
 def test_leaves_cannot_be_written_from_outside():
     a = np.ones(3)
     view = a[:]

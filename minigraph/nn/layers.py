@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_number
 from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
-from minigraph.op import expect, expect_number
+from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
 from minigraph.random import generator
 

@@ -13,7 +13,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.files import write
 from minigraph.mode import MODE, scope
-from minigraph.nn.parts import MEMBERS, METHODS, PLAIN, attributes, held
+from minigraph.nn.parts import PLAIN, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
 from minigraph.ops import channels
@@ -80,7 +80,7 @@ class Module:
                 f"{type(old).__name__.lower()}"
             )
         elif type(value) not in PLAIN and not isinstance(value, Buffer):
-            parts = list(held(value, PARTS))
+            parts = list(parts_in(value, PARTS))
             if parts and not {id(part) for part in parts} <= self._seen():
                 self._refuse(name, value)
         super().__setattr__(name, value)
@@ -90,12 +90,12 @@ class Module:
     def named_modules(self, once: bool = True) -> Iterator[tuple[str, Module]]:
         """This module and all below it, by dotted path, each once or under every path.
 
-        Raises TypeError for a module, parameter or buffer that is kept where it would be left out, like one in a list.
+        Raises TypeError for a module, parameter or buffer in a plain container, which parameters() would miss.
         """
         seen = self._seen()
         for _, module in self._walk():
             for name, value in module._others():
-                if any(id(part) not in seen for part in held(value, PARTS)):
+                if any(id(part) not in seen for part in parts_in(value, PARTS)):
                     module._refuse(name, value)
         return self._walk(once)
 
@@ -131,20 +131,20 @@ class Module:
     def _others(self) -> Iterator[tuple[str, Any]]:
         """What is kept in this module, or shared by its class, and is no part."""
         own = vars(self)
-        for name, value in attributes(self).items():
-            if type(value) not in PLAIN and not isinstance(own.get(name), PARTS):
+        for name, value in own.items():
+            if type(value) not in PLAIN and not isinstance(value, PARTS):
                 yield name, value
         for kind in type(self).__mro__:
             if kind is Module:
                 break
             for name, value in vars(kind).items():
-                if type(value) not in PLAIN and not isinstance(value, METHODS) and name not in own and name[:2] != "__":
+                if type(value) not in PLAIN and name not in own and name[:2] != "__":
                     yield name, value
 
     def _refuse(self, name: str, value: Any) -> None:
-        how = "of" if isinstance(value, (dict, *MEMBERS)) else "that holds"
+        of = "" if isinstance(value, PARTS) else f" {'that holds' if callable(value) else 'of'} modules or parameters"
         raise TypeError(
-            f"{type(self).__name__}: got a {type(value).__name__} {how} modules or parameters as {name}, which "
+            f"{type(self).__name__}: got a {type(value).__name__}{of} as {name}, which "
             "parameters() would not see; wanted nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.Sequential, or an "
             "attribute for each"
         )
@@ -187,8 +187,10 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for p in self.parameters():
-            p.grad = None
+        for _, module in self._walk():
+            for p in vars(module).values():
+                if isinstance(p, Parameter):
+                    p.grad = None
 
     def state_dict(self) -> dict[str, Array]:
         """Values of parameters and buffers by dotted path, in PyTorch's order.
