@@ -386,7 +386,7 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = Parser(
         prog="minigraph", description="Computational graphs whose every node knows its Jacobian.",
-        epilog="Exit status: 0 all is well, 1 a mismatch or a failure, 2 wrong usage, 130 interrupted, 141 nobody reads.",
+        epilog="Exit status: 0 all is well, 1 a mismatch or a failure, 2 wrong usage, 130 interrupted, 141 broken pipe.",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"minigraph {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -58,6 +58,7 @@ class LinearMap:
     out_shape: Shape
     dtype: np.dtype[Any]
     __array_ufunc__ = None  # array * J and array @ J ask the map
+    ndim = 2
 
     def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
         self.in_shape, self.out_shape, self.dtype = in_shape, out_shape, np.dtype(dtype)
@@ -151,7 +152,7 @@ class LinearMap:
     def _expect_room(self, need: float, max_bytes: int | None, what: str) -> None:
         if max_bytes is not None and need > max_bytes:
             raise MemoryBudgetError(
-                f"{self}: got {what} {need / 1e6:,.0f} MB; wanted at most {max_bytes / 1e6:,.0f} MB. "
+                f"{self}: got {what} {_megabytes(need)} MB; wanted at most {_megabytes(max_bytes)} MB. "
                 "Use the map itself (push, pull, aslinearoperator), some rows at a time (row_blocks), one sample of the batch, or a larger max_bytes"
             )
 
@@ -251,10 +252,17 @@ class LinearMap:
         raise ShapeError(f"{what} {shape}, wanted {source}, ({n},) or a matrix of {n} on that side")
 
     def __add__(self, other: Any) -> Any:
+        if sp.issparse(other) or np.ndim(other) == 2:
+            other = of_matrix(other, self)
         return Sum(self, other) if isinstance(other, LinearMap) else NotImplemented
 
+    __radd__ = __add__
+
     def __sub__(self, other: Any) -> Any:
-        return Sum(self, -other) if isinstance(other, LinearMap) else NotImplemented
+        return self + -other
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
 
     def __mul__(self, other: Any) -> Any:
         if not isinstance(other, Real) and not (isinstance(other, np.ndarray) and other.ndim == 0):
@@ -275,6 +283,27 @@ class LinearMap:
 
     def __str__(self) -> str:
         return type(self).__name__
+
+
+def _megabytes(n: float) -> str:
+    return f"{n / 1e6:,.0f}" if n >= 1e6 else f"{n / 1e6:.2g}"
+
+
+def of_matrix(matrix: Any, like: LinearMap) -> LinearMap:
+    """A matrix, sparse or dense, as a map between the shapes of ``like``."""
+    csr = sized(matrix)
+    if csr.shape != like.shape:
+        raise ShapeError(f"{like}: got a matrix of shape {csr.shape}, wanted {like.shape}")
+    count = np.bincount(csr.indices, minlength=1)
+    return Formula(
+        like.in_shape,
+        like.out_shape,
+        csr.dtype,
+        push=lambda v: (csr @ np.ravel(v)).reshape(like.out_shape),
+        pull=lambda g: (csr.T @ np.ravel(g)).reshape(like.in_shape),
+        matrix=lambda: csr,
+        bounds=Bounds(csr.nnz, int(np.diff(csr.indptr).max(initial=0)), int(count.max())),
+    )
 
 
 def _by_parts(f: Callable[[Any], Any], v: Any) -> Any:

@@ -117,6 +117,10 @@ class Node(ArrayLike):
     def value(self, value: Any) -> None:
         if not isinstance(self, Parameter):
             raise TypeError(f"{self.label}: values on the tape are read-only; only a parameter's value can be replaced")
+        if self in MODE.get().tracing:
+            raise TypeError(f"{self.label}: a transform differentiates by it; wanted a new array, not another value")
+        if isinstance(value, Node):
+            value._refuse_leaving("assigning it as a value")
         new = frozen(value, self.label)
         if new.shape != self.shape:
             raise ShapeError(f"{self.label}: got a value of shape {new.shape}, wanted {self.shape}")

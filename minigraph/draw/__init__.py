@@ -118,13 +118,13 @@ def rendered(
     except Overtime as error:
         text, later = layout(tape, False, *shown, straight=True)
         drawn = picture(text, form, later=later, **how)
-        said = f"drawn with straight lines and without the sizes on the edges, or pass a larger timeout: {error}"
+        said = f"{error}, so edges are straight and without sizes; a larger timeout gives the usual layout more time"
     except RenderError as error:
         if not (edges and scopes):
             raise
         # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
         drawn = rendered(tape, form, False, *shown, **how)
-        said = f"drawn without the sizes on the edges, or pass scopes=False to see them: {error}"
+        said = f"drawn without the sizes on the edges, which scopes=False would show: {error}"
     warnings.warn(said, stacklevel=3)
     return drawn
 
