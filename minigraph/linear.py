@@ -252,9 +252,11 @@ class LinearMap:
         raise ShapeError(f"{what} {shape}, wanted {source}, ({n},) or a matrix of {n} on that side")
 
     def __add__(self, other: Any) -> Any:
+        if isinstance(other, LinearMap):
+            return Sum(self, other)
         if sp.issparse(other) or np.ndim(other) == 2:
-            other = of_matrix(other, self)
-        return Sum(self, other) if isinstance(other, LinearMap) else NotImplemented
+            return Sum(self, of_matrix(other, self))
+        return NotImplemented
 
     __radd__ = __add__
 

@@ -284,7 +284,7 @@ def test_a_layout_that_takes_too_long_gives_way_to_a_cheaper_one(engine, terms, 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         draw(sum_of_terms(terms), path, engine=engine, timeout=60)
-    assert "drawn with straight lines" in str(caught[-1].message)
+    assert "so edges are straight and without sizes" in str(caught[-1].message)
     drawn = path.read_bytes()
     assert drawn.startswith(MAGIC[form])
     if form == "svg":

@@ -233,7 +233,7 @@ def test_maps_are_added_scaled_and_multiplied():
     x = mg.parameter(rng.standard_normal(4))
     J, K = (Tape.of(f(x)).jacobian(x) for f in (lambda x: np.cumsum(x * x), np.sin))
     A, B, v, M = J.toarray(), K.toarray(), rng.standard_normal(4), rng.standard_normal((4, 3))
-    sparse = sp.random_array((4, 4), density=0.5, rng=0, format="csr")
+    sparse = sp.csr_array(np.where(rng.random((4, 4)) < 0.5, rng.standard_normal((4, 4)), 0))
     for map_, matrix in (
         (J + K, A + B),
         (J - K, A - B),
@@ -259,8 +259,15 @@ def test_maps_are_added_scaled_and_multiplied():
     np.testing.assert_allclose(cg(K + K.T, v)[0], np.linalg.solve(B + B.T, v), rtol=1e-4)
     with pytest.raises(mg.ShapeError, match=r"wanted the same shapes"):
         J + Tape.of(x[:2]).jacobian(x)
-    with pytest.raises(TypeError):
-        J + 1
+    for other in (v, M, 1):
+        with pytest.raises((TypeError, mg.ShapeError)):
+            J + other
+    for A_ in (B, sparse, sp.coo_array(B)):
+        dense = A_ if isinstance(A_, np.ndarray) else A_.toarray()
+        for map_, matrix in ((J + A_, A + dense), (J - A_, A - dense), (A_ - J if dense is A_ else -J + A_, dense - A)):
+            np.testing.assert_allclose(map_.toarray(), matrix)
+            np.testing.assert_allclose(map_ @ v, matrix @ v)
+            np.testing.assert_allclose(v @ map_, v @ matrix)
     with pytest.raises(mg.MemoryBudgetError):
         np.asarray(mg.linearize(np.sin, np.ones(10**5))[1])
 
