@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minigraph.callers import compiled, library_function, multiplies_sparse, takes_plain
-from minigraph.mode import MODE
+from minigraph.mode import MODE, VARIABLES
 
 Array = npt.NDArray[Any]
 # NumPy functions and ufuncs -> what they do when a Node is among their arguments; filled by the ops.
@@ -100,20 +100,20 @@ class ArrayLike:
             return
         mode = MODE.get()
         name = library_function(frame) or reader if frame and not takes_plain(frame) else ""
-        lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._has_parameter()
-        if lost or mode.tracing:
+        lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._depends_on(is_parameter)
+        if lost or mode.tracing or (VARIABLES and mode.grad and self._depends_on(VARIABLES.__contains__)):
             raise TypeError(
                 f"{self.label}: {name or how} leaves the graph, and the derivative would be lost; use "
                 "mg.stack and NumPy functions of nodes, or node.value where no derivative is to pass"
             )
 
-    def _has_parameter(self) -> bool:
-        """Whether a parameter is behind this node."""
+    def _depends_on(self, leaf: Callable[[Any], bool]) -> bool:
+        """Whether a node for which ``leaf`` holds is behind this one, or is it."""
         seen: set[Any] = {self}
         stack: list[Any] = [self]
         while stack:
             node = stack.pop()
-            if node.kind == "parameter":
+            if leaf(node):
                 return True
             for x in node.inputs or ():  # none once the graph was freed
                 if x not in seen and x.dtype.kind == "f":
@@ -282,6 +282,11 @@ class ArrayLike:
 
     def astype(self, dtype: Any) -> Any:
         return IMPLEMENTATIONS["astype"](self, dtype)
+
+
+def is_parameter(node: Any) -> bool:
+    """Whether ``node`` is a leaf to be learned."""
+    return node.kind == "parameter"  # type: ignore[no-any-return]
 
 
 class Plan(NamedTuple):

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Shape
+from minigraph.memory import own
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect
 
@@ -20,15 +21,27 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def checked(self: Op, *xs: Any) -> Any:
-        y, wanted = forward(self, *xs), self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
+        y, wanted = (
+            forward(self, *map(read_only, xs)),
+            self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs]),
+        )
         if not isinstance(y, (np.ndarray, np.generic)):
             raise TypeError(f"{self}: forward gave {type(y).__name__}; wanted an array {wanted}")
         expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
         if y.dtype != wanted.dtype:
             raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
-        return y
+        return own(y)  # and no buffer of the op's
 
+    checked.guarded = True  # type: ignore[attr-defined]
     return checked
+
+
+def read_only(x: Any) -> Any:
+    """A view of an array that cannot be written; anything else as it is."""
+    if isinstance(x, np.ndarray):
+        x = x.view()
+        x.flags.writeable = False
+    return x
 
 
 class Checked(LinearMap):
@@ -49,18 +62,21 @@ class Checked(LinearMap):
         )
 
     def push(self, v: Any) -> Any:
-        return self._fitting(self.of._push(v), self.out_shape, v.dtype == self.in_dtype, self.out_dtype, "push")
+        found = self.of._push(read_only(v))
+        self._expect(found, self.out_shape, v.dtype == self.in_dtype, self.out_dtype, "push")
+        return own(found)
 
     def pull(self, g: Any) -> Any:
-        return self._fitting(self.of._pull(g), self.in_shape, g.dtype == self.out_dtype, self.in_dtype, "pull")
+        found = self.of._pull(read_only(g))
+        self._expect(found, self.in_shape, g.dtype == self.out_dtype, self.in_dtype, "pull")
+        return own(found)
 
-    def _fitting(self, found: Any, shape: Shape, of_our_dtype: bool, dtype: Any, verb: str) -> Any:
+    def _expect(self, found: Any, shape: Shape, of_our_dtype: bool, dtype: Any, verb: str) -> None:
         if not isinstance(found, (np.ndarray, np.generic, Node)):
             raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
         expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
         if of_our_dtype and found.dtype != dtype:
             raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {dtype}")
-        return found
 
     @property
     def bounds(self) -> Bounds:
@@ -95,6 +111,7 @@ def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
             raise TypeError(f"{self}: got {given} Jacobians for {len(xs)} inputs; wanted a LinearMap or None for each")
         return [None if J is None else Checked(self, i, J, y, x) for i, (x, J) in enumerate(zip(xs, maps, strict=True))]
 
+    checked.guarded = True  # type: ignore[attr-defined]
     return checked
 
 

@@ -108,6 +108,10 @@ class LinearMap:
         used = np.unique(matrix.indices)
         if self.shape[0] <= most and 2 * len(used) > self.shape[0]:
             return times(matrix, self._matrix())
+        if len(used) > most and matrix.shape[0] > 1:  # fewer rows meet fewer
+            step = max(1, matrix.shape[0] * most // len(used))
+            parts = [self._after(sized(matrix[i : i + step])) for i in range(0, matrix.shape[0], step)]
+            return below(parts, matrix.shape[0], self.shape[1], sum(part.nnz for part in parts), parts[0].dtype)
         product = None
         for start in range(0, max(len(used), 1), most):
             index = used[start : start + most]
@@ -149,10 +153,13 @@ class LinearMap:
         """Bytes needed beside the matrix while it is built, predicted."""
         return self.nbytes + 4 * min(self.nbytes, BLOCK_BYTES) + 32 * sum(self.shape)
 
-    def _expect_room(self, need: float, max_bytes: int | None, what: str) -> None:
+    def _expect_room(self, need: float, max_bytes: int | None, what: str, shown: float | None = None) -> None:
         if max_bytes is not None and need > max_bytes:
+            size = f"{_megabytes(need)} MB"
+            if shown is not None:
+                size = f"{_megabytes(shown)} MB, {size} while it is made"
             raise MemoryBudgetError(
-                f"{self}: got {what} {_megabytes(need)} MB; wanted at most {_megabytes(max_bytes)} MB. "
+                f"{self}: got {what} {size}; wanted at most {_megabytes(max_bytes)} MB. "
                 "Use the map itself (push, pull, aslinearoperator), some rows at a time (row_blocks), one sample of the batch, or a larger max_bytes"
             )
 
@@ -174,7 +181,12 @@ class LinearMap:
         return self._dense()
 
     def _expect_dense(self, max_bytes: int | None) -> None:
-        self._expect_room(prod(self.shape) * self.dtype.itemsize, max_bytes, "a dense matrix of")
+        dense = prod(self.shape) * self.dtype.itemsize
+        self._expect_room(dense + self._beside_dense(), max_bytes, "a dense matrix of", dense)
+
+    def _beside_dense(self) -> float:
+        """Bytes needed beside the dense matrix while it is made: a block of the sparse one."""
+        return min(self.nbytes + self.workspace, 8 * BLOCK_BYTES + 32 * sum(self.shape))
 
     def _dense(self) -> Array:
         if self.nbytes <= BLOCK_BYTES:
@@ -254,6 +266,8 @@ class LinearMap:
     def __add__(self, other: Any) -> Any:
         if isinstance(other, LinearMap):
             return Sum(self, other)
+        if isinstance(other, Real) and other == 0:  # where sum() begins
+            return self
         if sp.issparse(other) or np.ndim(other) == 2:
             return Sum(self, of_matrix(other, self))
         return NotImplemented

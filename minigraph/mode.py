@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -19,11 +19,12 @@ class Mode:
     grad: bool = True
     anomaly: bool = False
     replaying: bool = False  # a checkpoint runs its function again: running statistics have moved already
-    tracing: frozenset[Any] = frozenset()  # the nodes that transforms at work differentiate by
+    tracing: bool = False  # a transform runs its function here: a float that leaves the graph would lose its derivative
     outer: Mode | None = field(default=None, repr=False, compare=False)  # what holds again after the ``with``
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
+VARIABLES: set[Any] = set()  # the nodes that transforms at work differentiate by, in all threads
 
 
 class Change(ContextDecorator):
@@ -101,6 +102,13 @@ def replaying() -> Any:
     return _mode(replaying=True)
 
 
-def tracing(variables: Iterable[Any]) -> Any:
+@contextmanager
+def tracing(variables: Iterable[Any]) -> Iterator[None]:
     """Record inside, and refuse to let go of floats: what a transform by ``variables`` runs its function in."""
-    return _mode(grad=True, tracing=MODE.get().tracing.union(variables))
+    added = frozenset(variables)
+    VARIABLES.update(added)
+    try:
+        with _mode(grad=True, tracing=True):
+            yield
+    finally:
+        VARIABLES.difference_update(added)

@@ -14,7 +14,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
 from minigraph.memory import ONE, count, references
-from minigraph.mode import MODE
+from minigraph.mode import MODE, VARIABLES
 from minigraph.text import readable, readable_repr
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Node(ArrayLike):
     def value(self, value: Any) -> None:
         if not isinstance(self, Parameter):
             raise TypeError(f"{self.label}: values on the tape are read-only; only a parameter's value can be replaced")
-        if self in MODE.get().tracing:
+        if self in VARIABLES:
             raise TypeError(f"{self.label}: a transform differentiates by it; wanted a new array, not another value")
         if isinstance(value, Node):
             value._refuse_leaving("assigning it as a value")

@@ -268,11 +268,12 @@ _FREE = _references()
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b of matrices (…, m, k), (…, k, n), on this thread.
 
-    BLAS adds up small float32 products one factor after another. Where these are many, pieces of them are added in double
-    precision.
+    BLAS adds up small float32 products, and those of few rows or columns, one factor after another. Where these are many,
+    pieces of them are added in double precision.
     """
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    if k <= 2 * LONG or m * n * k > SMALL_PRODUCT or a.dtype != np.float32 or b.dtype != np.float32:
+    few = min(m, n) <= THIN or m * n * k <= SMALL_PRODUCT
+    if k <= 2 * LONG or not few or a.dtype != np.float32 or b.dtype != np.float32:
         return np.matmul(a, b, out=out)
     count = k // LONG
     whole = count * LONG
@@ -298,7 +299,7 @@ def gemm(a: Array, b: Array, out: Array) -> None:
     rows = _unpacked(k, n, out.dtype)
     narrow = n <= 64 and n % 16 == 0 and k <= LONG and b.flags.c_contiguous and out.flags.c_contiguous
     if rows < 8 or m < 2 * rows or not narrow:
-        np.matmul(a, b, out=out)
+        product(a, b, out)
         return
     whole = m // rows * rows
     np.matmul(a[:whole].reshape(-1, rows, k), b, out=out[:whole].reshape(-1, rows, n))
@@ -341,15 +342,15 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
 
         def part(s: slice) -> None:
-            out[..., s] = np.swapaxes(np.matmul(b.T[s], turned), -1, -2)
+            out[..., s] = np.swapaxes(product(b.T[s], turned), -1, -2)
 
         parallel(part, parts)
     elif n > m:
-        parallel(lambda s: np.matmul(a, b[..., s], out=out[..., s]), parts)
+        parallel(lambda s: product(a, b[..., s], out[..., s]), parts)
     elif a.ndim == b.ndim == 2:
         parallel(lambda s: gemm(a[s], b, out[s]), parts)
     else:
-        parallel(lambda s: np.matmul(a[..., s, :], b, out=out[..., s, :]), parts)
+        parallel(lambda s: product(a[..., s, :], b, out[..., s, :]), parts)
     return out
 
 

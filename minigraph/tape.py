@@ -15,7 +15,7 @@ from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
 from minigraph.linear import LinearMap
 from minigraph.memory import own
-from minigraph.mode import MODE
+from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.parallel import elementwise
@@ -84,8 +84,7 @@ class Tape:
     @property
     def differentiated(self) -> bool:
         """Whether a transform at work differentiates by one of the nodes: results must then be Nodes."""
-        mode = MODE.get()
-        return mode.grad and bool(mode.tracing) and not (mode.tracing - self.until).isdisjoint(self.nodes)
+        return bool(VARIABLES) and MODE.get().grad and any(x in VARIABLES for x in self.nodes if x not in self.until)
 
     # --- reverse ---------------------------------------------------------------------------------
 

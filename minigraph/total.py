@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
-from minigraph.mode import MODE
+from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
 from minigraph.sparse import below, compressed, eye, full, plus, times
 from minigraph.text import readable
@@ -20,6 +20,7 @@ from minigraph.text import readable
 if TYPE_CHECKING:
     from minigraph.tape import Tape
 
+ENTRY_BYTES = 40  # of an entry while matrices are multiplied and added
 WORK_BYTES = 1 << 28  # of the products behind some rows of a Jacobian; more rows are made in blocks
 TOGETHER_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
 
@@ -110,14 +111,19 @@ class Total(LinearMap):
 
     def _expect_plain(self) -> None:
         self.tape.check_unchanged()
-        if self.create_graph and MODE.get().tracing:
+        if self.create_graph and VARIABLES:
             raise lost(self)
 
     @property
     def workspace(self) -> float:
         if self._way(None, False) in ("pull", "push"):
             return 8 * max(TOGETHER_BYTES, self._widest * self.dtype.itemsize)
-        return min(self._back(self.shape[0])[1] * 12, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
+        return min(self._back(self.shape[0])[1] * ENTRY_BYTES, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
+
+    def _beside_dense(self) -> float:
+        if self._way(None, True) in ("pull", "push"):
+            return 8 * max(TOGETHER_BYTES, self._widest * self.dtype.itemsize)
+        return self.nbytes + self.workspace
 
     def _matrix(self) -> sp.csr_array:
         return self._made(None, False)
@@ -137,12 +143,7 @@ class Total(LinearMap):
         if way == "on":
             return self._from_x()
         if way == "back":
-            n = len(index)
-            step = max(1, min(n, int(WORK_BYTES * n // (self._back(n)[1] * 12 + 1))))
-            blocks = (self._after(_unit_rows(index[i : i + step], self)) for i in range(0, n, step))
-            if 0 < n <= step:
-                return next(blocks)
-            return below(blocks, n, self.shape[1], min(self.bounds.nnz, n * self.bounds.row), self.dtype)
+            return self._products(index)
         rows = np.empty((len(index), self.shape[1]), self.dtype)
         if way == "pull":
             for start in range(0, len(index), self._together):
@@ -154,7 +155,18 @@ class Total(LinearMap):
         else:
             for j in range(self.shape[1]):
                 rows[:, j] = np.ravel(self.push(unit(j, self.in_shape, self.x.dtype)))
+        if not np.isfinite(rows).all():  # a 0 times an infinite slope, where the matrix has no entry
+            return self._products(index)
         return rows if dense else full(rows)
+
+    def _products(self, index: Array) -> sp.csr_array:
+        """Rows of the matrix by products of the nodes' matrices from y back, in blocks where they are many."""
+        n = len(index)
+        step = max(1, min(n, int(WORK_BYTES * n // (self._back(n)[1] * ENTRY_BYTES + 1))))
+        blocks = (self._after(_unit_rows(index[i : i + step], self)) for i in range(0, n, step))
+        if 0 < n <= step:
+            return next(blocks)
+        return below(blocks, n, self.shape[1], min(self.bounds.nnz, n * self.bounds.row), self.dtype)
 
     @property
     def _together(self) -> int:

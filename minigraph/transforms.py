@@ -73,7 +73,7 @@ class Trace:
 
 def _position(what: str, i: Any, n: int) -> int:
     """The number from 0 of argument i of n."""
-    if not isinstance(i, (int, np.integer)) or not -n <= i < n:
+    if isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not -n <= i < n:
         raise TypeError(f"{what}: got argnums {i} for {n} arguments; wanted the position of an argument")
     return int(i) % n
 

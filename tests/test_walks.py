@@ -2,6 +2,7 @@
 
 import copy
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -150,6 +151,34 @@ def test_an_outer_transform_sees_through_an_inner_one(outer, inner):
         assert float(OUTER[outer](f, x)) == pytest.approx(8)
         assert float(mg.grad(lambda z: OUTER[outer](f, z))(x)) == pytest.approx(4)
         assert float(mg.grad(third)(x)) == pytest.approx(48)
+
+
+def test_an_outer_transform_is_seen_from_other_threads():
+    def f(x):
+        with ThreadPoolExecutor(2) as pool:
+            slopes = list(pool.map(lambda i: mg.grad(lambda y: x * y * y)(i), [1.0, 2.0]))
+        return (slopes[0] + slopes[1]) * x
+
+    assert mg.grad(f)(1.3) == pytest.approx(12 * 1.3)
+    for leave in (
+        float,
+        lambda x: mg.linearize(lambda y: x * y, np.ones(2))[1].toarray(),
+        lambda x: (x * x).backward(),
+    ):
+        with pytest.raises((TypeError, mg.GraphError)), ThreadPoolExecutor(1) as pool:
+            mg.grad(lambda x: x * pool.submit(leave, x).result())(1.3)  # noqa: B023
+
+
+def test_infinite_slopes_stay_where_the_structure_has_them():
+    for f, x in (
+        (np.sqrt, np.array([0.0, 1.0, 4.0])),
+        (lambda z: mg.relu(z) * np.array([np.inf, 1.0, 1.0]), np.array([1.0, 1.0, -1.0])),
+        (lambda z: np.sqrt(z)[::-1] * 2, np.array([0.0, 1.0, 4.0])),
+    ):
+        with np.errstate(all="ignore"):
+            dense, sparse = mg.jacobian(f)(x), mg.jacobian(f, format="csr")(x)
+        np.testing.assert_array_equal(dense, sparse.toarray())
+        assert np.isinf(dense).sum() == 1 and not np.isnan(dense).any()
 
 
 @pytest.mark.parametrize(
@@ -370,6 +399,10 @@ LARGE = {
         (4, 16, 64, 64),
         (16, 16, 3, 3),
     ),
+    "rolled": (lambda x, w: x + np.roll(x, 1) + np.roll(x, 2) + np.roll(x, 3), (300_000,), (1,)),
+    "diff": (lambda x, w: np.diff(np.diff(x)), (500_000,), (1,)),
+    "softmax of one line": (lambda x, w: mg.softmax(x), (2000,), (1,)),
+    "outer": (lambda x, w: np.outer(x, x), (200,), (1,)),
     "network": (lambda x, w: mg.relu(mg.conv2d(mg.max_pool2d(x, 2), w)), (4, 16, 32, 32), (16, 16, 3, 3)),
 }
 
@@ -388,6 +421,9 @@ def test_matrices_keep_to_their_budget_and_blocks_to_theirs(name):
         held = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
         assert held <= J.nbytes and peak <= need + 2**20
         del matrix
+        if np.prod(J.shape) < 10**7:
+            dense = np.prod(J.shape) * J.dtype.itemsize
+            assert traced(lambda: J.toarray(max_bytes=None))[1] <= dense + J._beside_dense() + 2**20  # noqa: B023
         block, peak = traced(lambda: next(J.row_blocks(10)))  # noqa: B023
         arrays = 64 * (max(x.size, y.size) + sum(J.shape))
         assert peak <= 3 * (block.data.nbytes + block.indices.nbytes) + arrays + 2**20
@@ -493,6 +529,59 @@ def test_ops_of_others_are_checked(parts, message):
             walk(mg.parameter(np.ones(3, np.float32)))
     with pytest.raises((mg.ShapeError, TypeError, AssertionError), match=message):
         mg.check_op(double, np.ones(3, np.float32))
+
+
+def test_what_ops_of_others_keep_is_not_shared():
+    """Buffers that an op or a map writes again, and arguments that it would write."""
+    buffer, x = np.empty((2, 3)), np.array([1.0, 2.0, 3.0])
+
+    def into(row, v):
+        buffer[row] = 2 * v
+        return buffer[row]
+
+    def in_place(v):
+        v *= 2
+        return v
+
+    kept = op_with(
+        forward=lambda self, x: into(0, x),
+        jacobians=lambda self, y, x: [twice(x, push=lambda v: into(1, v), pull=lambda g: into(1, g))],
+    )
+    assert mg.grad(lambda z: np.sum(kept(z) * kept(z * 10.0)))(x).tolist() == (80 * x).tolist()
+    assert mg.jvp(lambda z: kept(z) + kept(z * 3.0), x, np.ones(3))[1].tolist() == [8, 8, 8]
+    assert mg.grad(lambda z: np.sum(kept(kept(z)) * 1.0 + kept(z)))(x).tolist() == [6, 6, 6]
+    for parts in (
+        {"forward": lambda self, x: in_place(x)},
+        {"jacobians": lambda self, y, x: [twice(x, push=in_place, pull=in_place)]},
+    ):
+        writes, v = op_with(**parts), np.ones(3)
+        with pytest.raises(ValueError, match="read-only"):
+            mg.jvp(lambda z: writes(z) + z, x, v)  # noqa: B023
+        assert x.tolist() == [1, 2, 3] and v.tolist() == [1, 1, 1]
+
+
+def test_parts_that_ops_of_others_inherit_are_checked():
+    class Base(Op, abstract=True):
+        def infer(self, a, b):
+            return mg.Spec(a.shape, a.dtype)
+
+        def forward(self, a, b):
+            return a * b
+
+        @classmethod
+        def cases(cls, rng):
+            return ()
+
+    class Mixin:
+        def jacobians(self, y, a, b):
+            return [twice(a)]
+
+    class Mixed(Mixin, Base):
+        name = "mixed"
+
+    Op.registry.remove(Mixed)
+    with pytest.raises(TypeError, match="mixed: got 1 Jacobians for 2 inputs"):
+        mg.grad(lambda a, b: np.sum(Mixed()(a, b)), (0, 1))(np.ones(3), np.ones(3))
 
 
 @pytest.mark.parametrize(
