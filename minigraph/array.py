@@ -365,6 +365,10 @@ def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
         raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
+    if isinstance(value, np.matrix):
+        raise TypeError(
+            f"{what}: got a np.matrix, whose * is a matrix product; wanted an array, as np.asarray makes of it"
+        )
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
     try:

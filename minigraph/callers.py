@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import CodeType, FrameType
 
 import numpy as np
+from scipy import special
 
 
 def module(frame: FrameType) -> str:
@@ -19,7 +20,7 @@ LIBRARIES = ("numpy.", "scipy.")
 # What takes Nodes as plain arrays: solvers, comparisons in tests, plots.
 PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.linalg", "numpy.testing", "matplotlib")
 # Functions in C have no frame of their own: what they read is read as if by their caller.
-_COMPILED = {name for name, f in vars(np).items() if isinstance(f, np.ufunc)}
+_COMPILED = {name for library in (np, special) for name, f in vars(library).items() if isinstance(f, np.ufunc)}
 _COMPILED |= {name for name, f in vars(np).items() if not hasattr(getattr(f, "_implementation", module), "__code__")}
 _COMPILED |= {name for name in dir(np.random.Generator) if len(name) > 1 and not name.startswith("_")}
 _COMPILED |= {"arange", "broadcast", "nditer", "operator", "reduce", "accumulate", "outer", "reduceat"}

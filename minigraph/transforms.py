@@ -146,13 +146,13 @@ def grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Fu
     return lambda *args, **options: both(*args, **options)[1]
 
 
-def vjp(f: Function, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], Any]]:
+def vjp(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], Any]]:
     """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple."""
     trace = Trace("vjp", f, xs, options=options)
     return trace.value, lambda g: trace.pull(g)[0] if len(xs) == 1 else tuple(trace.pull(g))
 
 
-def jvp(f: Function, xs: Any, vs: Any, **options: Any) -> tuple[Any, Any]:
+def jvp(f: Function, xs: Any, vs: Any, /, **options: Any) -> tuple[Any, Any]:
     """(f(xs), Σ ∂f/∂x v): value and tangent. ``xs``, ``vs``: tuples of arguments and tangents, or one array each."""
     if not isinstance(xs, (tuple, list)):
         xs, vs = (xs,), (vs,)
@@ -162,7 +162,7 @@ def jvp(f: Function, xs: Any, vs: Any, **options: Any) -> tuple[Any, Any]:
     return trace.value, trace.tape.push(dict(zip(trace.variables, vs, strict=True)), create_graph=trace.open)
 
 
-def linearize(f: Function, *xs: Any, **options: Any) -> tuple[Any, Any]:
+def linearize(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Any]:
     """(f(xs), J): the value, and the Jacobian as a LinearMap to push and pull often; a tuple of maps for several arguments."""
     trace = Trace("linearize", f, xs, options=options)
     maps = tuple(trace.tape.jacobian(x, create_graph=trace.open) for x in trace.variables)
@@ -206,7 +206,7 @@ def hessian(f: Function, argnums: Argnums = 0, format: str | None = None, *, cre
     return lambda *args, **options: tuple(row(*args, **options) for row in rows)
 
 
-def hvp(f: Function, x: Any, v: Any, **options: Any) -> Any:
+def hvp(f: Function, x: Any, v: Any, /, **options: Any) -> Any:
     """∂²f/∂x² v for a scalar f, without the Hessian: the push of the gradient. (x.shape) → (x.shape).
 
     For several arguments ``x`` and ``v`` are tuples, and so is the result.

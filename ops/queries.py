@@ -108,3 +108,13 @@ def unique(
         kept = take(x, index, axis)
     answers = (kept, *([index] if return_index else []), *rest)
     return answers if len(answers) > 1 else kept
+
+
+# Of lists of nodes too: these answer with booleans.
+QUERIES.update(
+    f.__name__
+    for f in (
+        np.isnan, np.isinf, np.isfinite, np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+        np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+    )
+)  # fmt: skip

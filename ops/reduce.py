@@ -237,7 +237,7 @@ def _logsumexp_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """Softmax of x: eˣ / Σ eˣ, which keeps digits that exp(x − y) loses in large x; 0 where all of x is −∞."""
     largest = np.max(value_of(x), axis=axes, keepdims=True, initial=-np.inf)
     e = np.exp(x - np.where(largest == -np.inf, 0, largest))
-    whole = np.sum(e, axis=axes, keepdims=True)
+    whole = total(e, axes, True)
     return e / np.where(value_of(whole) == 0, 1, whole)
 
 
