@@ -207,6 +207,11 @@ LN2, LN10 = math.log(2), math.log(10)
 E = define
 
 
+def _beside_one(x: Any) -> Any:
+    """1 − x²: as it stands where x is small, for the digits of its derivative; as a product where it is near 0."""
+    return np.where(np.absolute(x) < 0.5, 1 - x * x, (1 - x) * (1 + x))
+
+
 def _sinc_slope(y: Any, x: Any) -> Any:
     """(cos πx − sinc x) / x, and near 0, where that cancels, its series π Σ (−1)ᵏ 2k/(2k+1)! (πx)²ᵏ⁻¹."""
     near = np.absolute(x) < 0.2
@@ -354,8 +359,8 @@ logaddexp2 = E(
 sin = E("sin", np.sin, lambda y, x: np.cos(x))
 cos = E("cos", np.cos, lambda y, x: -np.sin(x))
 tan = E("tan", np.tan, lambda y, x: 1 + y * y, domain=((-1, 1),))
-arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt((1 - x) * (1 + x)), domain=(UNIT,), oracle=math.asin)
-arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt((1 - x) * (1 + x)), domain=(UNIT,), oracle=math.acos)
+arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(_beside_one(x)), domain=(UNIT,), oracle=math.asin)
+arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(_beside_one(x)), domain=(UNIT,), oracle=math.acos)
 arctan = E("arctan", np.arctan, lambda y, x: 1 / np.hypot(1, x) / np.hypot(1, x), oracle=math.atan)
 arctan2 = E(
     "arctan2",
@@ -375,7 +380,7 @@ arccosh = E(
 arctanh = E(
     "arctanh",
     np.arctanh,
-    lambda y, x: 1 / ((1 - x) * (1 + x)),
+    lambda y, x: 1 / _beside_one(x),
     domain=(UNIT,),
     oracle=math.atanh,
 )
