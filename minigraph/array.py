@@ -126,6 +126,10 @@ class ArrayLike:
 
     def __getattr__(self, name: str) -> Any:
         if hasattr(np.ndarray, name) and not name.startswith("_"):
+            frame = sys._getframe(1)
+            if library_function(frame):  # which takes the node for an array
+                self._refuse_leaving(f".{name}", frame)
+                return getattr(self.value, name)
             way = f"np.{name}(node)" if getattr(np, name, None) in IMPLEMENTATIONS else "node.value"
             raise AttributeError(f"{type(self).__name__} has no .{name}, as arrays have; use {way}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -326,6 +330,8 @@ def invoke(function: Any, args: Any, kwargs: Any, frame: FrameType | None) -> An
     plan = _plan(function, implementation)
     if len(args) <= plan.alike and (not kwargs or plan.options.issuperset(kwargs)):
         return implementation(*args, **kwargs)
+    if len(args) > (most := max(len(plan.names), plan.alike)):
+        raise TypeError(f"{_name(function)}: got {len(args)} arguments for a node; wanted at most {most}")
     kwargs = dict(zip(plan.names[plan.alike :], args[plan.alike :], strict=False)) | kwargs
     args = args[: plan.alike]
     for name in plan.names[len(args) : plan.leading]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from minigraph.interrupt import INTERRUPTED, raised
+from minigraph.interrupt import INTERRUPTED, open_stderr, raised
 
 if TYPE_CHECKING:
     from minigraph.linear import Shape
@@ -52,8 +52,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (default: the process's arguments) and return its exit status."""
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives
+    open_stderr()
     if sys.stdout is None:
         _say("stdout is closed; wanted a place for the results")
         return FAILURE

@@ -1,4 +1,7 @@
-"""An interrupted command ends quietly, with status 130, from the first line that Python runs of this package."""
+"""What the command needs from the first line that Python runs of this package.
+
+An interrupted command ends quietly, with status 130, and one whose stderr is closed runs without messages.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,17 @@ def _is_command() -> bool:
     return PurePath(program).stem == "minigraph"
 
 
+def open_stderr() -> None:
+    """Send messages nowhere where stderr is closed."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives
+
+
 def watch() -> None:
-    """From now on end the process on an interruption, if it is the command."""
+    """From now on end the process on an interruption."""
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        and _is_command()
     ):
         signal.signal(signal.SIGINT, _quit)
 
@@ -52,4 +60,6 @@ def raised() -> Iterator[None]:
             signal.signal(signal.SIGINT, _quit)
 
 
-watch()
+if _is_command():
+    open_stderr()  # which SciPy 1.13 uses as it is imported
+    watch()

@@ -235,13 +235,18 @@ def _near(x: Any) -> Any:
     return np.minimum(np.maximum(x, -40), 40)
 
 
+def _power(a: Any, b: Any) -> Any:
+    """aᵇ. For b of one entry NumPy 2.0 gives a ** b the dtype of a, even where that of b is wider."""
+    return np.power(a, b) if a.dtype.itemsize < b.dtype.itemsize else a**b
+
+
 def _power_slope(y: Any, a: Any, b: Any) -> Any:
     """b aᵇ⁻¹; as b y / a where a is so small that aᵇ⁻¹ alone may overflow."""
     if np.all(np.absolute(value_of(b)) >= 0.5):
-        return b * a ** (b - 1)
+        return b * _power(a, b - 1)
     zero = np.equal(a, 0)
     small = (np.absolute(a) < np.sqrt(np.finfo(value_of(a).dtype).tiny)) & (np.absolute(b) < 0.5) & ~zero
-    usual = b * np.where(small | zero & np.equal(b, 0), 1, a) ** (b - 1)
+    usual = b * _power(np.where(small | zero & np.equal(b, 0), 1, a), b - 1)
     return np.where(small, b * y / np.where(small, a, 1), usual)
 
 
@@ -296,6 +301,7 @@ power = E(
     domain=(POSITIVE, (-2, 2)),
     oracle=math.pow,
 )
+power.kernel = _power
 remainder = E(
     "remainder",
     np.remainder,

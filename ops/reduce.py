@@ -230,6 +230,7 @@ def _std_weights(y: Any, x: Any, axes: tuple[int, ...], ddof: float = 0) -> Any:
 def _logsumexp(x: Array, axis: Any, keepdims: bool) -> Any:
     if single(x):
         return special.logsumexp(x.astype(np.float64), axis=axis, keepdims=keepdims).astype(np.float32)
+    x = x if x.dtype.kind in "fc" else x.astype(np.float64)  # as SciPy does, but not 1.13
     return special.logsumexp(x, axis=axis, keepdims=keepdims)
 
 

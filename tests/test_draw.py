@@ -410,9 +410,9 @@ def test_a_users_module_named_as_one_of_pythons_does_not_matter(tmp_path):
     (tmp_path / "enum.py").write_text("raise SystemExit('not this one')")
     (tmp_path / "net.py").write_text("import minigraph as mg; mg.draw(mg.parameter(1.0) * 2, 'net.svg')")
     path = os.pathsep.join(filter(None, sys.path))
-    code = f"import sys, runpy; sys.path[:0] = [{str(tmp_path)!r}]; runpy.run_path('net.py')"
+    code = f"import enum, runpy, sys; sys.path[:0] = [{str(tmp_path)!r}]; runpy.run_path('net.py')"
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,

@@ -350,13 +350,15 @@ def test_the_slope_of_a_remainder_is_the_quotient_that_was_taken(function, dtype
 
 KINDS = [np.bool_, np.int8, np.int32, np.int64, np.float32, np.float64]
 UFUNCS = [f for f in IMPLEMENTATIONS if isinstance(f, np.ufunc) and f.nin < 3 and not f.signature]
+UFUNCS = [f for f in UFUNCS if getattr(np, f.__name__, None) is f]
 
 
+@pytest.mark.parametrize("shape", [(3,), ()])
 @pytest.mark.parametrize("ufunc", [*(f for f in UFUNCS if f.nout == 1), np.clip], ids=lambda f: f.__name__)
-def test_dtypes_are_numpys(ufunc):
+def test_dtypes_are_numpys(ufunc, shape):
     """For every pair of dtypes, but for integers beside float32, which do not make float64 of it; Specs say the same."""
     for kinds in itertools.product(KINDS, repeat=getattr(ufunc, "nin", 3)):
-        xs = [np.ones(3, kind) for kind in kinds]
+        xs = [np.ones(3, kinds[0]), *[np.ones(shape, kind) for kind in kinds[1:]]]
         try:
             with np.errstate(all="ignore"):
                 wanted = ufunc(*xs).dtype
@@ -382,8 +384,9 @@ REDUCTIONS = ["sum", "mean", "prod", "max", "min", "var", "std", "logsumexp", "n
 def test_reductions_of_every_dtype_are_numpys(name, kind):
     x = (np.arange(6).reshape(2, 3) % 3).astype(kind)
     theirs = {"norm": np.linalg.norm, "logsumexp": special.logsumexp}.get(name) or getattr(np, name)
+    given = x.astype(float) if name == "logsumexp" and x.dtype.kind != "f" else x  # SciPy 1.13 takes no booleans
     for axis in (None, 0):
-        y, wanted = getattr(mg, name)(mg.constant(x), axis=axis), theirs(x, axis=axis)
+        y, wanted = getattr(mg, name)(mg.constant(x), axis=axis), theirs(given, axis=axis)
         assert y.dtype == getattr(mg, name)(mg.Spec(x.shape, x.dtype), axis=axis).dtype == wanted.dtype
         np.testing.assert_allclose(y.value, wanted, rtol=1e-6)
 
