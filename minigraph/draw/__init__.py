@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from minigraph.arguments import expect_choice, expect_positive, expect_whole
 from minigraph.draw.dot import Direction, layout, to_dot
 from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture
-from minigraph.files import write
+from minigraph.files import checked_path, write
 from minigraph.node import GraphError, Node
 from minigraph.tape import Tape
 
@@ -64,11 +64,7 @@ def draw(
     or even the cheaper layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
     small to read, and of a layout that is not the usual one.
     """
-    if path is not None and (
-        not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path)
-    ):
-        raise TypeError(f"draw: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
-    target = Path("notebook.svg" if path is None else path)
+    target = Path("notebook.svg" if path is None else checked_path("draw", path))
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         wanted = ", ".join("." + name for name in FORMATS)
