@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.files import write
+from minigraph.files import checked_path, write
 from minigraph.mode import MODE, scope
 from minigraph.nn.parts import PLAIN, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
@@ -20,6 +20,7 @@ from minigraph.ops import channels
 from minigraph.random import generator
 
 PARTS: tuple[type, ...]  # what a module holds: see the end of this file
+MOST_PATHS = 100_000
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
 
 
@@ -72,6 +73,8 @@ class Module:
                 raise
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, PARTS) and (not name or "." in name):
+            raise ValueError(f"{type(self).__name__}: got {name!r} as the name of a part; wanted one that has no dot")
         if isinstance(value, (Module, Parameter)):
             value.name = name
         elif isinstance(old := vars(self).get(name), (Parameter, Buffer)) and not isinstance(value, (Buffer, NoneType)):
@@ -102,8 +105,15 @@ class Module:
     def _walk(self, once: bool = True) -> Iterator[tuple[str, Module]]:
         stack: list[tuple[str, Module, tuple[Module, ...]]] = [("", self, ())]
         seen: set[int] = set()
+        count = 0
         while stack:
             path, module, above = stack.pop()
+            count += 1
+            if count > MOST_PATHS and not once:  # modules that share modules that share modules
+                raise ValueError(
+                    f"{type(self).__name__}: got shared modules under more than {MOST_PATHS} paths, such as {path[:100]}; "
+                    "wanted each under one, or a few"
+                )
             if once and id(module) in seen:
                 continue
             if module in above:
@@ -263,7 +273,7 @@ class Module:
         """
         from safetensors.numpy import save
 
-        write(path, save(self.state_dict()))
+        write(checked_path("save", path), save(self.state_dict()))
 
     def load(
         self,
@@ -277,7 +287,7 @@ class Module:
 
         Raises ValueError for a file that is none, is damaged or does not fit; OSError for one that cannot be read.
         """
-        state = read(path)
+        state = read(checked_path("load", path))
         try:
             return self.load_state_dict(state, strict, prefix=prefix, skip=skip)
         except ValueError as error:
@@ -343,6 +353,10 @@ def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
     if hasattr(value, "detach"):  # a PyTorch tensor
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    if isinstance(value, Buffer):
+        value = value.value
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"got a sparse {type(value).__name__}, wanted an array, as its toarray() gives")
     value, wanted = np.asarray(value), slot.value if isinstance(slot, Buffer) else slot
     if value.shape != wanted.shape:
         raise ValueError(f"got shape {value.shape}, wanted {wanted.shape}")
