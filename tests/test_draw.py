@@ -379,7 +379,7 @@ def test_errors_say_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(rendering.RenderError, match="Graphviz failed"):
         rendering.picture("digraph {", "svg")
     with pytest.raises(rendering.RenderError, match="took more than"):
-        rendering.picture(to_dot(y), "svg", timeout=0.001)
+        rendering.picture(to_dot(y), "svg", limit=rendering.Limit(0.001))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     for engine in ("pygraphviz", "dot", None):
