@@ -476,7 +476,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     if n < 0:
         raise ValueError(f"diff: got n {n}; wanted at least 0")
     axis = axis_of("diff", axis, len(x.shape))
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # after which nothing is left
         side = x.shape[axis]
         x = take(x, range(1, side), axis) - take(x, range(side - 1), axis)
     return x

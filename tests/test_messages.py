@@ -24,6 +24,7 @@ def check(**options):
     return mg.check_grads(square, Z, **options)
 
 
+HUGE = 10**400
 NO_WHOLE = ("2", 2.5, NAN, [1], b"2", Z)
 NO_NUMBER = ("2", [1], 1j, True, b"2", Z)
 NO_SEED = ("a", -1, 1.5)
@@ -31,8 +32,8 @@ OPTIONS = [  # a call, an option, and what it cannot be
     (lambda **o: to_dot(Y, **o), "direction", (None, 5, "up", ["TB"], Z, b"TB")),
     *[(lambda **o: to_dot(Y, **o), name, ("no", None, 3, Z)) for name in ("edges", "values", "gradients", "scopes")],
     (lambda **o: to_dot(Y, **o), "profile", (5, "x", Y)),
-    (lambda **o: draw(Y, "a.svg", **o), "dpi", (*NO_NUMBER, None, NAN, -1, 0, math.inf)),
-    (lambda **o: draw(Y, "a.svg", **o), "timeout", (*NO_NUMBER, NAN, -1, 0, math.inf)),
+    (lambda **o: draw(Y, "a.svg", **o), "dpi", (*NO_NUMBER, None, NAN, -1, 0, math.inf, HUGE)),
+    (lambda **o: draw(Y, "a.svg", **o), "timeout", (*NO_NUMBER, NAN, -1, 0, math.inf, HUGE)),
     (lambda **o: draw(Y, "a.svg", **o), "engine", (5, [1], "cairo", Z)),
     (lambda **o: draw(Y, "a.svg", **o), "max_nodes", (*NO_WHOLE, None, True, -1, 0)),
     (lambda **o: draw(Y, **o), "path", (5, b"a.dot", ["a"], 1.5, "\0.dot")),
@@ -41,13 +42,13 @@ OPTIONS = [  # a call, an option, and what it cannot be
     (lambda **o: mg.verify(Y, **o), "max_bytes", (*NO_WHOLE, None, -1)),
     (lambda **o: mg.verify(Y, **o), "max_loops", (*NO_WHOLE, None, -1)),
     (lambda **o: mg.verify(Y, **o), "rng", NO_SEED),
-    (lambda **o: mg.profile(Y, **o), "repeats", (*NO_WHOLE, None, True, 0, -1)),
+    (lambda **o: mg.profile(Y, **o), "repeats", (*NO_WHOLE, None, True, 0, -1, HUGE)),
     (lambda **o: mg.profile(Y, **o), "progress", ("no", None)),
     (lambda **o: mg.lower(Y, **o), "to", (None, 5, ["im2col"], "fft", b"im2col", Z)),
-    (check, "order", (*NO_WHOLE, None, True, 0, -1)),
+    (check, "order", (*NO_WHOLE, None, True, 0, -1, HUGE)),
     (check, "rtol", (*NO_NUMBER, None, NAN, -1, 0)),
     (check, "atol", (*NO_NUMBER, None, NAN, -1)),
-    (check, "step", (*NO_NUMBER, None, NAN, -1, 0)),
+    (check, "step", (*NO_NUMBER, None, NAN, -1, 0, HUGE)),
     (check, "max_entries", (*NO_WHOLE, None, -1, 0)),
     (check, "rng", NO_SEED),
     (lambda **o: mg.scope(**o), "name", (None, 5, b"a", ["a"])),
