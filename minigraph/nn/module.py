@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from numbers import Integral
+from operator import index
 from types import NoneType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from minigraph.arguments import expect_flags
 from minigraph.array import Array
 from minigraph.files import checked_path, write
 from minigraph.mode import MODE, scope
@@ -187,6 +190,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode here and below: dropout drops, batch norm uses the batch."""
+        expect_flags("train", mode=mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -299,6 +303,10 @@ class Module:
         """Add a parameter, drawn by ``init`` from ``rng``, or abstract without one."""
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"{type(self).__name__}: got dtype {np.dtype(dtype)}; wanted float32 or float64")
+        if not callable(init):
+            raise TypeError(
+                f"{type(self).__name__}: got {init!r} to draw {name}; wanted a function of a shape and a Generator, as in nn.init"
+            )
         p = Parameter(Spec(shape, dtype), name)
         setattr(self, name, p)
         vars(self).setdefault("initializers", {})[name] = init
@@ -419,7 +427,15 @@ class ModuleList(Container):
 
     def _put_all(self, parts: Iterable[Any]) -> None:
         """Hold these parts and no others."""
-        self._put({str(i): part for i, part in enumerate(parts)})
+        self._put({str(i): part for i, part in enumerate(self._several(parts))})
+
+    def _several(self, parts: Any) -> list[Any]:
+        """The parts as a list. Raises TypeError unless there is one."""
+        if not np.iterable(parts) or isinstance(parts, (str, bytes)):
+            raise TypeError(
+                f"{type(self).__name__}: got {type(parts).__name__}; wanted a list of {self.kind.__name__.lower()}s"
+            )
+        return list(parts)
 
     def __iter__(self) -> Iterator[Any]:
         return iter([getattr(self, name) for name in self.names])
@@ -429,16 +445,16 @@ class ModuleList(Container):
 
     def __getitem__(self, i: int | slice) -> Any:
         """A part by its place; of a slice, a plain list."""
-        return list(self)[i]
+        return list(self)[_place(self, i)]
 
     def __setitem__(self, i: int, part: Any) -> None:
         parts = list(self)
-        parts[i] = part
+        parts[_place(self, i)] = part
         self._put_all(parts)
 
     def __delitem__(self, i: int | slice) -> None:
         parts = list(self)
-        del parts[i]
+        del parts[_place(self, i)]
         self._put_all(parts)
 
     def append(self, part: Any) -> Self:
@@ -447,13 +463,15 @@ class ModuleList(Container):
 
     def extend(self, parts: Iterable[Any]) -> Self:
         """Add parts at the end; returns the list."""
-        self._put_all([*self, *parts])
+        self._put_all([*self, *self._several(parts)])
         return self
 
     __iadd__ = extend
 
     def insert(self, i: int, part: Any) -> None:
         """Add a part before part ``i``."""
+        if not isinstance(i, Integral):
+            raise TypeError(f"{type(self).__name__}: got part {i!r}; wanted an integer")
         parts = list(self)
         parts.insert(i, part)
         self._put_all(parts)
@@ -475,7 +493,17 @@ class ModuleDict(Container):
     """Modules by name, parts of the module that holds it: ``self.heads = nn.ModuleDict({"a": …})``."""
 
     def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
-        self._put(dict(parts or {}))
+        self._put({} if parts is None else self._mapping(parts))
+
+    def _mapping(self, parts: Any) -> dict[str, Any]:
+        """The parts by name. Raises TypeError unless they are."""
+        try:
+            return dict(parts)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{type(self).__name__}: got {type(parts).__name__}; wanted a mapping of names to "
+                f"{self.kind.__name__.lower()}s"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -502,7 +530,7 @@ class ModuleDict(Container):
 
     def update(self, parts: Mapping[str, Any]) -> None:
         """Add parts, or put them in the place of those of the same names."""
-        self._put(dict(self.items()) | dict(parts))
+        self._put(dict(self.items()) | self._mapping(parts))
 
     def keys(self) -> tuple[str, ...]:
         """The parts' names."""
@@ -559,9 +587,20 @@ class Sequential(Module):
                 setattr(piece, name, getattr(self, name))
             piece.names = self.names[i]
             return piece
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"Sequential: got part {i}; wanted one of its {len(self)}")
-        return getattr(self, self.names[i])
+        return getattr(self, self.names[_place(self, i)])
+
+
+def _place(parts: ModuleList | Sequential, i: Any) -> Any:
+    """``i`` as the place of a part, or a slice. Raises TypeError, and IndexError where there is none."""
+    if isinstance(i, slice):
+        return i
+    try:
+        place = index(i)
+    except TypeError:
+        raise TypeError(f"{type(parts).__name__}: got part {i!r}; wanted an integer or a slice") from None
+    if not -len(parts) <= place < len(parts):
+        raise IndexError(f"{type(parts).__name__}: got part {place}; wanted one of its {len(parts)}")
+    return place
 
 
 PARTS = (Module, Parameter, Buffer)
