@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 INTERRUPTED = 130
+MODULE = re.compile("-[a-zA-Z]*mminigraph")  # as one word, perhaps with other options
 
 
 def _quit(*_: Any) -> None:
@@ -24,7 +26,8 @@ def _is_command() -> bool:
     program = sys.argv[0] if sys.argv else ""
     if program == "-m":
         return any(
-            option[:1] == "-" and option[-1:] == "m" and name == "minigraph" for option, name in pairwise(sys.orig_argv)
+            option[:1] == "-" and (option[-1:] == "m" and name == "minigraph" or MODULE.fullmatch(option))
+            for option, name in pairwise([*sys.orig_argv, ""])
         )
     return PurePath(program).stem == "minigraph"
 
