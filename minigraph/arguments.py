@@ -31,7 +31,7 @@ def expect_whole(function: str, least: int, most: int | None = None, **given: An
             raise TypeError(f"{function}: got {name} {value!r}; wanted a whole number")
         if value < least:
             raise ValueError(f"{function}: got {name} {value}; wanted at least {least}")
-        if most is not None and value > most:
+        if most is not None and int(value) > most:
             raise ValueError(f"{function}: got {name} {value}; wanted at most {most}")
 
 

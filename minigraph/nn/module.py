@@ -468,7 +468,7 @@ class ModuleList(Container):
 
     __iadd__ = extend
 
-    def insert(self, i: int, part: Any) -> None:
+    def insert(self, i: Any, part: Any) -> None:
         """Add a part before part ``i``."""
         if not isinstance(i, Integral):
             raise TypeError(f"{type(self).__name__}: got part {i!r}; wanted an integer")

@@ -130,7 +130,7 @@ def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list
     return taken, [name for name in state if name not in begun]
 
 
-def within(parts: str | Iterable[str], names: Iterable[str]) -> set[str]:
+def within(parts: Any, names: Iterable[str]) -> set[str]:
     """The names that are, or lie in, one of the parts. Raises ValueError for a part where there is none."""
     found: set[str] = set()
     names = list(names)
