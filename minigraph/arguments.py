@@ -24,20 +24,21 @@ def expect_node(function: str, y: Any, wanted: str = "; wanted a Node") -> None:
     raise TypeError(f"{function}: got {got}{wanted}; arrays are computed without a record")
 
 
-def expect_whole(function: str, least: int, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are whole numbers, ValueError below ``least``."""
+def expect_whole(function: str, least: int, most: int | None = None, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are whole numbers, ValueError below ``least`` or above ``most``."""
     for name, value in given.items():
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
             raise TypeError(f"{function}: got {name} {value!r}; wanted a whole number")
         if value < least:
             raise ValueError(f"{function}: got {name} {value}; wanted at least {least}")
+        if most is not None and int(value) > most:
+            raise ValueError(f"{function}: got {name} {value}; wanted at most {most}")
 
 
 def expect_positive(function: str, zero: bool = False, **given: Any) -> None:
     """Raise TypeError unless all of ``given`` are numbers, ValueError unless finite and above 0, or with ``zero`` 0."""
     for name, value in given.items():
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-            raise TypeError(f"{function}: got {name} {value!r}; wanted a number")
+        expect_number(function, **{name: value})
         if not (0 < value < inf or (zero and value == 0)):
             wanted = "of at least 0" if zero else "above 0"
             raise ValueError(f"{function}: got {name} {value!r}; wanted a finite number {wanted}")
@@ -70,7 +71,12 @@ def expect_plain(function: object, **given: Any) -> None:
 
 
 def expect_number(function: object, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are numbers: settings through which no derivative passes."""
+    """Raise TypeError unless all of ``given`` are numbers, ValueError for one that no array holds.
+
+    Settings through which no derivative passes.
+    """
     for name, value in given.items():
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{function}: got {name} {value!r}; wanted a number")
+        if isinstance(value, int) and abs(value) >= 1 << 63:
+            raise ValueError(f"{function}: got {name} {value!r}; wanted a number that an array holds")

@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
 # Names of NumPy's functions whose answers have no derivative; filled by minigraph/ops/queries.py.
 QUERIES: set[str] = set()
+UNLIKE = (np.ma.MaskedArray, np.matrix)  # arrays whose operators do not do as arrays' do
 # Types that operators take without a further look.
 OPERANDS: set[type] = {float, int, bool, np.ndarray, np.float64, np.float32, list}
 
@@ -216,7 +217,14 @@ class ArrayLike:
 
     def item(self, *args: Any) -> Any:
         self._refuse_leaving("node.item()", sys._getframe(1))
-        return self.value.item(*args)
+        try:
+            return self.value.item(*args)
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            kind = IndexError if isinstance(error, OverflowError) else type(error)
+            raise kind(
+                f"item: got {', '.join(map(repr, args)) or 'no index'} for {self.label} of shape {self.shape}; wanted "
+                f"the place of an entry ({error})"
+            ) from None
 
     def tolist(self) -> Any:
         self._refuse_leaving("node.tolist()", sys._getframe(1))
@@ -371,12 +379,9 @@ def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
         raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
-    if isinstance(value, np.matrix):
-        raise TypeError(
-            f"{what}: got a np.matrix, whose * is a matrix product; wanted an array, as np.asarray makes of it"
-        )
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{what}: got a masked array; wanted a plain one, as masked.filled(...) makes of it")
+    if isinstance(value, UNLIKE):
+        name, way = ("masked array", ".filled(...)") if isinstance(value, np.ma.MaskedArray) else ("matrix", ".A")
+        raise TypeError(f"{what}: got a {name}; wanted a plain array, as {name.split()[0]}{way} makes of it")
     try:
         array = np.asarray(value)
     except ValueError as error:

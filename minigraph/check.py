@@ -12,10 +12,12 @@ import numpy as np
 from minigraph.arguments import expect_positive, expect_whole
 from minigraph.array import Array
 from minigraph.linear import LinearMap
-from minigraph.node import FLOATS, Node, Spec, constant, parameter
+from minigraph.node import FLOATS, Node, Parameter, Spec, constant, parameter
 from minigraph.random import generator
 from minigraph.tape import Tape
 from minigraph.transforms import Trace
+
+MOST_ORDERS = 20  # beyond, differences say nothing
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def check_grads(
         raise TypeError(f"check_grads: got {f!r}; wanted a function, and then its arguments")
     if not xs:
         raise TypeError("check_grads: got a function alone; wanted its arguments too")
-    expect_whole("check_grads", 1, order=order, max_entries=max_entries)
+    expect_whole("check_grads", 1, max_entries=max_entries)
+    expect_whole("check_grads", 1, most=MOST_ORDERS, order=order)
     expect_positive("check_grads", rtol=rtol, step=step)
     expect_positive("check_grads", zero=True, atol=atol)
     draw = generator(rng, "check_grads")
@@ -136,12 +139,17 @@ def check_grads(
 
 def _point(i: int, x: Any) -> Array:
     """Argument ``i`` in float64. Raises TypeError unless it is an array of real numbers."""
+    return np.array(_real(f"check_grads: argument {i}", x), dtype=np.float64)
+
+
+def _real(what: str, x: Any) -> Array:
+    """The array ``x``. Raises TypeError unless it is one of real numbers."""
+    if isinstance(x, Spec):
+        raise TypeError(f"{what}: got a Spec {x}, which has no values; wanted real numbers")
     array = np.asarray(x.value if isinstance(x, Node) else x)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"check_grads: argument {i}: got {type(x).__name__} of dtype {array.dtype}; wanted real numbers"
-        )
-    return np.array(array, dtype=np.float64)
+        raise TypeError(f"{what}: got {type(x).__name__} of dtype {array.dtype}; wanted real numbers")
+    return array
 
 
 def _slopes(
@@ -200,8 +208,11 @@ def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | in
     its predicted size; float32 stays float32; derivatives agree with differences to the second order, see ``check_grads``.
     Raises AssertionError naming what disagrees; errors of the op itself pass through.
     """
+    if isinstance(op, type) or not callable(op):
+        wanted = f"an op, as {op.__name__}() makes one" if isinstance(op, type) else "an op or a function of ops"
+        raise TypeError(f"check_op: got {op!r}; wanted {wanted}")
     draw = generator(rng, "check_op")
-    arrays = [np.asarray(x) for x in inputs]
+    arrays = [_real(f"check_op: input {i}", x) for i, x in enumerate(inputs)]
     nodes = [parameter(x) if x.dtype in FLOATS else constant(x) for x in arrays]
     raw, y = op(*arrays), op(*nodes)
     name = str(getattr(y, "op", None) or op)
@@ -213,17 +224,20 @@ def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | in
     if (abstract.shape, abstract.dtype) != (y.shape, y.dtype):
         raise AssertionError(f"check_op: {name} infers {abstract.spec}; wanted {y.spec}, the value's")
     tape = Tape.of(y)
+    precision = np.float32 if any(node.dtype == np.float32 for node in tape.nodes) else np.float64
     for node in tape.nodes:
         for i, J in enumerate(tape.local(node) if node.op else ()):
             if J is not None:
-                check_map(J, draw, f"{node.label}, Jacobian by input {i}")
+                check_map(J, draw, f"{node.label}, Jacobian by input {i}", precision)
     floats = [i for i, x in enumerate(nodes) if x.dtype in FLOATS]
     if y.dtype not in FLOATS or not floats:
         return GradientCheck(0, 0, 0.0)
     single = [parameter(x.value.astype(np.float32)) if x.dtype in FLOATS else x for x in nodes]
     z = op(*single)
-    kept = [z, *(c for c in Tape.of(z).pull(np.ones(z.shape, z.dtype), single) if c is not None)]
-    if any(a.dtype != np.float32 for a in kept):
+    tape = Tape.of(z)
+    kept = [z, *(c for c in tape.pull(np.ones(z.shape, z.dtype), single) if c is not None)]
+    wider = any(isinstance(node, Parameter) and node.dtype == np.float64 for node in tape.nodes)  # of a module
+    if not wider and any(a.dtype != np.float32 for a in kept):
         raise AssertionError(f"check_op: {name} of float32 gave {[str(a.dtype) for a in kept]}; wanted float32")
 
     def function(*xs: Any) -> Any:
@@ -233,12 +247,15 @@ def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | in
     return check_grads(function, *[arrays[i] for i in floats], rng=draw)
 
 
-def check_map(J: LinearMap, draw: np.random.Generator, what: str) -> None:
-    """Raise AssertionError unless push, pull and matrix of J are one map, of the size predicted."""
+def check_map(J: LinearMap, draw: np.random.Generator, what: str, precision: type = np.float64) -> None:
+    """Raise AssertionError unless push, pull and matrix of J are one map, of the size predicted.
+
+    ``precision``: that of the numbers that went into J, whose own dtype may be wider.
+    """
     v, g = draw.standard_normal(J.in_shape), draw.standard_normal(J.out_shape)
     pushed, pulled, matrix = J.push(v), J.pull(g), J.tosparse()
     forward, reverse = float(np.sum(g * pushed)), float(np.sum(pulled * v))
-    rtol, atol = (1e-9, 1e-10) if J.dtype == np.float64 else (1e-4, 1e-4)
+    rtol, atol = (1e-9, 1e-10) if J.dtype == precision == np.float64 else (1e-4, 1e-4)
     if not np.isclose(forward, reverse, rtol=rtol, atol=atol):
         raise AssertionError(f"{what}: push and pull disagree: ⟨g, Jv⟩ = {forward:.9g}, ⟨Jᵀg, v⟩ = {reverse:.9g}")
     for verb, got, wanted in (("push", pushed, matrix @ np.ravel(v)), ("pull", pulled, matrix.T @ np.ravel(g))):

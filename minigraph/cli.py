@@ -49,6 +49,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see {self.prog} --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help; argparse itself passes over a full disk and a closed pipe."""
+        if message:
+            (file or sys.stderr).write(message)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with ``argv`` (default: the process's arguments) and return its exit status."""
@@ -268,7 +273,10 @@ def _output(target: str | None, found: Any, shape: Shape, seed: int, abstract: b
 
     from minigraph.node import Node, Spec, constant
 
-    x = Spec(shape) if abstract else np.random.default_rng(seed).standard_normal(shape, np.float32)
+    try:
+        x = Spec(shape) if abstract else np.random.default_rng(seed).standard_normal(shape, np.float32)
+    except (ValueError, OverflowError, MemoryError):
+        raise Failure(f"got an input of shape {shape}; wanted one that fits the memory") from None
     y = _called(target, lambda: found(constant(x, "input")))
     if not isinstance(y, Node):
         raise UsageError(f"{target} made {type(y).__name__} of its input; wanted a Node")
@@ -297,6 +305,8 @@ def resolve(target: str | None, seed: int = 0, abstract: bool = False) -> Any:
         from minigraph.demo import blueprint, few_digits
 
         return blueprint() if abstract else few_digits(seed)
+    if target.endswith(".py") and os.path.isfile(target):
+        raise UsageError(f"got the file {target}; add :NAME, the function, Node or Module in it that is wanted")
     if ":" not in target:
         return model(target, None if abstract else seed)
     place, _, name = target.rpartition(":")

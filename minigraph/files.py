@@ -6,8 +6,19 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-from errno import EACCES
+from errno import EACCES, EISDIR
 from pathlib import Path
+from typing import Any
+
+SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+
+def checked_path(function: str, path: Any) -> str:
+    """``path`` as text. Raises TypeError for anything else: a number would be taken for a file that is open."""
+    named = isinstance(path, (str, os.PathLike)) and os.fspath(path)
+    if not isinstance(named, str) or "\0" in named:
+        raise TypeError(f"{function}: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
+    return named
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
@@ -26,6 +37,8 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
                 file.write(data)
         elif old and not os.access(path, os.W_OK):
             raise PermissionError(EACCES, os.strerror(EACCES))
+        elif os.fspath(path).endswith(SEPARATORS):
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
         else:
             _replace(Path(os.path.realpath(path)), data, old)
     except OSError as error:

@@ -6,6 +6,7 @@ An interrupted command ends quietly, with status 130, and one whose stderr is cl
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 INTERRUPTED = 130
+MODULE = re.compile("-[a-zA-Z]*mminigraph")  # as one word, perhaps with other options
 
 
 def _quit(*_: Any) -> None:
@@ -27,7 +29,8 @@ def _is_command() -> bool:
     program = sys.argv[0] if sys.argv else ""
     if program == "-m":
         return any(
-            option[:1] == "-" and option[-1:] == "m" and name == "minigraph" for option, name in pairwise(sys.orig_argv)
+            option[:1] == "-" and (option[-1:] == "m" and name == "minigraph" or MODULE.fullmatch(option))
+            for option, name in pairwise([*sys.orig_argv, ""])
         )
     return PurePath(program).stem == "minigraph"
 

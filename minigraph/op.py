@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,19 @@ class Case:
     match: str = ""
 
 
+def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
+    """``infer`` of an op that is not ours, which must give a Spec."""
+
+    @wraps(infer)
+    def checked(self: Op, *specs: Any) -> Spec:
+        y = infer(self, *specs)
+        if not isinstance(y, Spec):
+            raise TypeError(f"{self}: infer gave {type(y).__name__}; wanted a Spec of the value's shape and dtype")
+        return y
+
+    return checked
+
+
 class Op:
     """A kind of node. To define one, write a subclass with a kernel, a shape rule, its Jacobians and cases.
 
@@ -47,7 +61,9 @@ class Op:
 
     name: str = ""
     registry: ClassVar[list[type[Op]]] = []
-    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # what checks the parts of ops that are not ours
+    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {
+        "infer": checked_infer
+    }  # what checks the parts of ops that are not ours
     checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
+from minigraph.arguments import expect_choice
 from minigraph.array import Array
 from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.memory import zeros_like
@@ -90,8 +91,7 @@ def gelu(x: Any, approximate: str = "none") -> Any:
 
     J = diag(Φ(x) + x φ(x)). Hendrycks & Gimpel 2016. Raises ValueError for another ``approximate``.
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f"gelu: got approximate {approximate!r}; wanted 'none' or 'tanh'")
+    expect_choice("gelu", ("none", "tanh"), approximate=approximate)
     return (_gelu if approximate == "none" else _gelu_tanh)(x)
 
 
@@ -134,7 +134,7 @@ class Softmax(Op):
         return {"axis": self.axis}
 
     def infer(self, x: Spec) -> Spec:
-        if not isinstance(self.axis, (int, np.integer)):
+        if not isinstance(self.axis, (int, np.integer)) or isinstance(self.axis, bool):
             raise TypeError(f"{self}: got axis {self.axis!r}; wanted an integer")
         expect(
             -x.ndim <= self.axis < x.ndim and x.shape[self.axis] > 0,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_number
+from minigraph.arguments import expect_flags, expect_number
 from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
@@ -113,6 +113,7 @@ def dropout3d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = No
 
 def _dropped(op: type[Dropout], name: str, x: Any, p: float, rng: Any, training: bool, *axes: int) -> Any:
     expect_number(name, p=p)
+    expect_flags(name, training=training)
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: got p {p}; wanted a probability from 0 to 1")
     if not training or p == 0:

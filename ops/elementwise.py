@@ -141,14 +141,17 @@ class Elementwise(Op):
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         if type(x) in (float, int):  # Python scalars take the others' dtype
-            for other in xs:
-                if isinstance(other, Node):
-                    other = other._value
-                if type(other) is SCALAR:
-                    return SCALAR(x)
-                dtype = getattr(other, "dtype", None)
-                if dtype is not None and dtype.kind in "fc":
-                    return dtype.type(x)
+            try:
+                for other in xs:
+                    if isinstance(other, Node):
+                        other = other._value
+                    if type(other) is SCALAR:
+                        return SCALAR(x)
+                    dtype = getattr(other, "dtype", None)
+                    if dtype is not None and dtype.kind in "fc":
+                        return dtype.type(x)
+            except OverflowError:
+                raise ValueError(f"{self}: got {x}; wanted a number that floats hold") from None
         return plain(x, self.name)[()]
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:

@@ -40,7 +40,7 @@ def interpolate(
     """
     op, d = "interpolate", len(shape_of(x)) - 2
     expect(1 <= d <= 3, op, "x (N, C, *n) with 1 to 3 spatial axes", x=shape_of(x))
-    if mode not in ("nearest", MODES[d]):
+    if not isinstance(mode, str) or mode not in ("nearest", MODES[d]):
         raise ValueError(f"{op}: got mode {mode!r}; wanted 'nearest' or {MODES[d]!r} for {d} spatial axes")
     if align_corners and mode == "nearest":
         raise ValueError(f"{op}: got align_corners with mode 'nearest'; wanted it with {MODES[d]!r} only")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.arguments import expect_number, expect_plain
+from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
@@ -28,8 +28,7 @@ __all__ = [
 
 def expect_reduction(op: str, reduction: str) -> None:
     """Raise ValueError for another reduction than the three."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{op}: got reduction {reduction!r}; wanted 'mean', 'sum' or 'none'")
+    expect_choice(op, ("mean", "sum", "none"), reduction=reduction)
 
 
 # --- of numbers --------------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ class CrossEntropy(Op):
                 )
             expect(labels.shape == s.shape, self, f"labels {places} of integers, or probabilities {s.shape}", **got)
         else:
-            if labels.dtype.kind == "b":
+            if labels.dtype.kind in "bc":
                 raise TypeError(f"{self}: got labels {labels}; wanted integer class numbers")
             expect(labels.shape == places, self, f"labels of shape {places}", **got)
         classes = s.shape[self.axis(s)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,17 +11,31 @@ import numpy as np
 
 from minigraph.array import QUERIES, values
 from minigraph.mode import MODE
-from minigraph.node import FLOATS, Node, Spec, constant
+from minigraph.node import FLOATS, Node, ShapeError, Spec, constant
 from minigraph.op import implements
 from minigraph.ops.shape import astype, axis_of, broadcast_to, take
 
 
 def _plain(function: Callable[..., Any]) -> None:
-    def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(*_values(function, args), **_values(function, kwargs))
-
-    implements(function)(answer)
+    implements(function)(partial(_answer, function))
     QUERIES.add(function.__name__)
+
+
+def _answer(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What NumPy answers. Raises TypeError and ShapeError naming the function and its arguments."""
+    args, kwargs = _values(function, args), _values(function, kwargs)
+    try:
+        return function(*args, **kwargs)
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        given = [*map(_shown, args), *[f"{k} {_shown(v)}" for k, v in kwargs.items()]]
+        kind = TypeError if isinstance(error, TypeError) else ShapeError
+        raise kind(
+            f"np.{function.__name__}: got {', '.join(given)}; wanted arguments that NumPy takes ({error})"
+        ) from None
+
+
+def _shown(x: Any) -> str:
+    return f"an array {x.shape}" if isinstance(x, np.ndarray) else repr(x)[:100]
 
 
 def _values(function: Callable[..., Any], given: Any) -> Any:
@@ -101,9 +116,7 @@ def unique(
     **options: Any,
 ) -> Any:
     """The different entries in ascending order, as numpy.unique. J selects the first of equal entries."""
-    kept, index, *rest = np.unique(
-        *_values(np.unique, (x, True, return_inverse, return_counts, axis)), **_values(np.unique, options)
-    )
+    kept, index, *rest = _answer(np.unique, x, True, return_inverse, return_counts, axis, **options)
     if x.dtype in FLOATS:
         kept = take(x, index, axis)
     answers = (kept, *([index] if return_index else []), *rest)

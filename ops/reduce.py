@@ -65,9 +65,9 @@ class Reduction(Op):
     def infer(self, x: Spec) -> Spec:
         try:
             axes = self.axes(x)
-        except ValueError:  # AxisError and repeated axes
+        except (ValueError, OverflowError):  # AxisError and repeated axes
             expect(False, self, f"axis {self.axis} to name different axes of x", x=x)
-        if self.name in ("max", "min"):
+        if self.name in ("max", "min", "logsumexp") or self.options.get("ord") == np.inf:
             expect(all(x.shape[i] for i in axes), self, "at least one entry to choose from", x=x)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if self.keepdims or i not in axes)
         return Spec(
@@ -322,7 +322,7 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
     Raises ValueError for an order that is no number of at least 1, or for matrix norms.
     """
-    x, order = operand("norm", x), 2 if ord is None else ord
+    x, order, axis = operand("norm", x), 2 if ord is None else ord, checked("norm", axis)
     several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
     if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1 or (ord is not None and several):
         raise ValueError(
@@ -415,6 +415,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
 @implements(np.ptp)
 def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Largest minus smallest entry over ``axis``."""
+    axis = checked("ptp", axis)
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.memory import in_memory
@@ -31,6 +32,8 @@ __all__ = [
     "rot90", "sort", "split", "squeeze", "stack", "swapaxes", "take", "take_along_axis", "tile", "trace",
     "transpose", "tril", "triu", "vstack",
 ]  # fmt: skip
+
+MOST_SECTIONS = 1_000_000
 
 
 class Rearrange(Op):
@@ -58,10 +61,10 @@ class Rearrange(Op):
         try:  # a broadcast zero has the shape without the memory
             return Spec(self.move(np.broadcast_to(np.int8(0), x.shape)).shape, x.dtype)
         except (TypeError, AttributeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-            if isinstance(error, IndexError) and not isinstance(error, ValueError):  # AxisError is both
-                raise IndexError(f"{self}: got x {x}; {error}") from None
             options = ", ".join(str(a) if k.isdigit() else f"{k} {a}" for k, a in self.hyperparameters.items())
             wanted = f"arguments that NumPy takes ({error})"
+            if isinstance(error, IndexError) and not isinstance(error, ValueError):  # AxisError is both
+                raise IndexError(f"{self}: got x {x}, {options}; wanted {wanted}") from None
             if isinstance(error, (TypeError, AttributeError)):
                 raise TypeError(f"{self}: got x {x}, arguments {options}; wanted {wanted}") from None
             expect(False, self, wanted, x=x, arguments=options)
@@ -120,7 +123,14 @@ def _own(name: str, option: Any) -> Any:
                 f"{name}: got {option.label} of dtype {option.dtype} as an option; wanted integers, no derivative passes there"
             )
         return option.value
-    return deepcopy(option)
+    if isinstance(option, Spec):
+        raise TypeError(f"{name}: got a Spec {option} as an option, which has no values; wanted integers")
+    try:
+        return deepcopy(option)
+    except TypeError:  # a generator, which could be read once only
+        raise TypeError(
+            f"{name}: got {type(option).__name__} as an option; wanted integers or a list of them"
+        ) from None
 
 
 def axis_of(name: str, axis: Any, ndim: int) -> int:
@@ -296,8 +306,7 @@ def median(x: Any, axis: int | None = None) -> Any:
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0) -> Any:
     """Pad as numpy.pad: constant, edge, reflect, symmetric or wrap. J selects; a node as constant is copied around x."""
     x = operand("pad", x)
-    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        raise ValueError(f"pad: got mode {mode!r}; wanted constant, edge, reflect, symmetric or wrap")
+    expect_choice("pad", ("constant", "edge", "reflect", "symmetric", "wrap"), mode=mode)
     width = _widths(pad_width, len(x.shape))
 
     def padded(v: Any) -> Any:  # in the order in memory that v has
@@ -463,6 +472,7 @@ def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
     else:
         at = _integer(name, "sections", at)
         expect(at > 0, name, "at least one section", sections=at)
+        expect(at <= MOST_SECTIONS, name, f"at most {MOST_SECTIONS} sections", sections=at)
         expect(name != "split" or n % at == 0, name, f"a side that {at} divides", side=n)
     pieces = np.array_split(np.arange(n), at)
     bounds = [(int(p[0]), int(p[-1]) + 1) if p.size else (0, 0) for p in pieces]
@@ -476,7 +486,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
     if n < 0:
         raise ValueError(f"diff: got n {n}; wanted at least 0")
     axis = axis_of("diff", axis, len(x.shape))
-    for _ in range(n):
+    for _ in range(min(n, x.shape[axis])):  # after which nothing is left
         side = x.shape[axis]
         x = take(x, range(1, side), axis) - take(x, range(side - 1), axis)
     return x

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import minigraph as mg
+from minigraph import nn
+from minigraph.op import Case, Op
 from minigraph.ops.elementwise import Elementwise
 
 # Functions that are smooth but for one point, and that point.
@@ -64,3 +66,52 @@ def test_wrong_rules_are_told_at_corners(name):
             mg.check_grads(second, z, order=1)
             with pytest.raises(AssertionError, match="argument 0, entry"):
                 mg.check_grads(second, z, order=2)
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32,), (np.float64,), (np.float32, np.float64), (np.float64, np.float32)])
+@pytest.mark.parametrize("of", [np.float32, np.float64])
+def test_modules_of_every_precision_pass(dtypes, of):
+    """Errors are measured by the least precise numbers that went in."""
+    draw = np.random.default_rng(1)
+    for make, shape in ((lambda d, r: nn.Linear(4, 4, rng=r, dtype=d), (3, 4)),
+                        (lambda d, r: nn.Conv2d(2, 2, 3, padding=1, rng=r, dtype=d), (1, 2, 5, 5))):  # fmt: skip
+        layers = [make(dtype, i) for i, dtype in enumerate(dtypes)]
+        assert mg.check_op(nn.Sequential(*layers), draw.standard_normal(shape).astype(of)).entries
+
+
+def doubling(infer):
+    class Double(Op):
+        name = "double"
+
+        def infer(self, x):
+            raise NotImplementedError
+
+        def forward(self, x):
+            return 2 * x
+
+        def jacobians(self, y, x):
+            return (None,)
+
+        @classmethod
+        def cases(cls, rng):
+            yield Case(cls(), (np.ones(2),), 2 * np.ones(2))
+
+    Double.registry.remove(Double)
+    Double.infer = Op.guards["infer"](lambda self, x: infer(x))
+    return Double
+
+
+@pytest.mark.parametrize(
+    "infer", [lambda x: None, lambda x: x.shape, lambda x: (x.shape, x.dtype), lambda x: x.dtype, lambda x: 1]
+)
+def test_what_infer_gives_is_checked(infer):
+    op = doubling(infer)()
+    for use in (mg.check_op, type(op).__call__):
+        with pytest.raises(TypeError, match=r"double: infer gave \w+; wanted a Spec"):
+            use(*((op, np.ones(2)) if use is mg.check_op else (op, mg.Spec((2,)))))
+
+
+@pytest.mark.parametrize("bad", [None, 5, "relu", doubling(lambda x: x)])
+def test_what_is_no_op(bad):
+    with pytest.raises(TypeError, match="check_op: got .*; wanted an op"):
+        mg.check_op(bad, np.ones(2))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import numpy as np
 import pygraphviz
@@ -300,10 +300,32 @@ def test_no_program_outlasts_its_time(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     began = monotonic()
-    with pytest.raises(rendering.RenderError, match="Graphviz took more than 0.2 seconds"):
+    told = "Graphviz took more than 0.2 seconds for .*; write a .dot file, pass a larger timeout, or draw a part"
+    with pytest.raises(rendering.RenderError, match=told):
         draw(network(), tmp_path / "a.svg", engine="dot", timeout=0.2)
     assert monotonic() - began < 20
     assert not (tmp_path / "a.svg").exists()
+
+
+def test_a_layout_has_one_deadline_for_its_text_and_all_passes(tmp_path, monkeypatch):
+    drawing, limits, rests = sys.modules["minigraph.draw"], [], []
+    real = drawing.layout
+
+    def layout(*args, **options):
+        sleep(0.05)
+        return real(*args, **options)
+
+    def spawn(command, dot, limit, *rest):
+        limits.append(limit)
+        rests.append(limit.rest())
+        raise (rendering.RenderError if len(limits) == 1 else rendering.Overtime)("Graphviz took long")
+
+    monkeypatch.setattr(drawing, "layout", layout)
+    monkeypatch.setattr(rendering, "spawn", spawn)
+    with pytest.raises(rendering.RenderError, match="Graphviz took long for the usual layout, and for the cheaper one"):
+        draw(network(), tmp_path / "a.svg", timeout=60)
+    assert limits[0] is limits[1] is not limits[2]
+    assert rests[0] < 59.95 and rests[1] < 59.9 and 59 < rests[2] < 59.95
 
 
 def test_text_is_the_same_on_a_machine_without_fonts(tmp_path, monkeypatch):
@@ -379,7 +401,7 @@ def test_errors_say_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(rendering.RenderError, match="Graphviz failed"):
         rendering.picture("digraph {", "svg")
     with pytest.raises(rendering.RenderError, match="took more than"):
-        rendering.picture(to_dot(y), "svg", timeout=0.001)
+        rendering.picture(to_dot(y), "svg", limit=rendering.Limit(0.001))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     for engine in ("pygraphviz", "dot", None):

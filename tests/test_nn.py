@@ -237,6 +237,7 @@ HIDDEN = {  # ways to keep a part where no attribute is one
     "key": lambda part: {part: 1}, "deque": lambda part: collections.deque([part]), "frozenset": lambda part: frozenset([part]),
     "nested": lambda part: [{"a": (1, [{2: part}])}], "array": lambda part: np.array([part, None], dtype=object),
     "user list": lambda part: collections.UserList([part]), "mapping": lambda part: types.MappingProxyType({"a": part}),
+    "values": lambda part: {"a": part}.values(), "items": lambda part: {"a": part}.items(),
 }  # fmt: skip
 SET = {
     "attribute": lambda net, value: setattr(net, "kept", value),
@@ -393,6 +394,11 @@ def test_lists_and_dicts_refuse_what_is_no_part():
     loop.inner.outer = loop
     with pytest.raises(ValueError, match="inner.outer is the module that it lies in"):
         loop.state_dict()
+    many = nn.Linear(2, 2, rng=0)
+    for _ in range(24):
+        many = nn.Sequential(many, many)
+    with pytest.raises(ValueError, match="Sequential: got shared modules under more than 100000 paths"):
+        many.state_dict()
 
 
 def test_wrong_parts_are_refused():
@@ -417,6 +423,10 @@ def test_names_that_collide_or_vanish_are_refused():
     with pytest.raises(ValueError, match="got '0' as the name of a part"):
         nn.Sequential(nn.ReLU(), **{"0": nn.ReLU()})
     layer = nn.Linear(2, 2, rng=0)
+    for name in ("a.b", ""):
+        for part in (nn.ReLU(), mg.parameter(1.0), nn.Buffer(1.0)):
+            with pytest.raises(ValueError, match=f"Linear: got '{name}' as the name of a part; wanted one that has no"):
+                setattr(layer, name, part)
     with pytest.raises(TypeError, match="Linear: got ndarray as weight; assign weight.value, or a parameter"):
         layer.weight = np.zeros((2, 2), np.float32)
     with pytest.raises(

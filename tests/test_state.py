@@ -17,6 +17,7 @@ import pytest
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 import minigraph as mg
 from minigraph import files, nn
@@ -122,6 +123,13 @@ def test_where_nothing_can_be_written_is_named(tmp_path, monkeypatch):
         net().save(tmp_path / "nowhere" / "file")
     with pytest.raises(IsADirectoryError):
         net().save(tmp_path)
+    with pytest.raises(IsADirectoryError, match="new/"):
+        net().save(f"{tmp_path}/new/")
+    for function in ("save", "load"):
+        for wrong in (None, 1, True, 10**30, b"file", [path], "a\0b", 1.5):
+            with pytest.raises(TypeError, match=f"{function}: got path .*; wanted the name of a file"):
+                getattr(net(), function)(wrong)
+    os.fstat(1)  # which is open still
     monkeypatch.setattr(os, "access", lambda *args: False)  # a file that is read-only, to whom that applies
     with pytest.raises(PermissionError, match="file'$"):
         net().save(path)
@@ -178,6 +186,9 @@ def test_other_files_are_named_with_what_to_do(tmp_path):
         IsADirectoryError, match="a folder; wanted a .safetensors file, such as model.safetensors in it"
     ):
         net().load(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(IsADirectoryError, match="empty: a folder; wanted a .safetensors file$"):
+        net().load(tmp_path / "empty")
     with pytest.raises(ValueError, match="a device or a pipe"):
         net().load("/dev/null")
     with pytest.raises(FileNotFoundError, match="nowhere"):
@@ -230,6 +241,10 @@ def test_half_precision_is_widened(tmp_path):
             np.testing.assert_array_equal(layer.weight.value, (cut.astype(np.uint32) << 16).view(np.float32))
             np.testing.assert_array_equal(layer.bias.value, small[:, 0])
             assert layer.weight.dtype == layer.bias.dtype == dtype
+    entries["bias"]["more"] = 1
+    path.write_bytes(file_of(entries, odd + cut.tobytes() + small[:, 0].tobytes()))
+    with pytest.raises(ValueError, match="half.safetensors: .*damaged: bias has 'dtype', .*, 'more'; wanted 'dtype'"):
+        nn.Linear(4, 3).load(path, strict=False)
     entries = {"weight": {"dtype": "F8_E4M3", "shape": [12], "data_offsets": [0, 12]}}
     path.write_bytes(file_of(entries, bytes(12)))
     with pytest.raises(ValueError, match="half.safetensors: .*F8_E4M3"):
@@ -295,10 +310,23 @@ def test_states_that_do_not_fit_are_told_why():
     for wrong in ([*STATE.items()], "net.safetensors", None):
         with pytest.raises(TypeError, match="load_state_dict: got .*; wanted a mapping"):
             model.load_state_dict(wrong)
-    for value in ("text", None, [[1], [2, 3]], {"a": 1}, object()):
+    for option, wrong in [
+        *[("prefix", wrong) for wrong in (None, 5, b"a", ["a"])],
+        *[("skip", wrong) for wrong in (None, 5, [5], b"fc", [b"fc"], True)],
+    ]:
+        with pytest.raises(TypeError, match=f"load_state_dict: got {option} .*; wanted"):
+            model.load_state_dict(STATE, **{option: wrong})
+    endless = {}
+    endless["model"] = endless
+    for state in (endless, STATE | endless):
+        with pytest.raises(ValueError, match="load_state_dict: nothing loaded; "):
+            model.load_state_dict(state)
+    for value in ("text", None, [[1], [2, 3]], {"a": 1}, object(), sparse.eye_array(3), mg.Spec((3,))):
         with pytest.raises(ValueError, match="nothing loaded; fc.bias: "):
             model.load_state_dict(STATE | {"fc.bias": value})
     assert same(model, before)
+    for value in (nn.Buffer(STATE["fc.bias"]), mg.constant(STATE["fc.bias"])):
+        assert net().load_state_dict(STATE | {"fc.bias": value}) == ([], [])
     assert nn.ReLU().load_state_dict({}) == ([], [])  # nothing to be loaded
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from minigraph.arguments import expect_choice, expect_positive, expect_whole
 from minigraph.draw.dot import Direction, layout, to_dot
-from minigraph.draw.render import DPI, FORMATS, Engine, Overtime, RenderError, picture
-from minigraph.files import write
+from minigraph.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
+from minigraph.files import checked_path, write
 from minigraph.node import GraphError, Node
 from minigraph.tape import Tape
 
@@ -64,11 +64,7 @@ def draw(
     or even the cheaper layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
     small to read, and of a layout that is not the usual one.
     """
-    if path is not None and (
-        not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path)
-    ):
-        raise TypeError(f"draw: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
-    target = Path("notebook.svg" if path is None else path)
+    target = Path("notebook.svg" if path is None else checked_path("draw", path))
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         wanted = ", ".join("." + name for name in FORMATS)
@@ -109,22 +105,35 @@ def rendered(
     scopes: bool = True,
     direction: Direction = "TB",
     profile: Profile | None = None,
+    timeout: float | None = None,
     **how: Any,
 ) -> bytes:
-    """The picture of a graph; in a cheaper layout, with a warning, where Graphviz fails or takes too long; see ``picture``."""
+    """The picture of a graph; in a cheaper layout, with a warning, where Graphviz fails or takes too long; see ``picture``.
+
+    All of the usual layout, its DOT text included, has ``timeout`` seconds, and so has the cheaper one.
+    """
     shown = values, gradients, scopes, direction, profile
+    limit = Limit(timeout)
     try:
-        return picture(layout(tape, edges, *shown)[0], form, **how)
+        try:
+            return picture(layout(tape, edges, *shown)[0], form, limit=limit, **how)
+        except RenderError as error:
+            if isinstance(error, Overtime) or not (edges and scopes):
+                raise
+            # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
+            drawn = picture(layout(tape, False, *shown)[0], form, limit=limit, **how)
+            said = f"drawn without the sizes on the edges, which scopes=False would show: {error}"
     except Overtime as error:
-        text, later = layout(tape, False, *shown, straight=True)
-        drawn = picture(text, form, later=later, **how)
+        limit = Limit(timeout)
+        try:
+            text, later = layout(tape, False, *shown, straight=True)
+            drawn = picture(text, form, limit=limit, later=later, **how)
+        except Overtime:
+            raise RenderError(
+                f"draw: {error} for the usual layout, and for the cheaper one; write a .dot file, pass a larger timeout, "
+                "or draw a part of the graph"
+            ) from None
         said = f"{error}, so edges are straight and without sizes; a larger timeout gives the usual layout more time"
-    except RenderError as error:
-        if not (edges and scopes):
-            raise
-        # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
-        drawn = rendered(tape, form, False, *shown, **how)
-        said = f"drawn without the sizes on the edges, which scopes=False would show: {error}"
     warnings.warn(said, stacklevel=3)
     return drawn
 

@@ -24,6 +24,7 @@ from minigraph.draw.child import MISSING, NO_PYGRAPHVIZ
 Engine = Literal["pygraphviz", "dot"]
 FORMATS = ("png", "svg", "pdf", "dot")
 DPI, LEGIBLE_DPI = 160.0, 40.0
+DAY = 86_400.0  # no process is waited for longer: the system counts milliseconds in 32 bits
 MAX_SIDE, MAX_PIXELS = 30_000, 60_000_000  # cairo cuts at 32,767; 60 million pixels take 240 MB
 INSTALL = (
     "drawing needs Graphviz: pip install pygraphviz (brings Graphviz along), "
@@ -45,7 +46,7 @@ def picture(
     *,
     dpi: float = DPI,
     engine: Engine | None = None,
-    timeout: float | None = None,
+    limit: Limit | None = None,
     later: str = "",
     page: str = "",
 ) -> bytes:
@@ -54,14 +55,14 @@ def picture(
     ``dpi``: pixels per inch of a PNG, lowered where the picture would be larger than MAX_SIDE or MAX_PIXELS;
     warns (UserWarning) when its text can then no longer be read.
     ``engine``: "pygraphviz", "dot" (the program on the PATH), or None for the first of them that is there.
-    ``timeout``: seconds after which to give up.
+    ``limit``: when to give up.
     ``later``: lines of edges that do not move the nodes.
     ``page``: what tells an SVG from others of the same graph in one page.
 
     Raises ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails, Overtime
-    when it takes longer than ``timeout``.
+    when it takes longer than the ``limit``.
     """
-    limit = Limit(timeout)
+    limit = limit or Limit(None)
     program = "dot"
     if later:
         placed = run("dot", "dot", dot, engine, limit).decode()
@@ -98,7 +99,7 @@ class Limit:
 
     def rest(self) -> float | None:
         """The seconds that are left."""
-        return None if self.seconds is None else max(0.0, self.start + self.seconds - time.monotonic())
+        return None if self.seconds is None else min(max(0.0, self.start + self.seconds - time.monotonic()), DAY)
 
 
 def run(program: str, form: str, dot: str, engine: Engine | None, limit: Limit) -> bytes:

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_number
+from minigraph.arguments import expect_number, expect_whole
 from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
+from minigraph.ops.conv.geometry import LARGEST, integers, paddings, pairs, several
 from minigraph.random import generator
 
 
@@ -57,18 +58,16 @@ class _Conv(_Weighted):
         groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *, output_padding: Any = 0, algorithm: str = "auto",
         weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
-        kernel = (kernel_size,) * self.axes if np.ndim(kernel_size) == 0 else tuple(kernel_size)
-        numbers = (in_channels, out_channels, groups, *kernel)
-        whole = len(kernel) == self.axes and all(isinstance(n, (int, np.integer)) and n is not True for n in numbers)
-        if (
-            not whole
-            or min(in_channels, out_channels, groups, *kernel) < 1
-            or in_channels % groups
-            or out_channels % groups
-        ):
+        name = type(self).__name__
+        expect_whole(name, 1, LARGEST, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        kernel = expect_windows(name, self.axes, kernel_size=kernel_size, stride=stride, dilation=dilation)
+        pairs(name, padding, self.axes) if self.transposed else paddings(name, padding, self.axes)
+        alike = not several(kernel_size) or len(kernel_size) == self.axes
+        expect(alike, name, f"an integer or {self.axes} of them", kernel_size=kernel_size)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(
-                f"{type(self).__name__}: got in_channels {in_channels}, out_channels {out_channels}, kernel_size {kernel_size}, "
-                f"groups {groups}; wanted positive integers, groups dividing both numbers of channels"
+                f"{name}: got in_channels {in_channels}, out_channels {out_channels}, groups {groups}; wanted groups "
+                "dividing both numbers of channels"
             )
         self.settings = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
         defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}
@@ -152,10 +151,7 @@ class Linear(_Weighted):
         self, in_features: int, out_features: int, bias: bool = True, *, weight_init: Initializer = init.he_normal,
         bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
-        if not all(isinstance(n, (int, np.integer)) and n >= 1 for n in (in_features, out_features)):
-            raise ValueError(
-                f"Linear: got in_features {in_features}, out_features {out_features}; wanted positive integers"
-            )
+        expect_whole("Linear", 1, LARGEST, in_features=in_features, out_features=out_features)
         self.settings = {"in_features": in_features, "out_features": out_features}
         self.make((out_features, in_features), out_features if bias else None, (weight_init, bias_init), rng, dtype)
 
@@ -171,8 +167,7 @@ class _BatchNorm(Module):
     axes: tuple[int, ...] = (2, 3, 4, 5)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
-        if not isinstance(num_features, (int, np.integer)) or num_features < 1:
-            raise ValueError(f"{type(self).__name__}: got num_features {num_features}; wanted a positive integer")
+        expect_whole(type(self).__name__, 1, LARGEST, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = self.bias = None
         if affine:  # nothing here is random, so that the parameters are there at once
@@ -271,10 +266,28 @@ class _Call(Module):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _call(name: str, op: Callable[..., Any]) -> type[_Call]:
+class _Pool(_Call):
+    """A pooling over as many axes as its name says."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name, given = type(self).__name__, inspect.signature(type(self).op).bind(None, *args, **kwargs).arguments
+        axes = int(name[-2])
+        sizes = {k: given[k] for k in ("kernel_size", "stride", "dilation") if given.get(k) is not None}
+        expect_windows(name, axes, **sizes)
+        pairs(name, given.get("padding", 0), axes)
+
+
+def expect_windows(name: str, axes: int, **given: Any) -> tuple[int, ...]:
+    """Raise TypeError or ShapeError unless ``given`` are one positive integer or ``axes``; the first of them, for each axis."""
+    found = [integers(name, argument, value, axes) for argument, value in given.items()]
+    return found[0]
+
+
+def _call(name: str, op: Callable[..., Any], kind: type[_Call] = _Call) -> type[_Call]:
     """A module class that calls ``op``; its arguments are those of ``op`` after x."""
     text = f"mg.{getattr(op, '__name__', name)} as a module; its arguments are that function's after x."
-    return type(name, (_Call,), {"op": staticmethod(op), "__doc__": text, "__module__": __name__})
+    return type(name, (kind,), {"op": staticmethod(op), "__doc__": text, "__module__": __name__})
 
 
 ReLU = _call("ReLU", activation.relu)
@@ -289,12 +302,12 @@ Softmax = _call("Softmax", activation.softmax)
 LogSoftmax = _call("LogSoftmax", activation.log_softmax)
 Flatten = _call("Flatten", shape.flatten)
 Identity = _call("Identity", lambda x: x)
-MaxPool1d = _call("MaxPool1d", pool.max_pool1d)
-MaxPool2d = _call("MaxPool2d", pool.max_pool2d)
-MaxPool3d = _call("MaxPool3d", pool.max_pool3d)
-AvgPool1d = _call("AvgPool1d", pool.avg_pool1d)
-AvgPool2d = _call("AvgPool2d", pool.avg_pool2d)
-AvgPool3d = _call("AvgPool3d", pool.avg_pool3d)
+MaxPool1d = _call("MaxPool1d", pool.max_pool1d, _Pool)
+MaxPool2d = _call("MaxPool2d", pool.max_pool2d, _Pool)
+MaxPool3d = _call("MaxPool3d", pool.max_pool3d, _Pool)
+AvgPool1d = _call("AvgPool1d", pool.avg_pool1d, _Pool)
+AvgPool2d = _call("AvgPool2d", pool.avg_pool2d, _Pool)
+AvgPool3d = _call("AvgPool3d", pool.avg_pool3d, _Pool)
 AdaptiveAvgPool2d = _call("AdaptiveAvgPool2d", pool.adaptive_avg_pool2d)
 AdaptiveMaxPool2d = _call("AdaptiveMaxPool2d", pool.adaptive_max_pool2d)
 GlobalAvgPool = _call("GlobalAvgPool", pool.global_avg_pool)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from numbers import Integral
+from operator import index
 from types import NoneType
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from minigraph.arguments import expect_flags
 from minigraph.array import Array
-from minigraph.files import write
+from minigraph.files import checked_path, write
 from minigraph.mode import MODE, scope
 from minigraph.nn.parts import PLAIN, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
@@ -20,6 +23,7 @@ from minigraph.ops import channels
 from minigraph.random import generator
 
 PARTS: tuple[type, ...]  # what a module holds: see the end of this file
+MOST_PATHS = 100_000
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
 
 
@@ -72,6 +76,8 @@ class Module:
                 raise
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, PARTS) and (not name or "." in name):
+            raise ValueError(f"{type(self).__name__}: got {name!r} as the name of a part; wanted one that has no dot")
         if isinstance(value, (Module, Parameter)):
             value.name = name
         elif isinstance(old := vars(self).get(name), (Parameter, Buffer)) and not isinstance(value, (Buffer, NoneType)):
@@ -102,8 +108,15 @@ class Module:
     def _walk(self, once: bool = True) -> Iterator[tuple[str, Module]]:
         stack: list[tuple[str, Module, tuple[Module, ...]]] = [("", self, ())]
         seen: set[int] = set()
+        count = 0
         while stack:
             path, module, above = stack.pop()
+            count += 1
+            if count > MOST_PATHS and not once:  # modules that share modules that share modules
+                raise ValueError(
+                    f"{type(self).__name__}: got shared modules under more than {MOST_PATHS} paths, such as {path[:100]}; "
+                    "wanted each under one, or a few"
+                )
             if once and id(module) in seen:
                 continue
             if module in above:
@@ -177,6 +190,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode here and below: dropout drops, batch norm uses the batch."""
+        expect_flags("train", mode=mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -263,7 +277,7 @@ class Module:
         """
         from safetensors.numpy import save
 
-        write(path, save(self.state_dict()))
+        write(checked_path("save", path), save(self.state_dict()))
 
     def load(
         self,
@@ -277,7 +291,7 @@ class Module:
 
         Raises ValueError for a file that is none, is damaged or does not fit; OSError for one that cannot be read.
         """
-        state = read(path)
+        state = read(checked_path("load", path))
         try:
             return self.load_state_dict(state, strict, prefix=prefix, skip=skip)
         except ValueError as error:
@@ -289,6 +303,10 @@ class Module:
         """Add a parameter, drawn by ``init`` from ``rng``, or abstract without one."""
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"{type(self).__name__}: got dtype {np.dtype(dtype)}; wanted float32 or float64")
+        if not callable(init):
+            raise TypeError(
+                f"{type(self).__name__}: got {init!r} to draw {name}; wanted a function of a shape and a Generator, as in nn.init"
+            )
         p = Parameter(Spec(shape, dtype), name)
         setattr(self, name, p)
         vars(self).setdefault("initializers", {})[name] = init
@@ -343,6 +361,10 @@ def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
     if hasattr(value, "detach"):  # a PyTorch tensor
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    if isinstance(value, Buffer):
+        value = value.value
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"got a sparse {type(value).__name__}, wanted an array, as its toarray() gives")
     value, wanted = np.asarray(value), slot.value if isinstance(slot, Buffer) else slot
     if value.shape != wanted.shape:
         raise ValueError(f"got shape {value.shape}, wanted {wanted.shape}")
@@ -405,7 +427,15 @@ class ModuleList(Container):
 
     def _put_all(self, parts: Iterable[Any]) -> None:
         """Hold these parts and no others."""
-        self._put({str(i): part for i, part in enumerate(parts)})
+        self._put({str(i): part for i, part in enumerate(self._several(parts))})
+
+    def _several(self, parts: Any) -> list[Any]:
+        """The parts as a list. Raises TypeError unless there is one."""
+        if not np.iterable(parts) or isinstance(parts, (str, bytes)):
+            raise TypeError(
+                f"{type(self).__name__}: got {type(parts).__name__}; wanted a list of {self.kind.__name__.lower()}s"
+            )
+        return list(parts)
 
     def __iter__(self) -> Iterator[Any]:
         return iter([getattr(self, name) for name in self.names])
@@ -415,16 +445,16 @@ class ModuleList(Container):
 
     def __getitem__(self, i: int | slice) -> Any:
         """A part by its place; of a slice, a plain list."""
-        return list(self)[i]
+        return list(self)[_place(self, i)]
 
     def __setitem__(self, i: int, part: Any) -> None:
         parts = list(self)
-        parts[i] = part
+        parts[_place(self, i)] = part
         self._put_all(parts)
 
     def __delitem__(self, i: int | slice) -> None:
         parts = list(self)
-        del parts[i]
+        del parts[_place(self, i)]
         self._put_all(parts)
 
     def append(self, part: Any) -> Self:
@@ -433,13 +463,15 @@ class ModuleList(Container):
 
     def extend(self, parts: Iterable[Any]) -> Self:
         """Add parts at the end; returns the list."""
-        self._put_all([*self, *parts])
+        self._put_all([*self, *self._several(parts)])
         return self
 
     __iadd__ = extend
 
-    def insert(self, i: int, part: Any) -> None:
+    def insert(self, i: Any, part: Any) -> None:
         """Add a part before part ``i``."""
+        if not isinstance(i, Integral):
+            raise TypeError(f"{type(self).__name__}: got part {i!r}; wanted an integer")
         parts = list(self)
         parts.insert(i, part)
         self._put_all(parts)
@@ -461,7 +493,17 @@ class ModuleDict(Container):
     """Modules by name, parts of the module that holds it: ``self.heads = nn.ModuleDict({"a": …})``."""
 
     def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
-        self._put(dict(parts or {}))
+        self._put({} if parts is None else self._mapping(parts))
+
+    def _mapping(self, parts: Any) -> dict[str, Any]:
+        """The parts by name. Raises TypeError unless they are."""
+        try:
+            return dict(parts)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{type(self).__name__}: got {type(parts).__name__}; wanted a mapping of names to "
+                f"{self.kind.__name__.lower()}s"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -488,7 +530,7 @@ class ModuleDict(Container):
 
     def update(self, parts: Mapping[str, Any]) -> None:
         """Add parts, or put them in the place of those of the same names."""
-        self._put(dict(self.items()) | dict(parts))
+        self._put(dict(self.items()) | self._mapping(parts))
 
     def keys(self) -> tuple[str, ...]:
         """The parts' names."""
@@ -545,9 +587,20 @@ class Sequential(Module):
                 setattr(piece, name, getattr(self, name))
             piece.names = self.names[i]
             return piece
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"Sequential: got part {i}; wanted one of its {len(self)}")
-        return getattr(self, self.names[i])
+        return getattr(self, self.names[_place(self, i)])
+
+
+def _place(parts: ModuleList | Sequential, i: Any) -> Any:
+    """``i`` as the place of a part, or a slice. Raises TypeError, and IndexError where there is none."""
+    if isinstance(i, slice):
+        return i
+    try:
+        place = index(i)
+    except TypeError:
+        raise TypeError(f"{type(parts).__name__}: got part {i!r}; wanted an integer or a slice") from None
+    if not -len(parts) <= place < len(parts):
+        raise IndexError(f"{type(parts).__name__}: got part {place}; wanted one of its {len(parts)}")
+    return place
 
 
 PARTS = (Module, Parameter, Buffer)

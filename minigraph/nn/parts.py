@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from typing import Any
 
 import numpy as np
@@ -31,4 +31,4 @@ def _inside(x: Any) -> Iterable[Any]:
         return x.ravel() if x.dtype.hasobject else ()
     if hasattr(x, "__wrapped__"):  # a checkpoint or another decorated function
         return (x.__wrapped__,)
-    return x if isinstance(x, (Sequence, Set)) else ()
+    return x if isinstance(x, (Sequence, Set, ValuesView)) else ()

@@ -20,6 +20,7 @@ DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
+ENTRY = dict.fromkeys(("dtype", "shape", "data_offsets")).keys()  # of an array in the header
 LONGEST_HEADER = 100_000_000  # by the format's definition
 CONVERT = (
     "which is not opened, as it could run code; convert it in PyTorch: "
@@ -60,7 +61,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
     if stat.S_ISDIR(mode):
         names = [file.name for file in sorted(Path(path).glob("*.safetensors"))]
         raise IsADirectoryError(
-            f"{path}: a folder; wanted a .safetensors file" + f", such as {names[0]} in it" * bool(names)
+            f"{path}: a folder; wanted a .safetensors file" + (f", such as {names[0]} in it" if names else "")
         )
     if not stat.S_ISREG(mode):
         raise ValueError(f"{path}: a device or a pipe; wanted a .safetensors file")
@@ -87,6 +88,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
             pass  # what it opens is sound
     except SafetensorError as error:
         raise ValueError(f"{path}: a safetensors file that is damaged: {error}; get it again") from None
+    for name, entry in header.items():
+        if entry.keys() != ENTRY:
+            got, wanted_fields = ", ".join(map(repr, entry)), ", ".join(map(repr, ENTRY))
+            raise ValueError(f"{path}: a safetensors file that is damaged: {name} has {got}; wanted {wanted_fields}")
     data = np.memmap(path, np.uint8, "r", 8 + length) if wanted > 8 + length else np.zeros(0, np.uint8)
     return {name: _array(data, **entry) for name, entry in header.items()}
 
@@ -117,17 +122,22 @@ def _kind(path: Any, start: bytes) -> str:
 
 def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The state under names without the prefix, and the names that do not begin with it."""
+    if not isinstance(prefix, str):
+        raise TypeError(f"load_state_dict: got prefix {prefix!r}; wanted the beginning of the state's names, as text")
     dotted = f"{prefix.rstrip('.')}." if prefix else ""
     begun = {name for name in state if str(name).startswith(dotted)}
     taken = {name[len(dotted) :] if dotted else name: state[name] for name in state if name in begun}
     return taken, [name for name in state if name not in begun]
 
 
-def within(parts: str | Iterable[str], names: Iterable[str]) -> set[str]:
+def within(parts: Any, names: Iterable[str]) -> set[str]:
     """The names that are, or lie in, one of the parts. Raises ValueError for a part where there is none."""
     found: set[str] = set()
     names = list(names)
-    for part in [parts] if isinstance(parts, str) else parts:
+    listed: list[Any] = [parts] if isinstance(parts, str) or not np.iterable(parts) else list(parts)
+    if isinstance(parts, bytes) or not all(isinstance(part, str) for part in listed):
+        raise TypeError(f"load_state_dict: got skip {parts!r}; wanted names of parts, as text")
+    for part in listed:
         inside = {name for name in names if f"{name}.".startswith(f"{part.rstrip('.')}.")}
         if not inside:
             raise ValueError(f"load_state_dict: got skip {part!r}; wanted parts of the model or the state")
@@ -135,12 +145,17 @@ def within(parts: str | Iterable[str], names: Iterable[str]) -> set[str]:
     return found
 
 
-def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "") -> str:
-    """How the state's names would fit more of the model's ``names`` than without ``prefix``; "" where they would not."""
+def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "", depth: int = 3) -> str:
+    """How the state's names would fit more of the model's ``names`` than without ``prefix``; "" where they would not.
+
+    Mappings in mappings are searched to a ``depth``, as one may hold itself.
+    """
     wanted = set(names)
     fit = len(wanted & state.keys())
     for name, value in state.items():
-        if isinstance(value, Mapping) and (len(wanted & value.keys()) > fit or (not fit and advice(value, wanted))):
+        if isinstance(value, Mapping) and (
+            len(wanted & value.keys()) > fit or (not fit and depth and advice(value, wanted, depth=depth - 1))
+        ):
             return f"the values are in the mapping under {name!r}; pass that"
     begins = Counter(begin for name in state for begin, rest in _splits(name) if rest in wanted)
     for begin, times in begins.most_common(1):
