@@ -64,7 +64,9 @@ class Rearrange(Op):
             options = ", ".join(str(a) if k.isdigit() else f"{k} {a}" for k, a in self.hyperparameters.items())
             wanted = f"arguments that NumPy takes ({error})"
             if isinstance(error, IndexError) and not isinstance(error, ValueError):  # AxisError is both
-                raise IndexError(f"{self}: got x {x}, {options}; wanted {wanted}") from None
+                raise IndexError(
+                    f"{self}: got x {x}; {error}; wanted arguments that NumPy takes, not {options}"
+                ) from None
             if isinstance(error, (TypeError, AttributeError)):
                 raise TypeError(f"{self}: got x {x}, arguments {options}; wanted {wanted}") from None
             expect(False, self, wanted, x=x, arguments=options)
