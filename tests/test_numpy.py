@@ -300,6 +300,12 @@ def test_no_result_is_written_into_an_array(name):
             function(*args, *filled, np.zeros(3))
 
 
+@pytest.mark.parametrize("function", [np.sum, np.mean, np.max, np.min, np.prod, np.var, np.std, np.ptp, np.linalg.norm])
+def test_axes_that_can_be_read_once_are_read_once(function):
+    p = mg.parameter(T)
+    np.testing.assert_allclose(function(p, axis=(a for a in (0, 2))), function(p, axis=(0, 2)))
+
+
 def test_no_argument_is_left_unread():
     with pytest.raises(TypeError, match="out= is not possible|got 3 arguments for a node; wanted at most 2"):
         np.dot(P, W, np.zeros(()))
