@@ -60,8 +60,11 @@ OPS = {  # name of the op: (op, *inputs) → what PyTorch makes of them
 }
 
 
-def replay(y):
-    """The value of node ``y`` by PyTorch, and {parameter: tensor} of the parameters behind it."""
+def replay(y, step=None):
+    """The value of node ``y`` by PyTorch, and {parameter: tensor} of the parameters behind it.
+
+    With ``step(node, tensor)``, called for each result, the next op is given the node's value in the tensor's place.
+    """
     tape = mg.Tape.of(y)
     tensors = {}
     for node in tape.nodes:
@@ -69,4 +72,7 @@ def replay(y):
             tensors[node] = torch.tensor(np.asarray(node.value), requires_grad=isinstance(node, mg.Parameter))
         else:
             tensors[node] = OPS[node.kind](node.op, *[tensors[x] for x in node.inputs])
+            if step is not None:
+                step(node, tensors[node])
+                tensors[node].data = torch.tensor(np.asarray(node.value))
     return tensors[y], {p: tensors[p] for p in tape.parameters}

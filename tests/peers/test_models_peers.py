@@ -49,18 +49,28 @@ def drawn(model, plain):
     return model
 
 
-def disagreement(loss):
+def disagreement(loss, stepwise=False):
     """The largest relative difference from PyTorch: of the loss, and of each parameter's gradient, in the 2-norm.
+
+    Stepwise, PyTorch computes each node from our values of its inputs, and every node's value is compared: then
+    rounding cannot switch a ReLU or a pool's winner where two numbers nearly tie, which in float32 happens about once
+    in a million and moves gradients by 1 %.
 
     A gradient below 1/100 of the whole is measured by that, for it may be nothing but rounding, like that of a
     constant which the next batch norm takes away.
     """
     tape = mg.Tape.of(loss)
-    theirs, tensors = replay(loss)
+    found = []
+
+    def step(node, tensor):
+        value, wanted = np.asarray(node.value), tensor.detach().numpy()
+        found.append(np.linalg.norm(value - wanted) / max(np.linalg.norm(wanted), 1e-30))
+
+    theirs, tensors = replay(loss, step if stepwise else None)
     theirs.backward()
     wanted = [tensors[p].grad.numpy() for p in tape.parameters]
     whole = np.linalg.norm([np.linalg.norm(t) for t in wanted])
-    found = [abs(float(loss.value) / theirs.item() - 1)]
+    found.append(abs(float(loss.value) / theirs.item() - 1))
     for g, t in zip(tape.pull(), wanted, strict=True):
         assert g.dtype == t.dtype and g.shape == t.shape
         found.append(np.linalg.norm(g - t) / max(np.linalg.norm(t), whole / 100))
@@ -89,7 +99,7 @@ def test_float64(name):
 
 @pytest.mark.parametrize("name", models.names())
 def test_float32(name):
-    assert disagreement(loss_of(name, np.float32)) <= 1e-3
+    assert disagreement(loss_of(name, np.float32), stepwise=True) <= 2e-4
 
 
 @pytest.mark.parametrize(("name", "options"), [
