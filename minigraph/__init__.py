@@ -12,6 +12,7 @@ if not (_pathlib.Path(__file__).parent / "ops").is_dir():
 from minigraph import interrupt as interrupt  # before the imports that take long
 
 # isort: split
+from minigraph.kernels import numpy as _numpy_kernels  # noqa: F401  enters itself into the registry
 from minigraph import guard as guard
 from minigraph import nn as nn
 from minigraph import optim as optim
@@ -47,7 +48,7 @@ from minigraph.ops.norm import *
 from minigraph.ops.pool import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
-from minigraph.parallel import threads as threads
+from minigraph.kernels.numpy.threads import threads as threads
 from minigraph.profile import profile as profile
 from minigraph.summary import summary as summary
 from minigraph.tape import Tape as Tape

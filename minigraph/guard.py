@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Shape
-from minigraph.memory import own
+from minigraph.ownership import own
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect
 

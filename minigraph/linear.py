@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.memory import own
+from minigraph.ownership import own
 from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Case, Op
-from minigraph.sparse import below, compressed, eye, index_dtype, plus, sized, times
-from minigraph.summation import total
+from minigraph.kernels.sparse import below, compressed, eye, index_dtype, plus, sized, times
+from minigraph.kernels import tasks
 from minigraph.text import readable
 
 Shape = tuple[int, ...]
@@ -487,7 +487,7 @@ class Broadcast(Selection):
             return np.broadcast_to(np.asarray(v), out_shape)
 
         def back(g: Any) -> Any:
-            g = total(g, new + stretched) if new or stretched else g
+            g = tasks.total(g, new + stretched) if new or stretched else g
             return np.reshape(g, in_shape).astype(back_dtype, copy=False)
 
         super().__init__(move, in_shape, out_shape, dtype or back_dtype, back)

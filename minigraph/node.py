@@ -13,7 +13,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
-from minigraph.memory import ONE, count, references
+from minigraph.ownership import ONE, count, references
 from minigraph.mode import MODE, VARIABLES
 from minigraph.text import readable, readable_repr
 

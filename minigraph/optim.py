@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.memory import in_memory
+from minigraph.kernels import tasks
 from minigraph.node import Parameter
 from minigraph.op import expect
-from minigraph.parallel import by_shares
 
 __all__ = ["SGD"]
 
@@ -89,26 +88,9 @@ class SGD:
         if first:
             velocity = self._velocity[p] = np.empty_like(p.value)
         new = p.room()
-        order = in_memory(new)
-        arrays = [new, p.value, g] + ([velocity] if momentum else [])
-        turned = [np.atleast_1d(a.transpose(order)) for a in arrays]
-
-        def part(s: slice) -> None:
-            new, old, d, *velocity = (a[s] for a in turned)
-            if self.weight_decay:
-                d = d + self.weight_decay * old
-            for v in velocity:
-                if first:
-                    v[...] = d
-                else:
-                    v *= self.momentum
-                    v += d if self.dampening == 0 else (1 - self.dampening) * d
-                d = d + self.momentum * v if self.nesterov else v
-            np.subtract(old, self.lr * d, out=new)
-
-        rows = len(turned[0])
+        settings = self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov
         try:
-            by_shares(part, rows, p.size)
+            tasks.sgd_step(new, p.value, g, velocity, first, *settings)
         except BaseException:
             if new is p._value:  # part of it is written: tapes must know
                 p.replace(new)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigraph.arguments import expect_flags, expect_node, expect_whole
-from minigraph.memory import unchanging
+from minigraph.ownership import unchanging
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
 from minigraph.table import table

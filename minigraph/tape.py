@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from minigraph.anomaly import finite_cotangent
+from minigraph.kernels import tasks
 from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
 from minigraph.linear import LinearMap
-from minigraph.memory import own
+from minigraph.ownership import own
 from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
-from minigraph.parallel import elementwise
 from minigraph.table import trace
 from minigraph.text import readable
 from minigraph.total import Recorded, Total
@@ -194,7 +194,7 @@ class Tape:
                                 if x not in cotangents:
                                     cotangents[x] = c
                                 elif type(c) is np.ndarray:
-                                    cotangents[x] = elementwise(np.add, cotangents[x], c)
+                                    cotangents[x] = tasks.map_entries(np.add, cotangents[x], c)
                                 else:
                                     cotangents[x] = cotangents[x] + c
                     finally:

@@ -14,7 +14,7 @@ from minigraph.array import Array
 from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
-from minigraph.sparse import below, compressed, eye, full, plus, times
+from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
 from minigraph.text import readable
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.linear import Identity, LinearMap
-from minigraph.memory import own
+from minigraph.ownership import own
 from minigraph.mode import MODE, enable_grad, replaying, tracing
 from minigraph.node import (
     FLOATS,

@@ -14,12 +14,12 @@ from scipy import special
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
 from minigraph.linear import Bounds, Formula, LinearMap
-from minigraph.memory import zeros_like
+from minigraph.kernels.numpy.elementwise import positive_part
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density
-from minigraph.sparse import compressed
-from minigraph.summation import total
+from minigraph.kernels.sparse import compressed
+from minigraph.kernels.numpy.summation import total
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
@@ -29,12 +29,7 @@ __all__ = [
 _ROOT2 = math.sqrt(2)
 
 
-def _positive_part(x: Any, *, out: Any = None) -> Any:
-    """max(x, 0): by a whole array of zeros, which NumPy compares three times as fast as the number 0."""
-    return np.maximum(x, zeros_like(x) if np.ndim(x) else 0, out=out)
-
-
-relu = define("relu", _positive_part, lambda y, x: x > 0, oracle=lambda x: x if x > 0 else 0)
+relu = define("relu", positive_part, lambda y, x: x > 0, oracle=lambda x: x if x > 0 else 0)
 
 
 def _logistic(x: Any) -> Any:

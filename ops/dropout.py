@@ -13,7 +13,7 @@ from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
 from minigraph.op import Case, Op, expect_floats
-from minigraph.ops.conv.geometry import expect_axes
+from minigraph.ops.geometry import expect_axes
 from minigraph.random import generator
 
 __all__ = [

@@ -16,9 +16,9 @@ from minigraph.array import Array, plain
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of
-from minigraph.sparse import compressed
-from minigraph.summation import product
+from minigraph.ops.geometry import Ints, expect_axes, integers, shape_of
+from minigraph.kernels.sparse import compressed
+from minigraph.kernels.numpy.summation import product
 
 __all__ = ["interpolate"]
 

@@ -18,7 +18,7 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import sum_map
-from minigraph.summation import inner, mean, total
+from minigraph.kernels.numpy.summation import inner, mean, total
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "l2_penalty", "mse_loss",

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph import parallel, summation
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy import summation
 from minigraph.array import Array, plain
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze
-from minigraph.sparse import compressed, sized
+from minigraph.kernels.sparse import compressed, sized
 
 __all__ = [
     "dot", "einsum", "inner", "linear", "matmul", "outer", "tensordot", "vdot",
@@ -75,7 +76,7 @@ class Contraction(Op):
         )
 
     def forward(self, *xs: Array) -> Any:
-        return contract(self.subscripts, *xs)
+        return tasks.contract(self.subscripts, *xs)
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         return [promoted(self._slot(s, y, *xs), x) if x.dtype.kind in "fc" else None for s, x in enumerate(xs)]
@@ -105,7 +106,7 @@ class Contraction(Op):
             free = out + "".join(c for c in term if c not in out)
             rest = "".join(c for c in free if any(c in t for t, _ in others))
             terms = ",".join(t for t, _ in others)
-            factor = contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            factor = tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
             full = tuple(sides[c] for c in free)
             data = np.broadcast_to(np.reshape(factor, tuple(sides[c] if c in rest else 1 for c in free)), full)
             strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
@@ -128,7 +129,7 @@ class Contraction(Op):
             )
             rest = "".join(c for c in out + own if any(c in t for t, _ in others))
             terms = ",".join(t for t, _ in others)
-            factor = contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            factor = tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
             strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
             columns = sum((at[c] * strides[c] for c in term), np.zeros((len(index), width), np.int64))
             data = np.broadcast_to(np.asarray(factor)[tuple(at[c] for c in rest)], columns.shape)
@@ -169,64 +170,6 @@ class Contraction(Op):
         ):
             yield Case(op, factors, getattr(np, op.__name__)(*factors))
         yield Case(lambda a, b: tensordot(a, b, ((1,), (0,))), (a, b), a.dot(b), (a, c), "agree")
-
-
-@lru_cache(maxsize=4096)
-def _plan(a: str, b: str, out: str) -> tuple[str, str, str, str, str, str]:
-    """Letters of a pair of factors: (summed in a alone, summed in b alone, batch, a's own, shared and summed, b's own)."""
-    lone_a = "".join(c for c in a if c not in b and c not in out)
-    lone_b = "".join(c for c in b if c not in a and c not in out)
-    batch = "".join(c for c in out if c in a and c in b)
-    free_a = "".join(c for c in out if c in a and c not in b)
-    free_b = "".join(c for c in out if c in b and c not in a)
-    return lone_a, lone_b, batch, free_a, "".join(c for c in a if c in b and c not in out), free_b
-
-
-def contract(subscripts: str, *xs: Array) -> Any:
-    """np.einsum for distinct letters in each factor, every pair of factors by one matrix product."""
-    terms, out = subscripts.split("->")
-    names = terms.split(",")
-    if len(xs) == 1:
-        x, a = _alone(names[0], xs[0], out)
-        return np.einsum(f"{a}->{out}", x)
-    a, x = names[0], xs[0]
-    for i, (b, z) in enumerate(zip(names[1:], xs[1:], strict=True), 1):
-        later = set(out).union(*names[i + 1 :])
-        target = out if i == len(xs) - 1 else "".join(dict.fromkeys(c for c in a + b if c in later))
-        a, x = target, _pair(a, x, b, z, target)
-    return x
-
-
-def _alone(a: str, x: Array, others: str) -> tuple[Any, str]:
-    """The sum of x over those of its letters a that are not among the ``others``, and the letters left."""
-    axes = tuple(i for i, c in enumerate(a) if c not in others)
-    return (summation.total(x, axes) if axes else x), "".join(c for c in a if c in others)
-
-
-def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
-    lone_a, lone_b, batch, free_a, summed, free_b = _plan(a, b, out)
-    if lone_a:
-        x, a = _alone(a, x, b + out)
-    if lone_b:
-        z, b = _alone(b, z, a + out)
-    sides = dict(zip(a + b, x.shape + z.shape, strict=True))
-
-    def matrices(letters: str, array: Array, rows: str, columns: str) -> Array:
-        shape = [prod(tuple(sides[c] for c in group)) for group in (rows, columns)]
-        return array.transpose([letters.index(c) for c in batch + rows + columns]).reshape(
-            [sides[c] for c in batch] + shape
-        )
-
-    if not batch + free_a + free_b and summation.single(x) and summation.single(z):
-        return summation.inner(*(np.ravel(f.transpose([t.index(c) for c in summed])) for t, f in ((a, x), (b, z))))
-    left, right = matrices(a, x, free_a, summed), matrices(b, z, summed, free_b)
-    one_row = not batch and left.shape[0] == 1
-    product = summation.row_times(left, right) if one_row else parallel.matmul(left, right)
-    letters = batch + free_a + free_b
-    shape = tuple(sides[c] for c in letters)
-    if letters == out and product.shape == shape:
-        return product  # not a view
-    return product.reshape(shape).transpose([letters.index(c) for c in out])
 
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
@@ -371,7 +314,7 @@ class Linear(Op):
         return Spec((*x.shape[:-1], w.shape[0]), expect_floats(self, **got))
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        y = parallel.matmul(x, w.T) if x.ndim > 1 else x @ w.T
+        y = tasks.matmul(x, w.T) if x.ndim > 1 else x @ w.T
         if b is not None:
             y = np.add(y, b, out=y if y.ndim and y.dtype == np.result_type(y, b) else None)
         return y

@@ -22,10 +22,10 @@ from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
-from minigraph.ops.conv.geometry import Window, integers, shape_of
+from minigraph.ops.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
 from minigraph.parallel import by_sample, scratch
-from minigraph.sparse import compressed
+from minigraph.kernels.sparse import compressed
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",

@@ -22,7 +22,7 @@ from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines
 from minigraph.ops.conv.blocks import parts as parts_of
-from minigraph.ops.conv.geometry import (
+from minigraph.ops.geometry import (
     LARGEST,
     Ints,
     Pairs,

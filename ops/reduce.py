@@ -22,9 +22,9 @@ from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
-from minigraph.sparse import compressed
-from minigraph.summation import Axis, running, single, total
-from minigraph.summation import mean as mean_of
+from minigraph.kernels.sparse import compressed
+from minigraph.kernels.numpy.summation import Axis, running, single, total
+from minigraph.kernels.numpy.summation import mean as mean_of
 
 __all__ = [
     "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",

@@ -11,7 +11,7 @@ from minigraph.arguments import expect_number, expect_positive
 from minigraph.array import Array
 from minigraph.nn.module import Initializer
 from minigraph.op import expect
-from minigraph.ops.conv.geometry import sides
+from minigraph.ops.geometry import sides
 from minigraph.random import generator
 
 

@@ -19,7 +19,7 @@ from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
-from minigraph.ops.conv.geometry import LARGEST, integers, paddings, pairs, several
+from minigraph.ops.geometry import LARGEST, integers, paddings, pairs, several
 from minigraph.random import generator
 
 

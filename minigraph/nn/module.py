@@ -19,7 +19,7 @@ from minigraph.mode import MODE, scope
 from minigraph.nn.parts import PLAIN, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
-from minigraph.ops import channels
+from minigraph.kernels.numpy import layout
 from minigraph.random import generator
 
 PARTS: tuple[type, ...]  # what a module holds: see the end of this file
@@ -380,7 +380,7 @@ def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
 def _laid(value: Array, dtype: Any) -> Array:
     """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
     if value.ndim > 2:
-        value = np.moveaxis(np.ascontiguousarray(channels.last(value)), -1, 1)
+        value = np.moveaxis(np.ascontiguousarray(layout.last(value)), -1, 1)
     return np.array(value, dtype, order="K")
 
 

@@ -13,7 +13,7 @@ from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection, Shape
 from minigraph.node import Spec
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.geometry import (
+from minigraph.ops.geometry import (
     Ints,
     Padding,
     Window,

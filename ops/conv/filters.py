@@ -13,7 +13,7 @@ from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.geometry import sides
+from minigraph.ops.geometry import sides
 from minigraph.ops.shape import reshape
 
 

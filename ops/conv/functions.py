@@ -10,7 +10,7 @@ import numpy as np
 from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.algorithm import known
-from minigraph.ops.conv.geometry import expect_axes, integers, paddings, pairs, shape_of
+from minigraph.ops.geometry import expect_axes, integers, paddings, pairs, shape_of
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.shape import flip as turned
 from minigraph.ops.shape import pad

@@ -24,7 +24,7 @@ from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import Work, chosen, expect_supported
-from minigraph.ops.conv.geometry import (
+from minigraph.ops.geometry import (
     Ints,
     Padding,
     Pairs,

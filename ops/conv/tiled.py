@@ -17,7 +17,7 @@ from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.direct import meetings
-from minigraph.ops.conv.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
+from minigraph.ops.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
 from minigraph.ops.conv.matrices import BlockMatrix, numbers
 from minigraph.ops.matmul import einsum
 

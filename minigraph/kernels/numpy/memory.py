@@ -15,14 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import Array
+from minigraph.kernels.window import Array
 
+class Block(np.ndarray[Any, Any]):
+    """A block of bytes of the pool, which itself holds one reference to it."""
+
+    pooled = 1
+
+
+_sample = [np.empty(0)]
+ONE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
 LARGE = 1 << 17  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
 ZEROS = 1 << 20  # entries of an array of zeros that is kept
 SPARE = 1 << 26  # bytes of free blocks that are kept when a new block must be made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
 _lock = threading.Lock()
-_blocks: dict[int, list[Array]] = {}  # by their size
+_blocks: dict[int, list[Block]] = {}  # by their size
 
 
 def forget() -> None:
@@ -38,7 +46,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
         array: Array = np.empty(shape, dtype)
     else:
         try:
-            array = _block(size)[:size].view(dtype).reshape(shape)
+            array = np.ndarray(shape, dtype, buffer=_block(size))
         finally:
             _lock.release()
     if FILL is not None and array.dtype.kind == "f":
@@ -69,86 +77,29 @@ def _zeros(dtype: Any) -> Array:
     return zeros
 
 
-def references(array: Any) -> int:
-    """How many references there are to ``array``, to be compared with ONE."""
-    return sys.getrefcount(array)
-
-
-_sample = [np.empty(0)]
-ONE = references(_sample[0])  # what an array counts that one place holds, asked as here: by what that place gives
-
-
-def exclusive(x: Any) -> bool:
-    """Whether nobody can reach the memory of ``x`` but through x: it is no view, or the only one of its base."""
-    if x.base is None:
-        return True
-    if type(x.base) is not np.ndarray:
-        return False
-    pooled = any(x.base is block for block in _blocks.get(x.base.nbytes, ()))
-    return references(x.base) <= ONE + pooled
-
-
-def count(array: Any) -> int:
-    """How many references there are to ``array``, asked by a function that was given it."""
-    return sys.getrefcount(array)
-
-
-def _fresh() -> int:
-    array = np.empty(0)
-    return count(array)
-
-
-FRESH = _fresh()  # what an array counts that one local variable holds
-
-
-def own(x: Any) -> Any:
-    """``x``, a variable of the caller's, if nothing else refers to its memory and it can be written; else a copy.
-
-    What is no array passes.
-    """
-    if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= FRESH and exclusive(x)):
-        return x
-    return np.array(x, order="K")
-
-
-class unchanging:  # a class, since a generator would cost each node more than its kernel
-    """While it lasts nobody can write to ``array``, so that the maps of one node may share what they find in it."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array if type(array) is np.ndarray and array.flags.writeable else None
-
-    def __enter__(self) -> None:
-        if self.array is not None:
-            self.array.flags.writeable = False
-
-    def __exit__(self, *error: object) -> None:
-        if self.array is not None:
-            self.array.flags.writeable = True
-
-
 def in_memory(x: Array) -> list[int]:
     """The axes of x from the one with the largest steps in memory to the one with the smallest."""
     return sorted(range(x.ndim), key=lambda i: (-abs(x.strides[i]), i))
 
 
-def _block(size: int) -> Array:
+def _block(size: int) -> Block:
     """A free block of ``size`` bytes, or up to a half more; else a new one. Sizes are rounded up by at most an eighth."""
     step = 1 << size.bit_length() - 4
     size = -(-size // step) * step
     for near in range(size, size + size // 2 + 1, step):
         blocks = _blocks.get(near, ())
         for i in range(len(blocks)):
-            if references(blocks[i]) == ONE:
+            if sys.getrefcount(blocks[i]) == ONE:
                 return blocks[i]
     _make_room(size)
-    block = np.empty(size, np.uint8)
+    block = Block(size, np.uint8)
     _blocks.setdefault(size, []).append(block)
     return block
 
 
 def _make_room(size: int) -> None:
     """Let go of ``size`` bytes of free blocks where there are more than SPARE, so that memory goes round but does not grow."""
-    free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if references(blocks[i]) == ONE]
+    free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if sys.getrefcount(blocks[i]) == ONE]
     spare = sum(blocks[i].nbytes for blocks, i in free)
     for blocks, i in reversed(free):  # from the end of each list, so that numbers stay
         if size <= 0 or spare <= SPARE:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.array import Array
+from minigraph.kernels.window import Array
 
 
 def compressed(data: Array, columns: Array, starts: Array, shape: tuple[int, int]) -> sp.csr_array:

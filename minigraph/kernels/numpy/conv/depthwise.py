@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph.array import Array
-from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Work
-from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
-from minigraph.ops.conv.geometry import Window, phases
-from minigraph.parallel import equal, parallel, scratch
+from minigraph.kernels.numpy import layout
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
+from minigraph.kernels.window import Array, Window, phases
+from minigraph.kernels.numpy.threads import equal, parallel, scratch
 
 SUMMED = 256  # products that are added one after another; more of them, and the sums of blocks, in double precision
 
@@ -81,15 +80,15 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y[n, c, p] = Σ x[n, c, q] w[c, 0, i]."""
-    images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(np.ascontiguousarray(channels.last(x)), w[:, 0], window, y)
+    images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
+    correlate(np.ascontiguousarray(layout.last(x)), w[:, 0], window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
-    images, x = channels.empty(len(g), len(w), window.size, np.result_type(g, w))
-    cotangents = np.ascontiguousarray(channels.last(g))
+    images, x = layout.empty(len(g), len(w), window.size, np.result_type(g, w))
+    cotangents = np.ascontiguousarray(layout.last(g))
     for pixels, meeting, phase in phases(window):
         if phase is None:
             x[pixels] = 0
@@ -101,7 +100,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """w[c, 0, i] = Σ x[n, c, q] g[n, c, p]: for each tap the sum of a product, parts added in order."""
     dtype, C = np.result_type(x, g), x.shape[1]
-    X, G = (np.ascontiguousarray(channels.last(a)) for a in (x, g))
+    X, G = (np.ascontiguousarray(layout.last(a)) for a in (x, g))
     terms = SUMMED * (window.out[-1] if window.stride[-1] == 1 else 1) * C * dtype.itemsize
     all_parts = blocks(len(x), C, window, dtype, min(BLOCK_BYTES, terms)) if x.size and g.size else []
     places, offsets = letters(window)
@@ -121,16 +120,17 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return np.moveaxis(w.astype(dtype, copy=False), -1, 0)[:, None]
 
 
-def supports(work: Work) -> bool:
+def supports(work: ConvProblem) -> bool:
     """A filter for each channel."""
     return work.C == work.K == work.groups
 
 
-def cost(work: Work) -> float:
+def cost(work: ConvProblem) -> float:
     """Seconds of a core: a product and a sum for each tap and output."""
     return 0.2e-9 * work.N * work.K * float(np.prod(work.window.out)) * float(np.prod(work.window.kernel))
 
 
-ALGORITHMS["depthwise"] = Algorithm(
-    forward, input_gradient, filter_gradient, supports, "as many groups as channels and filters", cost
+register_convolution("depthwise", 
+    forward, input_gradient, filter_gradient, supports=supports,
+    limits="as many groups as channels and filters", cost=cost,
 )

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph import memory, summation
-from minigraph.array import Array
-from minigraph.parallel import SHARED, by_shares, scratch
+from minigraph.kernels.numpy import memory, summation
+from minigraph.kernels.numpy.threads import SHARED, by_shares, scratch
+from minigraph.kernels.window import Array
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 MANY = 256  # lines that are added one after another
@@ -167,12 +167,14 @@ def exact_moments(x: Array) -> tuple[Array, Array]:
     return mean, (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / len(x)
 
 
-def add(y: Array, b: Array) -> bool:
-    """Add b[k] to channel k of y (N, K, *n) in place; False where the channels do not lie last."""
-    found = pixels(y)
+def add_to_channels(y: Array, b: Array) -> Array:
+    """y (N, K, *n) with b[k] added to channel k, in place where the dtype allows."""
+    fits = np.result_type(y, b) == y.dtype
+    found = pixels(y) if fits and y.dtype.kind == "f" else None
     if found is not None:
-        transform(lambda y, b: np.add(y, b, out=y), [found], [b])
-    return found is not None
+        transform(lambda y, b: np.add(y, b, out=y), [found], [b.astype(y.dtype, copy=False)])
+        return y
+    return np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if fits else None)
 
 
 def totals(g: Array) -> Array:

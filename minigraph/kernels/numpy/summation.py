@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from minigraph.array import Array
-from minigraph.memory import in_memory
-from minigraph.parallel import matmul
+from minigraph.kernels.numpy.memory import in_memory
+from minigraph.kernels.numpy.products import matmul
+from minigraph.kernels.window import Array
 
 SINGLE = np.dtype(np.float32)
 SHORT = 128  # numbers that may be added one after another

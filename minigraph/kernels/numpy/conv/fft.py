@@ -14,17 +14,18 @@ float32 too, and "auto" looks at the data first.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # scipy.fft loads when first used
 
-from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm, Kernel, Work
-from minigraph.ops.conv.direct import grouped
-from minigraph.ops.conv.geometry import Ints, Window
-from minigraph.parallel import matmul, ranges, threads
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.numpy.conv.direct import grouped
+from minigraph.kernels.window import Array, Ints, Window
+from minigraph.kernels.numpy.products import matmul
+from minigraph.kernels.numpy.threads import ranges, threads
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
 PARALLEL = 1 << 18  # entries from which the transforms take all threads
@@ -124,7 +125,7 @@ def images(array: Array, groups: int) -> Array:
     return grouped(array, groups, 1).swapaxes(-3, -2)
 
 
-def real(kernel: Kernel) -> Kernel:
+def real(kernel: Callable[..., Array]) -> Callable[..., Array]:
     """The bilinear ``kernel`` for complex arrays too: real and imaginary parts apart, so that neither blurs the other."""
 
     def by_parts(a: Array, b: Array, window: Window, groups: int) -> Array:
@@ -164,7 +165,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return w
 
 
-def cost(work: Work) -> float:
+def cost(work: ConvProblem) -> float:
     """Seconds of a core: the transforms of all planes, and the products of frequencies."""
     torus, (C, K) = Torus.of(work.window), (work.C // work.groups, work.K // work.groups)
     _, n, c, k = (max(side, 1) for side in torus.block(work.groups, work.N, C, K))
@@ -172,7 +173,7 @@ def cost(work: Work) -> float:
     return 1e-9 * prod(torus.sides) * (4.9 * planes + 0.11 * work.N * work.C * K)
 
 
-def safe(work: Work, a: Array, b: Array) -> bool:
+def safe(work: ConvProblem, a: Array, b: Array) -> bool:
     """Whether the largest entries are so few times the usual ones that what rounding leaves of them is small everywhere."""
     if work.dtype.kind == "c":
         return True
@@ -192,6 +193,6 @@ def magnitudes(x: Array) -> tuple[float, float]:
     return max(float(flat.max()), -float(flat.min())), float(np.median(some)) if some.size else 0.0
 
 
-ALGORITHMS["fft"] = Algorithm(
+register_convolution("fft", 
     real(forward), real(input_gradient), real(filter_gradient), cost=cost, error=1e-6, plane_error=1e-15, safe=safe
 )

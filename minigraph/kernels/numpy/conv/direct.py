@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
-from minigraph.ops.conv.geometry import Ints, Window
+from minigraph.kernels.tasks import register_convolution
+from minigraph.kernels.window import Array, Ints, Window
 
 
 def meetings(window: Window) -> Iterator[tuple[Ints, Ints, Ints]]:
@@ -55,4 +54,4 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return w.astype(np.result_type(x, g), copy=False)
 
 
-ALGORITHMS["direct"] = Algorithm(forward, input_gradient, filter_gradient)
+register_convolution("direct", forward, input_gradient, filter_gradient)

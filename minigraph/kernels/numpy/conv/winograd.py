@@ -28,13 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import Array
-from minigraph.memory import empty
-from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import ALGORITHMS, RATE, Algorithm, Work
-from minigraph.ops.conv.blocks import Part, lines, parts, patches
-from minigraph.ops.conv.geometry import Window
-from minigraph.parallel import equal, parallel, ranges, scratch
+from minigraph.kernels.numpy.memory import empty
+from minigraph.kernels.numpy import layout
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.numpy.conv.blocks import RATE, Part, lines, parts, patches
+from minigraph.kernels.window import Array, Window
+from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
@@ -77,28 +76,28 @@ class Winograd:
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
         square = square[:, ::-1] if turned else square
-        rows = np.ascontiguousarray(channels.last(w), dtype).reshape(K, self.r**2, C)
+        rows = np.ascontiguousarray(layout.last(w), dtype).reshape(K, self.r**2, C)
         U = empty((len(square), K, C), dtype)
         for_each_filter(square, rows, U.swapaxes(0, 1))
         return U.reshape(-1, groups, K // groups, C)
 
     def forward(self, x: Array, w: Array, window: Window, groups: int) -> Array:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
-        images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
+        images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
         if x.size and w.size:
-            self.correlate(channels.last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
+            self.correlate(layout.last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
         else:
             y[...] = 0
         return images
 
     def input_gradient(self, g: Array, w: Array, window: Window, groups: int) -> Array:
         """The convolution of g with the filters turned by 180°, from K to C channels."""
-        images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+        images, x = layout.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
         if g.size and w.size:
             axes = zip(window.out, window.size, window.padding, strict=True)
             padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
             turned = Window(window.out, window.kernel, (1, 1), padding, (1, 1))
-            self.correlate(channels.last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
+            self.correlate(layout.last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
         else:
             x[...] = 0
         return images
@@ -132,7 +131,7 @@ class Winograd:
         """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
         image, output = self.image_tiles(window), self.output_tiles(window)
         C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), len(self.BT)
-        X, G = channels.last(x), channels.last(g)
+        X, G = layout.last(x), layout.last(g)
         blocks = self.blocks(len(x), image, max(C, K)) if x.size and g.size else []
 
         def transform(block: Part, V: Array, M: Array) -> None:
@@ -261,7 +260,7 @@ def whole_and_rest(n: int, m: int) -> list[tuple[tuple[slice, slice], int]]:
     ]
 
 
-def cost(F: Winograd, work: Work) -> float:
+def cost(F: Winograd, work: ConvProblem) -> float:
     """Seconds of a core for the forward slot: both transforms, the products, the filters'. float32 only."""
     t, C, K = len(F.BT) ** 2, work.C // work.groups, work.K // work.groups
     if work.dtype != np.float32 or (work.groups > 1 and min(C, K) < 8):
@@ -307,15 +306,16 @@ def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
     def of(window: Window) -> Winograd:
         return sizes[window.kernel[0]]
 
-    ALGORITHMS[name] = Algorithm(
+    register_convolution(
+        name,
         lambda x, w, window, groups: of(window).forward(x, w, window, groups),
         lambda g, w, window, groups: of(window).input_gradient(g, w, window, groups),
         lambda x, g, window, groups: of(window).filter_gradient(x, g, window, groups),
-        lambda work: fits(work.window),
-        f"a kernel {limits} with stride 1 and dilation 1",
-        lambda work: cost(of(work.window), work),
-        error,
-        max(len(F.BT) for F in sizes.values()),
+        supports=lambda work: fits(work.window),
+        limits=f"a kernel {limits} with stride 1 and dilation 1",
+        cost=lambda work: cost(of(work.window), work),
+        error=error,
+        tiles=max(len(F.BT) for F in sizes.values()),
     )
 
 

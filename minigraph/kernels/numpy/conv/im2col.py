@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import Array
-from minigraph.memory import empty
-from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import ALGORITHMS, RATE, Algorithm, Work
-from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches, pieces, region
-from minigraph.ops.conv.geometry import Window, phases
-from minigraph.parallel import equal, gemm, gemm_transposed, matmul, parallel, ranges, scratch
+from minigraph.kernels.numpy.memory import empty
+from minigraph.kernels.numpy import layout
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.numpy.conv.blocks import RATE, BLOCK_BYTES, Part, lines, parts, patches, pieces, region
+from minigraph.kernels.window import Array, Window, phases
+from minigraph.kernels.numpy.products import gemm, gemm_transposed, matmul
+from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
 
 ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
 FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
@@ -50,7 +50,7 @@ def rows_of(x: Array, window: Window, part: tuple[slice, ...], groups: int) -> A
     if found.flags.c_contiguous:
         return found.reshape(groups, n, -1)
     rows = scratch("rows", found.shape, x.dtype)
-    channels.copy(rows, found)
+    layout.copy(rows, found)
     return rows.reshape(groups, n, -1)
 
 
@@ -114,14 +114,14 @@ def in_rows(y: Array, m: int) -> Array:
     return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
 
 
-def is_identity(work: Work) -> bool:
+def is_identity(work: ConvProblem) -> bool:
     """Whether the rows are the pixels themselves: 1×1 kernels at every pixel."""
     window = work.window
     return work.groups == 1 and prod(window.kernel) == prod(window.stride) == 1 and window.out == window.size
 
 
 @lru_cache(4096)
-def neighbours(work: Work) -> int:
+def neighbours(work: ConvProblem) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
     if is_identity(work):
         return 1
@@ -129,7 +129,7 @@ def neighbours(work: Work) -> int:
     return min((m for m in range(1, min(last, 32) + 1) if last % m == 0), key=lambda m: seconds(work, m))
 
 
-def seconds(work: Work, m: int) -> float:
+def seconds(work: ConvProblem, m: int) -> float:
     """What rows of m outputs cost a core: the copy, run by run, and the product, with columns in sixteens."""
     window, C, groups = work.window, work.C // work.groups, work.groups
     wide, n = banded_window(window, m), work.K // groups * m
@@ -146,7 +146,7 @@ def seconds(work: Work, m: int) -> float:
 def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, K) = the patches of x (N, *n, C) times ``filters`` (groups, *f, C/groups, K/groups)."""
     groups, K = len(filters), y.shape[-1]
-    work = Work(window, len(x), x.shape[-1], K, groups, y.dtype)
+    work = ConvProblem(window, len(x), x.shape[-1], K, groups, y.dtype)
     m = neighbours(work)
     if not (x.size and y.size):
         y[...] = 0
@@ -164,7 +164,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         for one in zip(rows, matrix, found, strict=True):
             multiply(*one)
         by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
-        channels.copy(target, by_output.reshape(target.shape))
+        layout.copy(target, by_output.reshape(target.shape))
 
     least = ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
     blocks = in_pieces(parts(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
@@ -182,40 +182,40 @@ def in_pieces(blocks: list[Part], window: Window, each: int, most: int) -> list[
 
 def by_group(w: Array, groups: int, dtype: Any) -> Array:
     """Filters w (K, C/groups, *f) as (groups, K/groups, *f, C/groups), a view where they lie channels last."""
-    last = np.ascontiguousarray(channels.last(w), dtype)
+    last = np.ascontiguousarray(layout.last(w), dtype)
     return last.reshape(groups, len(w) // groups, *w.shape[2:], w.shape[1])
 
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
-    images, y = channels.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(channels.last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
+    images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
+    correlate(layout.last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
-    images, x = channels.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
+    images, x = layout.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
     filters = np.moveaxis(by_group(w, groups, x.dtype), 1, -2)
-    if scatters(Work(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
-        scatter(channels.last(g), filters, window.exact, x)
+    if scatters(ConvProblem(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
+        scatter(layout.last(g), filters, window.exact, x)
         return images
     for pixels, taps, phase in phases(window):
         if phase is None:
             x[pixels] = 0
         else:
-            correlate(channels.last(g), filters[(slice(None), *taps)], phase, x[pixels])
+            correlate(layout.last(g), filters[(slice(None), *taps)], phase, x[pixels])
     return images
 
 
 @lru_cache(4096)
-def scatters(work: Work) -> bool:
+def scatters(work: ConvProblem) -> bool:
     """Whether to add rows to the patches they belong to is cheaper than a convolution: with very few channels."""
     taps, outputs = prod(work.window.kernel), work.N * prod(work.window.out)
     if work.groups > 1 or not work.C:
         return False
     turned = (
-        Work(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
+        ConvProblem(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
     )
     products = 2 * outputs * work.K * taps * work.C / RATE
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
@@ -249,9 +249,9 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     C, K, dtype = x.shape[1] // groups, g.shape[1] // groups, np.result_type(x, g)
     if not (x.size and g.size):
         return np.zeros((groups * K, C, *window.kernel), dtype)
-    work = Work(window, len(x), x.shape[1], g.shape[1], groups, dtype)
+    work = ConvProblem(window, len(x), x.shape[1], g.shape[1], groups, dtype)
     m = neighbours(work)
-    wide, X, G = banded_window(window, m), channels.last(x), in_rows(channels.last(g), m)
+    wide, X, G = banded_window(window, m), layout.last(x), in_rows(layout.last(g), m)
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
     many = prod(shape) * dtype.itemsize > LANE_BYTES
@@ -294,9 +294,9 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 
 
-def cost(work: Work) -> float:
+def cost(work: ConvProblem) -> float:
     """Seconds of a core for the forward slot."""
     return seconds(work, neighbours(work))
 
 
-ALGORITHMS["im2col"] = Algorithm(forward, input_gradient, filter_gradient, cost=cost)
+register_convolution("im2col", forward, input_gradient, filter_gradient, cost=cost)

@@ -8,6 +8,7 @@ of threads, and what they add up is added in order: results are the same for any
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,19 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from minigraph import memory
-from minigraph.array import Array
-from minigraph.memory import empty, empty_like, in_memory
+from minigraph.kernels.numpy import memory
+from minigraph.kernels.numpy.memory import empty_like
+from minigraph.kernels.window import Array
 
 CHUNK = 1 << 18  # entries of a part of elementwise work, which stay in cache
 SHARED = 1 << 20  # entries of elementwise work from which on it pays to wake another thread
-GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
-PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
-SIDE = 256  # of a part at least, from then on
-LONG = 320  # factors of an entry, which the small kernels sum one after another: more would lose digits
-THIN = 64  # rows of a product that are few beside the other factor's
-SMALL_PRODUCT = 10**6  # multiply-adds of a product up to which BLAS may take its small kernels
-SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
 
 _lock = threading.RLock()  # a signal handler may compute where it interrupts who holds it
 _local = threading.local()  # .busy: this thread works on a part; .buffers: its scratch
@@ -52,7 +46,7 @@ class _Helper(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        _blas.limit_here()
+        blas.limit_here()
         while True:
             self.calls.get()()
 
@@ -66,10 +60,10 @@ def _forget() -> None:
     _lock = threading.RLock()
     memory.forget()
     _helpers.clear()
-    for library, n in _blas.before.values():
+    for library, n in blas.before.values():
         library.set_num_threads(n)
-    _blas.inside, _blas.limited = 0, False
-    _blas.before.clear()
+    blas.inside, blas.limited = 0, False
+    blas.before.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -150,10 +144,15 @@ class _Blas:
                 library.set_num_threads(1)
 
 
-_blas = _Blas()
+blas = _Blas()
 
 
 # --- work -------------------------------------------------------------------------------------------
+
+
+def busy() -> bool:
+    """Whether this thread works on a part already."""
+    return getattr(_local, "busy", False)
 
 
 def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = True) -> list[Any]:
@@ -162,7 +161,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
     The first error of a task is raised when all have stopped.
     """
     parts = list(parts)
-    if getattr(_local, "busy", False):
+    if busy():
         return [task(part) for part in parts]
     queue, results = deque(range(len(parts))), [None] * len(parts)
     tasks = [task]  # until it is done: a helper that is still asleep then must not hold its arrays
@@ -196,7 +195,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
         else:
             ends.put(None)
 
-    with _blas.alone():
+    with blas.alone():
         while len(_helpers) < others:
             _helpers.append(_Helper())
         for helper in _helpers[:others]:
@@ -247,7 +246,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = buffers[name] = np.empty(size, np.uint8)
-    elif memory.references(buffer) > _FREE:
+    elif sys.getrefcount(buffer) > _FREE:
         buffer = np.empty(size, np.uint8)
     array: Array = buffer[:size].view(dtype).reshape(shape)
     if memory.FILL is not None and array.dtype.kind == "f":
@@ -259,141 +258,10 @@ def _references() -> int:
     """What a free buffer counts, asked as in ``scratch``."""
     buffers = {"": np.empty(0)}
     buffer = buffers.get("")
-    return memory.references(buffer)
+    return sys.getrefcount(buffer)
 
 
 _FREE = _references()
-
-
-def product(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b of matrices (…, m, k), (…, k, n), on this thread.
-
-    BLAS adds up small float32 products, and those of few rows or columns, one factor after another. Where these are many,
-    pieces of them are added in double precision.
-    """
-    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    few = min(m, n) <= THIN or m * n * k <= SMALL_PRODUCT
-    if k <= 2 * LONG or not few or a.dtype != np.float32 or b.dtype != np.float32:
-        return np.matmul(a, b, out=out)
-    count = k // LONG
-    whole = count * LONG
-    left = a[..., :whole].reshape(*a.shape[:-1], count, LONG).swapaxes(-3, -2)
-    pieces = np.matmul(left, b[..., :whole, :].reshape(*b.shape[:-2], count, LONG, n))
-    total = np.add.reduce(pieces, -3, dtype=np.float64)
-    if whole < k:
-        total += np.matmul(a[..., whole:], b[..., whole:, :])
-    if out is None:
-        return np.asarray(total, np.float32)
-    out[...] = total
-    return out
-
-
-def _unpacked(k: int, n: int, dtype: Any) -> int:
-    """How many rows, a power of 2, make a product of k · n multiply-adds each that BLAS's small kernels take."""
-    return 1 << min(_blas.small // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
-
-
-def gemm(a: Array, b: Array, out: Array) -> None:
-    """Out = a b of matrices (m, k), (k, n), on this thread: by a few rows at a time where there are few columns."""
-    (m, k), n = a.shape, b.shape[1]
-    rows = _unpacked(k, n, out.dtype)
-    narrow = n <= 64 and n % 16 == 0 and k <= LONG and b.flags.c_contiguous and out.flags.c_contiguous
-    if rows < 8 or m < 2 * rows or not narrow:
-        product(a, b, out)
-        return
-    whole = m // rows * rows
-    np.matmul(a[:whole].reshape(-1, rows, k), b, out=out[:whole].reshape(-1, rows, n))
-    np.matmul(a[whole:], b, out=out[whole:])
-
-
-def gemm_transposed(a: Array, b: Array, out: Array) -> None:
-    """Out = aᵀ b of matrices (m, k), (m, n), on this thread: the sum of products of some rows where these are small."""
-    (m, k), n = a.shape, b.shape[1]
-    rows = _unpacked(k, n, out.dtype)
-    if rows < 128 or m < 2 * rows:  # else the sums take longer than is gained
-        product(a.T, b, out)
-        return
-    turned = k % 32 == 0  # then bᵀ a is faster
-    x, y = (b, a) if turned else (a, b)
-    whole = m // rows * rows
-    pieces = scratch("pieces", (whole // rows + 1, x.shape[1], y.shape[1]), out.dtype)
-    batches = (array[:whole].reshape(-1, rows, array.shape[1]) for array in (x, y))
-    np.matmul(next(batches).swapaxes(1, 2), next(batches), out=pieces[:-1])
-    np.matmul(x[whole:].T, y[whole:], out=pieces[-1])
-    np.add.reduce(pieces, 0, out=out.T if turned else out)
-
-
-def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
-    m, n = a.shape[-2], b.shape[-1]
-    work = m * n * a.shape[-1] * prod(a.shape[:-2])
-    if work < SMALL or getattr(_local, "busy", False):
-        return product(a, b, out)
-    if work < GEMM:
-        with _blas.alone():  # its own threads would go on waiting for work, in the way of ours
-            return product(a, b, out)
-    if out is None:
-        out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
-    count, side = 2, max(m, n)
-    while count < 16 and work > count * PART and side > 2 * count * SIDE:
-        count *= 2
-    parts = ranges(side, -(-side // count // 16) * 16)
-    if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
-        turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
-
-        def part(s: slice) -> None:
-            out[..., s] = np.swapaxes(product(b.T[s], turned), -1, -2)
-
-        parallel(part, parts)
-    elif n > m:
-        parallel(lambda s: product(a, b[..., s], out[..., s]), parts)
-    elif a.ndim == b.ndim == 2:
-        parallel(lambda s: gemm(a[s], b, out[s]), parts)
-    else:
-        parallel(lambda s: product(a[..., s, :], b, out[..., s, :]), parts)
-    return out
-
-
-def elementwise(function: Callable[..., Any], *xs: Any) -> Any:
-    """``function(*xs)``, which must work entry by entry, in parts: for large arrays of one shape.
-
-    Numbers among ``xs`` go to every part. All else is left to a single call. A function that takes ``out`` writes there.
-    """
-    first = xs[0]
-    if not isinstance(first, np.ndarray) or first.nbytes < memory.LARGE:
-        return function(*xs)
-    arrays = [i for i, x in enumerate(xs) if isinstance(x, np.ndarray) and x.ndim]
-    if any(xs[i].shape != first.shape for i in arrays):
-        return function(*xs)
-    order = in_memory(first)
-    turned = [xs[i].transpose(order) for i in arrays]
-    flat = [x.reshape(-1) if x.flags.c_contiguous else x for x in turned]
-    if any(x.ndim > 1 for x in flat):
-        flat = turned
-
-    def call(s: slice, **out: Any) -> Any:
-        some = list(xs)
-        for i, x in zip(arrays, flat, strict=True):
-            some[i] = x[s]
-        return function(*some, **out)
-
-    dtype, writes = call(slice(0, 1)).dtype, takes_out(function)
-    out = empty(turned[0].shape, dtype)
-    target = out.reshape(flat[0].shape)
-
-    def part(s: slice) -> None:
-        if writes:
-            call(s, out=target[s])
-        else:
-            target[s] = call(s)
-
-    by_shares(part, len(target), first.size)
-    return out.transpose(np.argsort(order))
-
-
-def takes_out(function: Any) -> bool:
-    """Whether a function of arrays writes into ``out`` where it is given: a ufunc, or with a keyword ``out=None``."""
-    return isinstance(function, np.ufunc) or (getattr(function, "__kwdefaults__", None) or {}).get("out", 0) is None
 
 
 def by_sample(function: Callable[..., Any], *xs: Any) -> Any:

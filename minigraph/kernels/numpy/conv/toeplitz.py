@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import Array
-from minigraph.ops.conv.algorithm import ALGORITHMS, Algorithm
-from minigraph.ops.conv.geometry import Window
-from minigraph.ops.conv.matrices import filter_matrix, image_matrix
+from minigraph.kernels.tasks import register_convolution
+from minigraph.kernels.window import Array, Window
+from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
 
 
 def times(M: Any, columns: Array, dtype: Any) -> Array:
@@ -43,4 +42,4 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     return w.reshape(groups * K, C, *window.kernel)
 
 
-ALGORITHMS["toeplitz"] = Algorithm(forward, input_gradient, filter_gradient)
+register_convolution("toeplitz", forward, input_gradient, filter_gradient)

@@ -1,0 +1,26 @@
+"""The kernels in NumPy and SciPy, which are always there: importing this package enters them into the registry."""
+
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy import contraction, elementwise, layout, norm, optim, pool, products, summation
+from minigraph.kernels.numpy.conv import depthwise, direct, fft, im2col, toeplitz, winograd
+
+__all__ = ["depthwise", "direct", "fft", "im2col", "toeplitz", "winograd"]
+
+for task, run in (
+    (tasks.max_pool, pool.max_pool),
+    (tasks.max_pool_gradient, pool.max_pool_gradient),
+    (tasks.avg_pool, pool.avg_pool),
+    (tasks.avg_pool_gradient, pool.avg_pool_gradient),
+    (tasks.normalize, norm.normalize),
+    (tasks.normalize_gradient, norm.normalize_gradient),
+    (tasks.local_response_norm, norm.local_response_norm),
+    (tasks.local_response_norm_gradient, norm.local_response_norm_gradient),
+    (tasks.contract, contraction.contract),
+    (tasks.matmul, products.matmul),
+    (tasks.map_entries, elementwise.map_entries),
+    (tasks.total, summation.total),
+    (tasks.add_to_channels, layout.add_to_channels),
+    (tasks.channel_totals, layout.totals),
+    (tasks.sgd_step, optim.sgd_step),
+):
+    task.register("numpy", run, cost=lambda problem: 1.0)
