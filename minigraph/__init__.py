@@ -34,7 +34,6 @@ from minigraph.node import Spec as Spec
 from minigraph.node import constant as constant
 from minigraph.node import named as named
 from minigraph.node import parameter as parameter
-from minigraph.op import Case as Case
 from minigraph.op import Op as Op
 from minigraph.ops import queries as queries
 from minigraph.ops.activation import *

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.ownership import own
 from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
-from minigraph.op import Case, Op
+from minigraph.op import Op
 from minigraph.kernels.sparse import below, compressed, eye, index_dtype, plus, sized, times
 from minigraph.kernels import tasks
 from minigraph.text import readable
@@ -684,14 +684,6 @@ class Apply(Op):
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         return (self.map,)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        index = np.array([[3, -1], [0, 3]])
-        x = rng.standard_normal(5)
-        yield Case(cls(pick(index, (5,), x.dtype)), (x,), np.array([[x[3], 0], [x[0], x[3]]]))
-        g = rng.standard_normal((2, 2))
-        yield Case(cls(pick(index, (5,), x.dtype).T), (g,), np.array([g[1, 0], 0, 0, g[0, 0] + g[1, 1], 0]))
 
     def __str__(self) -> str:
         return str(self.map)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,21 +15,6 @@ from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
     from minigraph.linear import LinearMap
-
-
-@dataclass(frozen=True)
-class Case:
-    """A sample call of an op, for the one test that covers every op.
-
-    ``expect``: what an implementation other than the op's own says the value is.
-    ``bad``: inputs that must raise ShapeError, with ``match`` in its message.
-    """
-
-    op: Callable[..., Any]
-    inputs: tuple[Any, ...]
-    expect: Any
-    bad: tuple[Any, ...] | None = None
-    match: str = ""
 
 
 def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
@@ -47,12 +31,11 @@ def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
 
 
 class Op:
-    """A kind of node. To define one, write a subclass with a kernel, a shape rule, its Jacobians and cases.
+    """A kind of node. To define one, write a subclass with a name, a kernel, a shape rule and its Jacobians.
 
     ``forward(*arrays) -> array``     the kernel
     ``infer(*specs) -> Spec``         shape and dtype only; raises ShapeError through ``expect``
     ``jacobians(y, *xs)``             one LinearMap per input, or None where there is no derivative
-    ``cases(rng)``                    sample calls for the tests
 
     Called with arrays an op computes; called with a Node among its inputs it records one; called with
     Specs it infers. ``jacobians`` is NumPy text: given arrays it makes maps of arrays, given Nodes it
@@ -77,7 +60,7 @@ class Op:
             return
         missing = [
             part
-            for part in ("infer", "forward", "jacobians", "cases")
+            for part in ("infer", "forward", "jacobians")
             if not any(part in base.__dict__ for base in cls.__mro__[:-2])
         ]
         if not cls.name:
@@ -93,10 +76,6 @@ class Op:
         raise NotImplementedError
 
     def jacobians(self, y: Any, *xs: Any) -> Sequence[LinearMap | None]:
-        raise NotImplementedError
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterable[Case]:
         raise NotImplementedError
 
     def __call__(self, *xs: Any, **unknown: Any) -> Any:

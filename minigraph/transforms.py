@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from minigraph.node import (
     parameter,
     value_of,
 )
-from minigraph.op import Case, Op
+from minigraph.op import Op
 from minigraph.tape import Tape
 from minigraph.total import Total, unit
 
@@ -104,11 +104,6 @@ class Argument(Op):
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         return (Identity(x),)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((2, 3))
-        yield Case(cls(), (x,), x.tolist())
 
 
 Argnums = int | Sequence[int]
@@ -248,11 +243,6 @@ class Checkpoint(Op):
             nodes[i] = x
         walk = _Walk(again.tape, [x for x in nodes if x is not None])
         return [None if x is None else _Shared(walk, x) for x in nodes]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal(4)
-        yield Case(checkpoint(lambda x: np.sin(x) * x), (x,), np.sin(x) * x)
 
 
 class _Walk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ from minigraph.arguments import expect_flags, expect_number
 from minigraph.array import Array
 from minigraph.linear import Diagonal, LinearMap
 from minigraph.node import Spec
-from minigraph.op import Case, Op, expect_floats
+from minigraph.op import Op, expect_floats
 from minigraph.ops.geometry import expect_axes
 from minigraph.random import generator
 
@@ -50,13 +49,6 @@ class Dropout(Op):
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         return (Diagonal(x, self.mask, (x,)),)
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((3, 4))
-        drawn = np.random.default_rng(7).random((3, 4), np.float32)
-        yield Case(cls(0.25, 7), (x,), np.where(drawn < 0.25, 0, x / 0.75))
-        yield Case(cls(1.0, 7), (x,), np.zeros((3, 4)))
-
 
 @dataclass(eq=False)
 class ChannelDropout(Dropout):
@@ -73,14 +65,6 @@ class ChannelDropout(Dropout):
 
     def drawn(self, x: Any) -> tuple[int, ...]:
         return *x.shape[:2], *(1 for _ in x.shape[2:])
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for axes in (1, 2, 3):
-            x = rng.standard_normal((2, 3, 4, 2, 1)[: axes + 2])
-            kept = np.random.default_rng(7).random((2, 3), np.float32) >= 0.5
-            y = [[2 * x[n, c] if kept[n, c] else 0 * x[n, c] for c in range(3)] for n in range(2)]
-            yield Case(cls(0.5, 7, axes), (x,), y, (x[0],), "axes")
 
 
 def dropout(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import floor, isfinite, prod
@@ -15,7 +14,7 @@ from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import Ints, expect_axes, integers, shape_of
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.numpy.summation import product
@@ -161,34 +160,3 @@ class Interpolate(Op):
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         return [self._map(x)]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for op, size in (
-            (cls((6,)), (3,)),
-            (cls((2, 5)), (3, 2)),
-            (cls((3, 4, 2)), (1, 2, 3)),
-            (cls((5,), None, "linear"), (3,)),
-            (cls((7, 2), None, "bilinear"), (3, 4)),
-            (cls((4, 1), (1.5, 0.4), "bilinear"), (3, 4)),
-            (cls((4, 1), None, "bilinear", True), (3, 4)),
-            (cls((3, 2, 4), None, "trilinear", True), (2, 3, 2)),
-        ):
-            x = rng.standard_normal((2, 2, *size))
-            yield Case(op, (x,), sampled(op, x), (x[0],), "axes")
-
-
-def sampled(op: Interpolate, x: Array) -> Array:
-    """The values at the outputs' places, one after another, by scipy.ndimage (order 0 or 1)."""
-    from scipy import ndimage
-
-    places: list[Any] = []
-    for n, out, s in zip(x.shape[2:], op.size, op.scales(x.shape[2:]), strict=True):
-        ratio = n / out if s is None else 1 / s
-        p = np.arange(out)
-        if op.mode == "nearest":
-            places.append(np.floor(p * ratio + 1e-9))
-        else:
-            places.append(np.linspace(0, n - 1, out) if op.align_corners else (p + 0.5) * ratio - 0.5)
-    grid, order = np.meshgrid(*places, indexing="ij"), 0 if op.mode == "nearest" else 1
-    return np.array([[ndimage.map_coordinates(plane, grid, order=order, mode="nearest") for plane in s] for s in x])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import sum_map
@@ -131,32 +129,6 @@ class ElementwiseLoss(Op):
         if self.reduction == "mean":
             added = Diagonal(Spec((), y.dtype), lambda: 1 / max(losses.size, 1)) @ added
         return [J and added @ J for J in maps]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        a, t = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
-        w, p = rng.random((3, 1)), 2 * rng.random(4)
-        q = rng.random((3, 4))
-        pairs = [(*pair,) for pair in zip(a.ravel(), t.ravel(), strict=True)]
-        oracles = {
-            cls("mse_loss"): math.dist(a.ravel(), t.ravel()) ** 2,
-            cls("l1_loss"): math.fsum(abs(x - z) for x, z in pairs),
-            cls("huber_loss", delta=0.7): math.fsum(
-                (x - z) ** 2 / 2 if abs(x - z) < 0.7 else 0.7 * abs(x - z) - 0.245 for x, z in pairs
-            ),
-            cls("smooth_l1_loss", beta=0.7): math.fsum(
-                (x - z) ** 2 / 1.4 if abs(x - z) < 0.7 else abs(x - z) - 0.35 for x, z in pairs
-            ),
-        }
-        for op, expected in oracles.items():
-            yield Case(op, (a, t), expected / 12, (a, t[:1]), "target of input's shape")
-        s = special.expit(a)
-        name, weights = "binary_cross_entropy_with_logits", {"weight": w, "pos_weight": p}
-        y = -w * (p * q * np.log(s) + (1 - q) * np.log(1 - s))
-        yield Case(cls(name, "none", **weights), (a, q), y, (a.T, q.T), "weight that broadcasts")
-        yield Case(cls(name, "sum", **weights), (a, q), y.sum(), (a, q[0]), "target of input's shape")
-        labels = rng.integers(2, size=(3, 4))
-        yield Case(cls("mse_loss", "none"), (a, labels), np.where(labels, a - 1, a) ** 2, (a, t[0]), "target of")
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -334,27 +306,6 @@ class CrossEntropy(Op):
         to_labels = promoted(added @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
         return added @ slope, to_labels
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        s, labels = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1])
-        logs = special.log_softmax(s, 1)
-        each = np.array([-row[i] for row, i in zip(logs, labels, strict=True)])
-        yield Case(cls(), (s, labels), np.average(each), (s, labels[:3]), "labels of shape")
-        yield Case(cls(reduction="none"), (s, labels), each, (np.ones(()), labels), "at least one class")
-        yield Case(cls(reduction="sum", label_smoothing=0.1), (s, labels), (0.9 * each - 0.1 * logs.mean(1)).sum())
-        weight = np.array([1.0, 2.0, 0.5])
-        yield Case(cls(weight), (s, labels), (each * weight[labels]).sum() / weight[labels].sum())
-        yield Case(cls(ignore_index=1), (s, labels), (each[0] + each[1]) / 2)
-        yield Case(cls(), (s, special.softmax(-s, 1)), -(special.softmax(-s, 1) * logs).sum() / 4)
-        yield Case(cls(), (s[0], labels[0]), each[0])
-        image = rng.standard_normal((2, 3, 5))
-        places = rng.integers(3, size=(2, 5))
-        yield Case(
-            cls(reduction="none"),
-            (image, places),
-            [[special.logsumexp(image[n, :, i]) - image[n, places[n, i], i] for i in range(5)] for n in range(2)],
-        )
-
 
 def cross_entropy(
     logits: Any,
@@ -391,17 +342,6 @@ class NLLLoss(CrossEntropy):
 
     def slope(self, s: Any, target: Any) -> Any:
         return -target
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        s, labels, weight = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1]), np.array([1.0, 2.0, 0.5])
-        each = np.array([-weight[i] * row[i] for row, i in zip(s, labels, strict=True)])
-        yield Case(cls(weight), (s, labels), each.sum() / weight[labels].sum(), (s, labels[:3]), "labels of shape")
-        yield Case(cls(weight, reduction="none"), (s, labels), each)
-        yield Case(cls(ignore_index=1), (s, labels), -(s[0, 2] + s[1, 0]) / 2)
-        image, places = rng.standard_normal((2, 3, 2)), rng.integers(3, size=(2, 2))
-        picked = [image[n, places[n, i], i] for n in range(2) for i in range(2)]
-        yield Case(cls(reduction="sum"), (image, places), -sum(picked))
 
 
 def nll_loss(log_probs: Any, labels: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
@@ -456,18 +396,6 @@ class MultiMarginLoss(CrossEntropy):
     def target(self, s: Any, labels: Any) -> tuple[Any, float]:
         return super().target(s, labels)[0], labels.size if self.reduction == "mean" else 1
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        s, labels, w = rng.standard_normal((4, 3)), np.array([2, 0, 1, 1]), np.array([1.0, 2.0, 0.5])
-        for p in (1, 2):
-            each = [
-                sum(w[t] * max(0, 0.8 - row[t] + v) ** p for j, v in enumerate(row) if j != t) / 3
-                for row, t in zip(s, labels, strict=True)
-            ]
-            yield Case(cls(p, 0.8, w), (s, labels), sum(each) / 4, (s, labels[:3]), "labels of shape")
-            yield Case(cls(p, 0.8, w, "none"), (s, labels), each, (s[None], labels[None]), r"logits \(N, C\)")
-            yield Case(cls(p, 0.8, w, "sum"), (s[1], labels[1]), each[1])
-
 
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
@@ -508,11 +436,6 @@ class L2Penalty(Op):
 
     def slope(self, x: Any) -> Any:
         return x * (2 * self.weight)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        a, b = rng.standard_normal((2, 3)), rng.standard_normal(4)
-        yield Case(cls(0.1), (a, b), 0.1 * (np.linalg.norm(a) ** 2 + np.linalg.norm(b) ** 2))
 
 
 def l2_penalty(parameters: Any, weight: float) -> Any:

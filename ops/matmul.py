@@ -6,7 +6,7 @@ g ↦ einsum("ij,kj->ik", g, b): products again, so the family is closed under d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from operator import index
@@ -20,7 +20,7 @@ from minigraph.kernels.numpy import summation
 from minigraph.array import Array, plain
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats, implements, operand
+from minigraph.op import Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze
 from minigraph.kernels.sparse import compressed, sized
 
@@ -141,35 +141,6 @@ class Contraction(Op):
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(prod(y.shape) * row, row, col),
                        rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        a, b, c = rng.standard_normal((3, 4)), rng.standard_normal((4, 2)), rng.standard_normal((2, 5))
-        yield Case(
-            cls("ij,jk->ik"),
-            (a, b),
-            [[sum(p * q for p, q in zip(r, k, strict=True)) for k in b.T] for r in a],
-            (a, c),
-            "agree in j",
-        )
-        yield Case(cls("ij,jk,kl->il"), (a, b, c), np.linalg.multi_dot([a, b, c]), (a, b), "factors")
-        yield Case(cls("ij->i"), (a,), [sum(row) for row in a])
-        yield Case(
-            cls("ij,kl->lijk"), (a, b), [[[[p * q for q in b[:, n]] for p in row] for row in a] for n in range(2)]
-        )
-        x, w = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
-        yield Case(cls("bij,bjk->bik"), (x, w), [m @ n for m, n in zip(x, w, strict=True)])
-        yield Case(cls("bij,kl->bl"), (x, b), np.array([[m.sum() * n.sum() for n in b.T] for m in x]))
-        for op, factors in (
-            (matmul, (x, w)),
-            (matmul, (a[0], b)),
-            (matmul, (x, b)),
-            (dot, (a, b)),
-            (outer, (a[0], b[0])),
-            (inner, (a, x)),
-        ):
-            yield Case(op, factors, getattr(np, op.__name__)(*factors))
-        yield Case(lambda a, b: tensordot(a, b, ((1,), (0,))), (a, b), a.dot(b), (a, c), "agree")
 
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
@@ -324,19 +295,6 @@ class Linear(Op):
         maps = Contraction(f"{batch}b,ab->{batch}a").jacobians(y, x, w)
         return maps if b is None else [*maps, Broadcast(b, y.shape, y.dtype)]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x, w, b = rng.standard_normal((3, 4)), rng.standard_normal((2, 4)), rng.standard_normal(2)
-        yield Case(
-            cls(),
-            (x, w, b),
-            [[sum(p * q for p, q in zip(r, k, strict=True)) + c for k, c in zip(w, b, strict=True)] for r in x],
-            (x, w.T, b),
-            "features",
-        )
-        yield Case(cls(), (x[0], w), w.dot(x[0]), (x, w[0]), "w .out, in.")
-        yield Case(cls(), (x, w, b), np.einsum("nk,ck->nc", x, w) + b, (x, w, b[:1]), "b of shape")
-
 
 def linear(x: Any, w: Any, b: Any = None) -> Any:
     """Fully connected layer y = x wᵀ + b. x (…, I), w (O, I), b (O,) → (…, O).
@@ -382,10 +340,3 @@ class SparseProduct(Op):
         return (Formula(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
                         rows=rows_of,
                         bounds=Bounds(matrix.nnz * k, int(rows), int(cols))),)  # fmt: skip
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        dense = rng.standard_normal((3, 4)) * (rng.random((3, 4)) > 0.5)
-        x = rng.standard_normal((4, 2))
-        yield Case(cls(sp.csr_array(dense)), (x,), dense @ x, (x.T,), "rows")
-        yield Case(cls(sp.coo_array(dense)), (x[:, 0],), dense @ x[:, 0])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod, sqrt
-from statistics import fmean, pvariance
+from math import prod
 from string import ascii_letters
 from typing import Any, ClassVar, NamedTuple
 
@@ -20,7 +19,7 @@ from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.geometry import Window, integers, shape_of
 from minigraph.ops.pool import Averages
@@ -329,21 +328,6 @@ class BatchNorm(Normalization):
         mean, var = (s.reshape(layout.affine).astype(x.dtype) for s in self.statistics)
         return mean, var, 1 / np.sqrt(var + self.eps), x - mean
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for shape in ((4, 3), (2, 3, 4), (3, 2, 1, 2), (1, 2, 2, 1, 2)):
-            x, C = rng.standard_normal(shape), shape[1]
-            w, b, mean, var = rng.standard_normal(C), rng.standard_normal(C), rng.standard_normal(C), rng.random(C)
-            channels = [standardized(x[:, c], 1e-3) for c in range(C)]
-            single = np.ones((1, C, *(1 for _ in shape[2:])))
-            yield Case(cls(1e-3), (x,), np.stack(channels, 1), (single,), "more than 1 value per channel")
-            y = np.stack([w[c] * channels[c] + b[c] for c in range(C)], 1)
-            yield Case(cls(1e-3), (x, w, b), y, (x, w[1:], b), "weight of shape")
-            y = np.stack([w[c] * (x[:, c] - mean[c]) / sqrt(var[c] + 1e-3) + b[c] for c in range(C)], 1)
-            yield Case(cls(1e-3, (mean, var)), (x, w, b), y, (x[:, 1:], w, b), "running statistics")
-            y = np.stack([(y[:, c] - b[c]) / w[c] for c in range(C)], 1)
-            yield Case(cls(1e-3, (mean, var)), (x,), y, (mean,), "2 to 5 axes")
-
 
 class InstanceNorm(Normalization):
     """Normalisation of each channel of each sample over its positions.   x (N, C, *n), w (C), b (C) → (N, C, *n)."""
@@ -358,12 +342,6 @@ class InstanceNorm(Normalization):
         expect(3 <= x.ndim <= 5, self, "x of 3 to 5 axes (N, C, *n)", x=x)
         expect(prod(x.shape[2:]) > 1, self, "more than 1 position", x=x)
         return x.shape[1:2]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x, w, b = rng.standard_normal((2, 3, 2, 2)), rng.standard_normal(3), rng.standard_normal(3)
-        y = [[w[c] * standardized(x[n, c], 1e-5) + b[c] for c in range(3)] for n in range(2)]
-        yield Case(cls(1e-5), (x, w, b), y, (x[..., :1, :1], w, b), "more than 1 position")
 
 
 @dataclass(eq=False)
@@ -385,13 +363,6 @@ class GroupNorm(Normalization):
         expect(prod(x.shape[1:]) > 0, self, "at least one value in each group", x=x)
         return x.shape[1:2]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x, w, b = rng.standard_normal((2, 6, 2)), rng.standard_normal(6), rng.standard_normal(6)
-        y = np.array([np.concatenate([standardized(x[n, c : c + 3], 1e-5) for c in (0, 3)]) for n in range(2)])
-        yield Case(cls(1e-5, 2), (x, w, b), y * w[:, None] + b[:, None], (x[:, :5], w, b), "multiple of 2")
-        yield Case(cls(1e-5, 2), (x,), y)
-
 
 @dataclass(eq=False)
 class LayerNorm(Normalization):
@@ -410,21 +381,6 @@ class LayerNorm(Normalization):
             x.shape[x.ndim - len(s) :] == s and prod(s) > 0, self, f"x with last axes {s} of at least one value", x=x
         )
         return s
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x, w, b = rng.standard_normal((2, 3, 4)), rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
-        y = np.array([standardized(sample, 1e-5) for sample in x])
-        yield Case(cls(1e-5, (3, 4)), (x, w, b), y * w + b, (x[:, 1:], w, b), "last axes")
-        y = np.array([[standardized(row, 1e-5) for row in sample] for sample in x])
-        yield Case(cls(1e-5, (4,)), (x, w[0], b[0]), y * w[0] + b[0], (x, w, b), "weight of shape")
-
-
-def standardized(values: Array, eps: float) -> Array:
-    """The values less their mean, over their standard deviation: one Python number at a time."""
-    numbers = values.ravel().tolist()
-    mean, deviation = fmean(numbers), sqrt(pvariance(numbers) + eps)
-    return np.array([(v - mean) / deviation for v in numbers]).reshape(values.shape)
 
 
 def batch_norm(
@@ -625,16 +581,6 @@ class LocalResponseNorm(Op):
         most = int(inside.sum(1).max())  # a window's most channels, and a channel's most windows
         bounds = Bounds(N * S * int(inside.sum()), most, most) if N else Bounds(0, 0, 0)
         return [Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds)]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for size, shape in ((3, (2, 4, 3)), (4, (1, 5, 2, 2)), (5, (2, 2, 1, 1)), (1, (1, 2, 2))):
-            x = rng.standard_normal(shape)
-            y = np.empty(shape)
-            for n, c, *p in np.ndindex(shape):
-                window = [x[n, i, *p] for i in range(c - size // 2, c - size // 2 + size) if 0 <= i < shape[1]]
-                y[n, c, *p] = x[n, c, *p] / (1.5 + 0.8 / size * sum(v * v for v in window)) ** 0.75
-            yield Case(cls(size, 0.8, 0.75, 1.5), (x,), y, (x[0],) if x.ndim == 3 else None, "at least one channel")
 
 
 def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

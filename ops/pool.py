@@ -5,7 +5,7 @@ Both are constant matrices once the winners are known: vec(y) = A vec(x).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from math import prod
@@ -18,7 +18,7 @@ from minigraph.array import Array
 from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines
 from minigraph.ops.conv.blocks import parts as parts_of
@@ -291,12 +291,6 @@ class MaxPool(Pool):
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         return [Winners(self.window(x), value_of(x), value_of(y))]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for hyper, shape in samples():
-            op, x = cls(*hyper), rng.permutation(prod(shape)).reshape(shape) / 8
-            yield Case(op, (x,), by_loops(op, x, max), (x[0, 0],), "axes")
-
 
 def blocks(x: Array, window: Window) -> list[Part]:
     """The windows over x in blocks of samples, or of lines of a sample, whose entries stay in cache."""
@@ -463,18 +457,6 @@ class AvgPool(Pool):
     def hyperparameters(self) -> dict[str, Any]:
         return {name: value for name, value in super().hyperparameters.items() if name != "dilation"}
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for hyper, shape in samples():
-            if set(hyper[3]) == {1}:
-                x = rng.standard_normal(shape)
-                op = cls(*hyper)
-                op.count_include_pad = False
-                yield Case(op, (x,), by_loops(op, x, lambda entries: sum(entries) / len(entries)), (x[0],), "axes")
-                full = cls(*hyper[:4])
-                average = by_loops(full, x, sum) / prod(hyper[0])
-                yield Case(full, (x,), average, (x[0],), "axes")
-
 
 @dataclass(eq=False)
 class GlobalAvgPool(Op):
@@ -494,13 +476,6 @@ class GlobalAvgPool(Op):
         n, d = x.shape[2:], len(x.shape) - 2
         whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
         return [Average(whole, np.full((1,) * d, prod(n)), x, y.shape)]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for shape in ((2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 3)):
-            x = rng.standard_normal(shape)
-            average = [[sum(plane.ravel()) / plane.size for plane in sample] for sample in x]
-            yield Case(cls(), (x,), np.array(average), (x[0, 0, 0],), "position")
 
 
 def summed(x: Array, window: Window, i: int, dtype: Any) -> Array:
@@ -675,12 +650,6 @@ class AdaptiveAvgPool(AdaptivePool):
             bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
         )  # fmt: skip
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for op, shape in adaptive_samples(cls):
-            x = rng.standard_normal(shape)
-            yield Case(op, (x,), in_parts(op, x, lambda entries: sum(entries) / len(entries)), (x[0, 0],), "axes")
-
 
 class Choice(Op, abstract=True):
     """Each output entry is the largest of some inputs.   J = A, 0/1: A[p, q] = 1 iff q wins p, the first of equals."""
@@ -704,12 +673,6 @@ class AdaptiveMaxPool(Choice, AdaptivePool):
     def winners(self, x: Array) -> Array:
         return best_of(x, [parts(n, o) for n, o in zip(x.shape[2:], self.out(x), strict=True)])
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for op, shape in adaptive_samples(cls):
-            x = rng.permutation(prod(shape)).reshape(shape) / 8
-            yield Case(op, (x,), in_parts(op, x, max), (x[0, 0],), "axes")
-
 
 class GlobalMaxPool(Choice):
     """Largest entry over all positions.   x (N, C, *n) → (N, C).   J = A, the 0/1 selection matrix."""
@@ -722,13 +685,6 @@ class GlobalMaxPool(Choice):
 
     def winners(self, x: Array) -> Array:
         return best_of(x, [[(0, n)] for n in x.shape[2:]]).reshape(x.shape[:2])
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for shape in ((2, 3, 4), (1, 2, 3, 2), (2, 1, 2, 1, 3)):
-            x = rng.permutation(prod(shape)).reshape(shape) / 8
-            largest = [[max(plane.ravel()) for plane in sample] for sample in x]
-            yield Case(cls(), (x,), np.array(largest), (x[0, 0, 0],), "position")
 
 
 @dataclass(eq=False)
@@ -752,14 +708,6 @@ class Maxout(Choice):
         best = x.reshape(shape).argmax(axis + 1, keepdims=True)
         return np.take_along_axis(np.arange(x.size).reshape(shape), best, axis + 1).squeeze(axis + 1)
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.permutation(36).reshape(2, 6, 3) / 8
-        yield Case(
-            cls(2), (x,), [[[*map(max, *s[i : i + 2])] for i in (0, 2, 4)] for s in x], (x[:, 1:],), "multiple of 2"
-        )
-        yield Case(cls(3, -1), (x,), [[[max(row)] for row in s] for s in x], (x[0, 0, 0],), "axis")
-
 
 def best_of(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
     """Flat numbers of the largest entries of all windows, axis after axis from the last; the first of equals wins."""
@@ -774,53 +722,3 @@ def best_of(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
             places.append(np.take_along_axis(numbers[part], best, i + 2) + (best + start) * step)
         x, numbers = np.concatenate(values, i + 2), np.concatenate(places, i + 2)
     return numbers
-
-
-# --- sample calls, with loops as the other implementation ---------------------------------------------
-
-
-def samples() -> Iterator[tuple[tuple[Any, ...], Shape]]:
-    """Arguments and image shapes over every number of axes and every option."""
-    yield ((2,), (2,), ((0, 0),), (1,), False), (2, 2, 5)
-    yield ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False), (2, 2, 4, 4)
-    yield ((3, 2), (2, 1), ((1, 1), (1, 0)), (1, 1), True), (1, 2, 4, 3)
-    yield ((3, 3), (2, 2), ((1, 1), (1, 1)), (1, 1), True), (1, 1, 4, 5)
-    yield ((2, 2), (1, 2), ((0, 0), (1, 1)), (2, 1), True), (1, 2, 4, 4)
-    yield ((2, 2, 2), (2, 1, 2), ((0, 0), (0, 0), (1, 1)), (1, 1, 1), False), (1, 2, 3, 2, 2)
-
-
-def by_loops(op: Pool, x: Array, function: Callable[[list[Any]], Any]) -> Array:
-    """``function`` of the entries of every window that lie on the image, one window at a time."""
-    window = op.window(x)
-    y = np.empty((*x.shape[:2], *window.out))
-    for n, c, *p in np.ndindex(y.shape):
-        entries = []
-        for i in np.ndindex(window.kernel):
-            axes = zip(p, i, window.stride, window.dilation, window.padding, strict=True)
-            q = [at * s + tap * d - before for at, tap, s, d, (before, _) in axes]
-            if all(0 <= at < size for at, size in zip(q, window.size, strict=True)):
-                entries.append(x[n, c, *q])
-        y[n, c, *p] = function(entries)
-    return y
-
-
-def adaptive_samples(cls: type[AdaptivePool]) -> Iterator[tuple[Any, Shape]]:
-    """Ops and image shapes: sides that divide, that do not, that grow, and that stay."""
-    yield cls(1, (3,)), (2, 2, 5)
-    yield cls(2, (2, 2)), (1, 2, 4, 6)
-    yield cls(2, (3, None)), (2, 1, 5, 2)
-    yield cls(2, (4, 1)), (1, 2, 3, 4)
-    yield cls(3, (2, 1, 2)), (1, 2, 3, 2, 4)
-
-
-def in_parts(op: AdaptivePool, x: Array, function: Callable[[list[Any]], Any]) -> Array:
-    """``function`` of the entries of every window, one window at a time."""
-    y = np.empty((*x.shape[:2], *op.out(x)))
-    for n, c, *p in np.ndindex(y.shape):
-        entries = []
-        for q in np.ndindex(x.shape[2:]):
-            axes = zip(p, q, x.shape[2:], y.shape[2:], strict=True)
-            if all(i * size < (at + 1) * out and at * out < (i + 1) * size for i, at, size, out in axes):
-                entries.append(x[n, c, *q])
-        y[n, c, *p] = function(entries)
-    return y

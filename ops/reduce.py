@@ -6,7 +6,7 @@ J = Sum · diag(weights): every reduction differs from a sum by one diagonal mat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from operator import index
 from typing import Any
@@ -20,7 +20,7 @@ from minigraph.arguments import expect_number
 from minigraph.array import Array
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, implements, operand
+from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.numpy.summation import Axis, running, single, total
@@ -86,30 +86,6 @@ class Reduction(Op):
         if self.weights is None:
             return (total,)
         return (total @ Diagonal(x, self.weights, (np.reshape(y, kept), x, axes)),)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((3, 4, 2))
-        hole = np.where(x > 1, 0, x)
-        bad = (rng.standard_normal(2),)
-        for axis, keepdims in ((None, False), (1, False), ((0, 2), True), (-1, True)):
-            for name, oracle in _ORACLES.items():
-                xs = hole if name == "prod" else x
-                axes = tuple(range(3)) if axis is None else normalize_axis_tuple(axis, 3)
-                rest = [n for i, n in enumerate(xs.shape) if i not in axes]
-                rows = np.moveaxis(xs, axes, range(-len(axes), 0)).reshape(*rest, -1)
-                expected = np.apply_along_axis(oracle, -1, rows)
-                shape = tuple(1 if i in axes else n for i, n in enumerate(xs.shape)) if keepdims else rest
-                yield Case(
-                    cls(name, axis, keepdims),
-                    (xs,),
-                    np.reshape(expected, shape),
-                    bad if axis in (1, (0, 2)) else None,
-                    "axis",
-                )
-        yield Case(cls("var", 0, ddof=1), (x,), np.array([[np.cov(x[:, i, j]) for j in range(2)] for i in range(4)]))
-        yield Case(cls("norm", 0, ord=3), (x,), (np.abs(x) ** 3).sum(0) ** (1 / 3))
-        yield Case(cls("norm", 0, ord=np.inf), (x,), np.abs(x).max(0))
 
 
 def sum_map(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
@@ -253,17 +229,6 @@ WEIGHTS.update({
     "logsumexp": (_logsumexp, _logsumexp_weights),
     "norm": (_norm, _norm_weights),
 })  # fmt: skip
-_ORACLES: dict[str, Callable[[Array], float]] = {
-    "sum": lambda r: float(np.ones(r.size) @ r),
-    "mean": lambda r: float(np.ones(r.size) @ r) / r.size,
-    "prod": lambda r: float(np.multiply.accumulate(r)[-1]),
-    "max": lambda r: sorted(r)[-1],
-    "min": lambda r: sorted(r)[0],
-    "var": lambda r: float(r @ r) / r.size - float(np.average(r)) ** 2,
-    "std": lambda r: math.dist(r, [math.fsum(r) / r.size] * r.size) / math.sqrt(r.size),
-    "logsumexp": lambda r: float(np.logaddexp.reduce(r)),
-    "norm": lambda r: float(np.linalg.norm(r)),
-}
 
 
 @implements(np.sum)
@@ -369,12 +334,6 @@ class CumulativeSum(Op):
         return (Formula(x.shape, x.shape, x.dtype, push=lambda v: running(v, axis),
                         pull=lambda g: np.flip(running(np.flip(g, axis), axis), axis),
                         rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((3, 4))
-        yield Case(cls(0), (x,), np.tri(3) @ x, (np.ones(()),), "axis")
-        yield Case(cls(-1), (x,), x @ np.tri(4).T)
 
 
 @implements(np.cumsum)

@@ -6,7 +6,7 @@ J is a 0/1 selection matrix, found by sending the entries' numbers through the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from inspect import signature
@@ -22,7 +22,7 @@ from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.kernels.numpy.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
-from minigraph.op import Case, Op, expect, implements, operand
+from minigraph.op import Op, expect, implements, operand
 from minigraph.kernels.numpy.summation import total
 
 __all__ = [
@@ -83,34 +83,6 @@ class Rearrange(Op):
             return (None,)
         back = None if self.back is None else partial(self.back, x=x)
         return (Selection(self.move, x.shape, y.shape, x.dtype, back),)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal((3, 4))
-        m: Any = [list(row) for row in x]
-        flat = [v for row in m for v in row]
-        columns = [list(c) for c in zip(*m, strict=True)]
-        bad = (np.ones(5),)
-        yield Case(lambda x: reshape(x, (2, 6)), (x,), [flat[:6], flat[6:]], bad, "reshape")
-        yield Case(transpose, (x,), columns)
-        yield Case(lambda x: broadcast_to(x, (2, 3, 4)), (x,), [m, m], bad, "broadcast")
-        yield Case(lambda x: flip(x, 1), (x,), [row[::-1] for row in m], bad, "flip")
-        yield Case(lambda x: roll(x, 1, 0), (x,), [m[-1], *m[:-1]])
-        yield Case(lambda x: repeat(x, 2, 0), (x,), [m[0], m[0], m[1], m[1], m[2], m[2]])
-        yield Case(lambda x: tile(x, (1, 2)), (x,), [row * 2 for row in m])
-        yield Case(lambda x: take(x, [2, 0, 2], 0), (x,), [m[2], m[0], m[2]])
-        yield Case(lambda x: diagonal(x), (x,), [m[0][0], m[1][1], m[2][2]], bad, "diag")
-        yield Case(
-            lambda x: tril(x), (x,), [[v if j <= i else 0 for j, v in enumerate(row)] for i, row in enumerate(m)]
-        )
-        yield Case(lambda x: sort(x, 1), (x,), [sorted(row) for row in m])
-        yield Case(lambda x: x[1:, ::-2] if isinstance(x, Node) else getitem(x, (slice(1, None), slice(None, None, -2))), (x,),
-                   [row[::-2] for row in m[1:]])  # fmt: skip
-        yield Case(lambda x: getitem(x, ([0, 2, 0], [1, 1, 1])), (x,), [m[0][1], m[2][1], m[0][1]])
-        yield Case(lambda x: getitem(x, x > 0 if not isinstance(x, Spec) else ...), (x,), [v for v in flat if v > 0])
-        yield Case(lambda x: pad(x, ((1, 0), (0, 2))), (x,), [[0] * 6, *[[*row, 0, 0] for row in m]])
-        yield Case(lambda x: pad(x, 1, constant_values=7), (x,), [[7] * 6, *[[7, *row, 7] for row in m], [7] * 6])
-        yield Case(lambda x: pad(x, ((0, 0), (1, 1)), mode="reflect"), (x,), [[row[1], *row, row[-2]] for row in m])
 
 
 def _own(name: str, option: Any) -> Any:
@@ -410,12 +382,6 @@ class Concatenate(Op):
             maps.append(promoted(J, x) if x.dtype.kind in "fc" else None)
         return maps
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        a, b, c = rng.standard_normal((2, 3)), rng.standard_normal((2, 1)), rng.standard_normal((2, 2))
-        yield Case(cls(1), (a, b, c), [[*p, *q, *r] for p, q, r in zip(a, b, c, strict=True)], (a, b.T, c), "agree")
-        yield Case(cls(0), (a, a), [*a, *a])
-
 
 @implements(np.concatenate)
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
@@ -520,11 +486,6 @@ class Cast(Op):
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         return (Broadcast(x, x.shape, self.dtype) if self.dtype in FLOATS and x.dtype in FLOATS else None,)
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        x = rng.standard_normal(3)
-        yield Case(cls(np.float64), (x,), [float(v) for v in x])
 
 
 @implements("astype", getattr(np, "astype", "astype"))  # new in NumPy 2.1

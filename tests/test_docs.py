@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_ops
+from cases import FUNCTIONS, elementwise
 
 import minigraph as mg
 from minigraph import cli
@@ -62,11 +63,13 @@ def here(tmp_path, monkeypatch):
     shutil.copytree(HOME / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    registry, table = [*mg.Op.registry], dict(Elementwise.table)
+    registry, tables = [*mg.Op.registry], (Elementwise.table, FUNCTIONS, elementwise.TABLE)
+    known = [{*table} for table in tables]
     yield tmp_path
     mg.Op.registry[:] = registry
-    for name in Elementwise.table.keys() - table.keys():
-        del Elementwise.table[name]
+    for table, names in zip(tables, known, strict=True):
+        for name in table.keys() - names:
+            del table[name]
 
 
 def test_there_are_docs():
@@ -90,8 +93,8 @@ def test_python(path, here):
         code = compile("\n" * (line - 1) + text, str(path), "exec")  # tracebacks show the line of the page
         exec(code, namespace)
     rng = np.random.default_rng(0)
-    cases = [(cls, case) for cls in mg.Op.registry if cls not in ops for case in cls.cases(rng)]
-    cases += [(Elementwise, case) for case in Elementwise.cases(rng) if case.op.name not in entries]
+    cases = [(cls, case) for cls in mg.Op.registry if cls not in ops for case in FUNCTIONS[cls](rng)]
+    cases += [(Elementwise, elementwise.case(op, rng)) for name, op in Elementwise.table.items() if name not in entries]
     for cls, case in cases:
         test_ops.test_op(cls, case)
 

@@ -246,12 +246,8 @@ def test_memory_is_freed_while_walking_back():
             alive.append(sum(n() is not None for n in nodes))
             return super().jacobians(y, *xs)
 
-        @classmethod
-        def cases(cls, rng):
-            return ()
-
     mg.Op.registry.remove(Spy)
-    spy = Spy("spy", np.cos, lambda y, x: -np.sin(x), oracle=np.cos)
+    spy = Spy("spy", np.cos, lambda y, x: -np.sin(x))
     z = spy(x)
     for f in (np.sin, np.cos, np.tanh):
         z = f(z)

@@ -4,15 +4,13 @@ import gc
 
 import numpy as np
 import pytest
+from cases import CASES
 
 import minigraph as mg
 from minigraph import nn
 from minigraph.draw import to_dot
 from minigraph.node import FLOATS
-from minigraph.op import Op
 from minigraph.tape import Tape
-
-CASES = [(cls, case) for cls in Op.registry for case in cls.cases(np.random.default_rng(0))]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection, Shape
 from minigraph.node import Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import (
     Ints,
     Padding,
@@ -24,7 +24,6 @@ from minigraph.ops.geometry import (
     sides,
     window_over,
 )
-from minigraph.ops.conv.matrices import filter_matrix
 
 
 def im2col(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
@@ -135,12 +134,6 @@ class Im2col(_Columns):
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         return [self.selection(x, self.window(x))]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for op, shape in samples():
-            x = rng.standard_normal(shape)
-            yield Case(op, (x,), filter_matrix(x, op.window(x)).tocsr().toarray().T, (x[0, 0],), "axes")
-
 
 @dataclass(eq=False)
 class Col2im(_Columns):
@@ -161,19 +154,3 @@ class Col2im(_Columns):
 
     def jacobians(self, y: Any, cols: Any) -> list[LinearMap]:
         return [self.selection(y, self.window(y)).T]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for of, shape in samples():
-            op = cls(of.kernel_size, of.stride, of.padding, of.dilation, shape)
-            units = np.eye(prod(shape)).reshape(-1, *shape)
-            cols = rng.standard_normal(op.selection(units[0], op.window(units)).out_shape)
-            expect = [np.vdot(filter_matrix(e, op.window(e)).tocsr().toarray().T, cols) for e in units]
-            yield Case(op, (cols,), np.reshape(expect, shape), (cols[1:],), "cols of shape")
-
-
-def samples() -> Iterator[tuple[Im2col, Shape]]:
-    """Ops and image shapes for the cases."""
-    yield Im2col((3,), (1,), ((0, 0),), (1,)), (2, 2, 5)
-    yield Im2col((2, 3), (2, 1), ((1, 0), (1, 1)), (1, 1)), (2, 2, 4, 4)
-    yield Im2col((2, 2), (1, 1), "same", (2, 2)), (1, 2, 3, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from minigraph.array import Array
 from minigraph.linear import LinearMap, Selection
 from minigraph.node import Node, Spec
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import sides
 from minigraph.ops.shape import reshape
 
@@ -82,9 +82,3 @@ class ConnectedFilters(Op):
 
     def jacobians(self, y: Any, w: Any) -> list[LinearMap]:
         return [Selection(self.forward, w.shape, y.shape, w.dtype, lambda g: g[self.table])]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        table, w = np.array([[1, 0, 1], [0, 1, 1]], bool), rng.standard_normal((4, 2, 3))
-        zero = np.zeros((2, 3))
-        yield Case(cls(table), (w,), [[w[0], zero, w[1]], [zero, w[2], w[3]]], (w[:3],), "one plane for each")

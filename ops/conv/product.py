@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from numpy.random import Generator
-
 from minigraph.array import Array
 from minigraph.linear import Formula, LinearMap, Shape
 from minigraph.node import Spec
-from minigraph.op import Case, Op, expect, expect_floats
-from minigraph.ops.conv.slots import Conv, correlation, samples
+from minigraph.op import Op, expect, expect_floats
+from minigraph.ops.conv.slots import Conv
 from minigraph.ops.shape import reshape
 
 
@@ -51,12 +48,6 @@ class ToeplitzMatmul(Op):
         x = Spec(shape, vec.dtype) if isinstance(vec, Spec) else reshape(vec, shape)
         J_x, J_w = self.conv.jacobians(Spec(self._out(vec.shape[0]), y.dtype), x, w)
         return [_flat(J_w, w.shape, y.shape), _flat(J_x, vec.shape, y.shape)]
-
-    @classmethod
-    def cases(cls, rng: Generator) -> Iterator[Case]:
-        for conv, x, w, _ in samples(rng):
-            op, vec = cls(conv, x.shape[1:], w.shape), x.reshape(len(x), -1)
-            yield Case(op, (w, vec), correlation(conv, x, w).reshape(len(x), -1), (w, vec[:, 1:]), "vec")
 
 
 def _flat(J: LinearMap, in_shape: Shape, out_shape: Shape) -> LinearMap:

@@ -9,10 +9,7 @@ products are the sibling ops again: derivatives of every order stay inside these
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +18,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops import channels
 from minigraph.ops.conv.algorithm import Work, chosen, expect_supported
 from minigraph.ops.geometry import (
@@ -198,12 +195,6 @@ class Conv(Slot):
         ]
         return maps if b is None else [*maps, bias_map(b, y)]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for op, x, w, b in samples(rng):
-            bad = (x, w[:, :, :1], *b) if w.ndim < 3 else (x, np.concatenate([w, w], 1), *b)
-            yield Case(op, (x, w, *b), correlation(op, x, w, *b), bad, "channels")
-
 
 @dataclass(eq=False)
 class ConvInputGradient(Slot):
@@ -252,19 +243,6 @@ class ConvInputGradient(Slot):
         ]
         return maps if b is None else [*maps, bias_map(b, x)]
 
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for conv, x, w, _ in samples(rng):
-            window = conv.window(x, w).exact
-            g = rng.standard_normal((len(x), len(w), *window.out))
-            op = cls(conv.stride, window.padding, conv.dilation, conv.groups)
-            value = linear_in(partial(correlation, conv, w=w), x.shape, g)
-            yield Case(op, (g, w), value, (g, np.concatenate([w, w])), "channels")
-            b = rng.standard_normal((x.shape[1],))
-            yield Case(
-                op, (g, w, b), value + np.expand_dims(b, tuple(range(1, x.ndim - 1))), (g, w, b[:0]), "bias|entry"
-            )
-
 
 @dataclass(eq=False)
 class ConvFilterGradient(Slot):
@@ -298,53 +276,3 @@ class ConvFilterGradient(Slot):
             promoted(Held(form, "w", "x", g, w.dtype).T, x),
             promoted(Held(form, "w", "y", x, w.dtype).T, g),
         ]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        for conv, x, w, _ in samples(rng):
-            g = rng.standard_normal((len(x), len(w), *conv.window(x, w).out))
-            value = linear_in(partial(correlation, conv, x), w.shape, g)
-            op = cls(conv.stride, conv.padding, conv.dilation, conv.groups, kernel=w.shape[2:])
-            yield Case(op, (x, g), value, (x, g[..., :-1]), "g of shape")
-
-
-# --- sample calls, with SciPy's correlate as the other implementation ---------------------------------
-
-
-def samples(rng: np.random.Generator) -> Iterator[tuple[Conv, Array, Array, tuple[Array, ...]]]:
-    """Convolutions and their inputs, over every number of axes and every option."""
-    none, one = (0, 0), (1, 1)
-    for hyper, size, C, kernel, bias in (
-        (((1,), (none,), (1,), 1), (5,), 2, (3, 2, 3), True),
-        (((2,), ((2, 1),), (2,), 2), (6,), 4, (2, 2, 2), False),
-        ((one, (none, none), one, 1), (4, 5), 2, (3, 2, 3, 2), True),
-        ((one, (none, none), one, 1), (3, 2), 2, (3, 2, 1, 1), True),
-        (((2, 3), (one, (0, 2)), one, 1), (5, 6), 1, (2, 1, 3, 2), False),
-        ((one, "same", (2, 1), 2), (4, 3), 4, (2, 2, 2, 2), True),
-        ((one, (none, one), one, 2), (3, 3), 2, (4, 1, 2, 3), False),
-        (((1, 1, 2), (one, none, none), (1, 1, 2), 1), (2, 3, 5), 2, (2, 2, 2, 2, 2), True),
-    ):
-        x, w = rng.standard_normal((2, C, *size)), rng.standard_normal(kernel)
-        yield Conv(*hyper), x, w, (rng.standard_normal(len(w)),) * bias
-
-
-def correlation(op: Conv, x: Array, w: Array, b: Array | None = None) -> Array:
-    """The convolution by scipy.signal.correlate, plane by plane: padded image, dilated filter."""
-    from scipy import signal  # half a second to import, and needed by tests only
-
-    window, C, K = op.window(x, w), w.shape[1], len(w) // op.groups
-    x = np.pad(x, ((0, 0), (0, 0), *window.padding))
-    dilated = np.zeros((*w.shape[:2], *window.extent))
-    spread: Any = ..., *[slice(None, None, d) for d in window.dilation]
-    dilated[spread] = w
-    y = np.zeros((len(x), len(w), *window.out))
-    for n, k, c in np.ndindex(len(x), len(w), C):
-        plane = signal.correlate(x[n, k // K * C + c], dilated[k, c], mode="valid", method="direct")
-        y[n, k] += plane[(*[slice(None, None, s) for s in window.stride],)]
-    return y if b is None else y + np.expand_dims(b, tuple(range(1, y.ndim - 1)))
-
-
-def linear_in(f: Any, shape: Shape, g: Array) -> Any:
-    """The transpose of the linear function f, on g: ⟨g, f(e)⟩ for every unit array e of ``shape``."""
-    units = np.eye(prod(shape)).reshape(-1, *shape)
-    return np.array([np.vdot(f(e), g) for e in units]).reshape(shape)

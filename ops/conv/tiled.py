@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,9 +13,8 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Case, Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.conv.direct import meetings
 from minigraph.ops.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
 from minigraph.ops.conv.matrices import BlockMatrix, numbers
 from minigraph.ops.matmul import einsum
@@ -224,28 +222,3 @@ class TiledConv(Op):
     def jacobians(self, y: Any, x: Any, w: Any) -> list[LinearMap]:
         form = self.form(x, w)
         return [promoted(HeldTiles(form, "w", w, y.dtype), x), promoted(HeldTiles(form, "x", x, y.dtype), w)]
-
-    @classmethod
-    def cases(cls, rng: np.random.Generator) -> Iterator[Case]:
-        none, one = (0, 0), (1, 1)
-        for hyper, size, shape in (
-            (((1,), (none,), (1,)), (6,), (2, 3, 2, 2)),
-            (((2, 1), (one, (0, 2)), (1, 2)), (4, 4), (2, 2, 2, 2, 3, 2)),
-            (((1, 2), (none, one), one, True), (3, 3), (2, 2, 2, 2, 2, 2)),
-            (((1, 1, 1), "same", (1, 1, 1)), (2, 3, 2), (1, 2, 2, 2, 2, 1, 2, 2)),
-        ):
-            op, x, w = cls(*hyper), rng.standard_normal((2, 2, *size)), rng.standard_normal(shape)
-            y = by_loops(op, x, w)
-            yield Case(op, (x, w), y, (x[:, :1], w), "channels")
-            yield Case(op, (x, w), y, (x, w[0]), "of the tile")
-            yield Case(op, (x, w), y, (x, np.repeat(w, 9, 0)), "a bank for each" if op.local else "no larger than")
-
-
-def by_loops(op: TiledConv, x: Any, w: Any) -> Array:
-    """Each position with its own bank, one tap after another."""
-    form = op.form(x, w)
-    y: Any = np.zeros(form.shape("y"))
-    for p, i, q in meetings(form.window):
-        bank = [at % t for at, t in zip(p, form.tile, strict=True)]
-        y[..., *p] += x[..., *q] @ w[*bank, ..., *i].T
-    return np.asarray(y)

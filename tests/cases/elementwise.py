@@ -1,0 +1,111 @@
+"""Elementwise functions: Python's math module and operators are the other implementation."""
+
+import math
+import operator
+
+import numpy as np
+
+from cases.case import Case, cases_of
+from minigraph.ops.elementwise import Elementwise
+
+ANY, POSITIVE, NONZERO, UNIT, ABOVE_ONE = (-2.0, 2.0), (0.2, 3.0), (0.3, 2.0), (-0.9, 0.9), (1.1, 3.0)
+TRUTH = (False, True)
+# What the value should be, of Python numbers, and the range to draw each argument from; the last one serves the rest too.
+TABLE = {
+    "add": (lambda a, b: math.fsum((a, b)), ANY),
+    "subtract": (lambda a, b: math.fsum((a, -b)), ANY),
+    "multiply": (lambda a, b: a / (1 / b), ANY),
+    "divide": (lambda a, b: a * b**-1, ANY, NONZERO),
+    "power": (math.pow, POSITIVE, ANY),
+    "remainder": (lambda a, b: a % b, ANY, NONZERO),
+    "fmod": (math.fmod, ANY, NONZERO),
+    "floor_divide": (lambda a, b: a // b, ANY, NONZERO),
+    "negative": (lambda x: 0 - x, ANY),
+    "positive": (float, ANY),
+    "reciprocal": (lambda x: x**-1, NONZERO),
+    "square": (lambda x: math.pow(x, 2), ANY),
+    "absolute": (math.fabs, ANY),
+    "fabs": (math.fabs, ANY),
+    "hypot": (math.hypot, NONZERO),
+    "maximum": (max, ANY),
+    "minimum": (min, ANY),
+    "where": (lambda c, a, b: a if c else b, TRUTH, ANY),
+    "exp": (math.exp, ANY),
+    "exp2": (math.exp2, ANY),
+    "expm1": (math.expm1, ANY),
+    "log": (math.log, POSITIVE),
+    "log2": (math.log2, POSITIVE),
+    "log10": (math.log10, POSITIVE),
+    "log1p": (math.log1p, UNIT),
+    "sqrt": (math.sqrt, POSITIVE),
+    "cbrt": (math.cbrt, POSITIVE),
+    "logaddexp": (lambda a, b: math.log(math.exp(a) + math.exp(b)), ANY),
+    "logaddexp2": (lambda a, b: math.log2(2**a + 2**b), ANY),
+    "sin": (math.sin, ANY),
+    "cos": (math.cos, ANY),
+    "tan": (math.tan, (-1, 1)),
+    "arcsin": (math.asin, UNIT),
+    "arccos": (math.acos, UNIT),
+    "arctan": (math.atan, ANY),
+    "arctan2": (math.atan2, NONZERO),
+    "sinh": (math.sinh, ANY),
+    "cosh": (math.cosh, ANY),
+    "tanh": (math.tanh, ANY),
+    "arcsinh": (math.asinh, ANY),
+    "arccosh": (math.acosh, ABOVE_ONE),
+    "arctanh": (math.atanh, UNIT),
+    "deg2rad": (math.radians, ANY),
+    "rad2deg": (math.degrees, ANY),
+    "sinc": (lambda x: math.sin(math.pi * x) / (math.pi * x), ANY),
+    "erf": (math.erf, ANY),
+    "logistic_density": (lambda x: math.exp(x) / (1 + math.exp(x)) ** 2, ANY),
+    "gaussian": (lambda x: math.exp(-x * x), ANY),
+    "sign": (lambda x: math.copysign(1, x), ANY),
+    "floor": (math.floor, ANY),
+    "ceil": (math.ceil, ANY),
+    "trunc": (math.trunc, ANY),
+    "rint": (round, ANY),
+    "equal": (lambda a, b: a == b, ANY),
+    "not_equal": (lambda a, b: a != b, ANY),
+    "less": (lambda a, b: a < b, ANY),
+    "less_equal": (lambda a, b: a <= b, ANY),
+    "greater": (lambda a, b: a > b, ANY),
+    "greater_equal": (lambda a, b: a >= b, ANY),
+    "logical_and": (lambda a, b: bool(a and b), ANY),
+    "logical_or": (lambda a, b: bool(a or b), ANY),
+    "logical_not": (lambda x: not x, ANY),
+    "bitwise_and": (operator.and_, TRUTH),
+    "bitwise_or": (operator.or_, TRUTH),
+    "bitwise_xor": (operator.xor, TRUTH),
+    "invert": (lambda x: not x, TRUTH),
+    "isnan": (math.isnan, ANY),
+    "isinf": (math.isinf, ANY),
+    "isfinite": (math.isfinite, ANY),
+    "relu": (lambda x: x if x > 0 else 0, ANY),
+    "sigmoid": (lambda x: 1 / (1 + math.exp(-x)), ANY),
+    "softplus": (lambda x: math.log1p(math.exp(x)), ANY),
+    "silu": (lambda x: x / (1 + math.exp(-x)), ANY),
+    "normal_distribution": (lambda x: 0.5 * math.erfc(-x / math.sqrt(2)), ANY),
+    "gelu": (lambda x: x * 0.5 * math.erfc(-x / math.sqrt(2)), ANY),
+    "gelu_tanh": (lambda x: x / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), ANY),
+    "leaky_relu": (lambda x, slope: x if x > 0 else slope * x, ANY),
+    "elu": (lambda x, alpha: x if x > 0 else alpha * (math.exp(x) - 1), ANY),
+}
+
+
+@cases_of(Elementwise)
+def elementwise(rng):
+    for name, op in Elementwise.table.items():
+        if name in TABLE:
+            yield case(op, rng)
+
+
+def case(op, rng):
+    oracle, *ranges = TABLE[op.name]
+    count = len(op.derivatives)
+    ranges += ranges[-1:] * (count - len(ranges))
+    shapes = [(3, 1), (4,), (1, 4)][:count] if count > 1 else [(3, 4)]
+    xs = [rng.uniform(*ends, shape) for ends, shape in zip(ranges, shapes, strict=True)]
+    xs = tuple(x > 0.5 if ends is TRUTH else x for x, ends in zip(xs, ranges, strict=True))
+    bad = (np.ones((2, 3)), np.ones(2), np.ones(2))[:count] if count > 1 else None
+    return Case(op, xs, np.vectorize(oracle, otypes=[float])(*xs), bad, "shapes that broadcast")
