@@ -12,13 +12,14 @@ if not (_pathlib.Path(__file__).parent / "ops").is_dir():
 from minigraph import interrupt as interrupt  # before the imports that take long
 
 # isort: split
-from minigraph.kernels import numpy as _numpy_kernels  # noqa: F401  enters itself into the registry
 from minigraph import guard as guard
 from minigraph import nn as nn
 from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
 from minigraph.check import check_op as check_op
 from minigraph.draw import draw as draw
+from minigraph.kernels import numpy as _numpy_kernels  # noqa: F401  enters itself into the registry
+from minigraph.kernels.numpy.threads import threads as threads
 from minigraph.linear import LinearMap as LinearMap
 from minigraph.lower import lower as lower
 from minigraph.mode import detect_anomaly as detect_anomaly
@@ -47,7 +48,6 @@ from minigraph.ops.norm import *
 from minigraph.ops.pool import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
-from minigraph.kernels.numpy.threads import threads as threads
 from minigraph.profile import profile as profile
 from minigraph.summary import summary as summary
 from minigraph.tape import Tape as Tape

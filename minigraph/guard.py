@@ -11,9 +11,9 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.linear import Bounds, LinearMap, Shape
-from minigraph.ownership import own
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect
+from minigraph.ownership import own
 
 
 def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,16 +21,17 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def checked(self: Op, *xs: Any) -> Any:
-        y, wanted = (
-            forward(self, *map(read_only, xs)),
-            self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs]),
-        )
+        y, saved = forward(self, *map(read_only, xs)), ()
+        if type(y) is tuple:
+            y, *saved = y
+        wanted = self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
         if not isinstance(y, (np.ndarray, np.generic)):
             raise TypeError(f"{self}: forward gave {type(y).__name__}; wanted an array {wanted}")
         expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
         if y.dtype != wanted.dtype:
             raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
-        return own(y)  # and no buffer of the op's
+        y = own(y)  # and no buffer of the op's
+        return (y, *saved) if saved else y
 
     checked.guarded = True  # type: ignore[attr-defined]
     return checked
@@ -104,8 +105,8 @@ def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
     """``jacobians`` of an op, which must give a map that fits, or None, for each input."""
 
     @wraps(jacobians)
-    def checked(self: Op, y: Any, *xs: Any) -> list[LinearMap | None]:
-        maps = jacobians(self, y, *xs)
+    def checked(self: Op, y: Any, *xs: Any, **saved: Any) -> list[LinearMap | None]:
+        maps = jacobians(self, y, *xs, **saved)
         if not isinstance(maps, (list, tuple)) or len(maps) != len(xs):
             given = len(maps) if isinstance(maps, (list, tuple)) else type(maps).__name__
             raise TypeError(f"{self}: got {given} Jacobians for {len(xs)} inputs; wanted a LinearMap or None for each")
@@ -115,4 +116,31 @@ def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-Op.guards |= {"forward": checked_forward, "jacobians": checked_jacobians}
+def checked_pull(pull: Callable[..., Any]) -> Callable[..., Any]:
+    """``pull`` of an op, which must give a cotangent that fits for each input that is wanted."""
+
+    @wraps(pull)
+    def checked(self: Op, g: Any, wanted: Any, y: Any, *xs: Any, **saved: Any) -> Any:
+        found = pull(self, read_only(g), wanted, y, *xs, **saved)
+        if found is NotImplemented:
+            return found
+        if not isinstance(found, (list, tuple)) or len(found) != len(xs):
+            given = len(found) if isinstance(found, (list, tuple)) else type(found).__name__
+            raise TypeError(
+                f"{self}: got {given} cotangents from pull for {len(xs)} inputs; wanted one or None for each"
+            )
+        for i, (c, x, asked) in enumerate(zip(found, xs, wanted, strict=True)):
+            if asked and c is not None:
+                what = f"{self}, cotangent of input {i}"
+                if not isinstance(c, (np.ndarray, np.generic, Node)):
+                    raise TypeError(f"{what}: pull gave {type(c).__name__}; wanted an array of shape {x.shape}")
+                expect(c.shape == x.shape, what, f"shape {x.shape} from pull", shape=c.shape)
+                if c.dtype != x.dtype:
+                    raise TypeError(f"{what}: pull gave dtype {c.dtype}; wanted {x.dtype}")
+        return [own(c) for c in found]
+
+    checked.guarded = True  # type: ignore[attr-defined]
+    return checked
+
+
+Op.guards |= {"forward": checked_forward, "jacobians": checked_jacobians, "pull": checked_pull}

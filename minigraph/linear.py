@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.ownership import own
+from minigraph.kernels import tasks
+from minigraph.kernels.sparse import below, compressed, eye, index_dtype, plus, sized, times
 from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Op
-from minigraph.kernels.sparse import below, compressed, eye, index_dtype, plus, sized, times
-from minigraph.kernels import tasks
+from minigraph.ownership import own
 from minigraph.text import readable
 
 Shape = tuple[int, ...]

@@ -13,8 +13,8 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
-from minigraph.ownership import ONE, count, references
 from minigraph.mode import MODE, VARIABLES
+from minigraph.ownership import ONE, count, references
 from minigraph.text import readable, readable_repr
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Node(ArrayLike):
     ``np.asarray(node)``. ``serial`` numbers nodes by birth, so a node is always younger than its inputs.
     """
 
-    __slots__ = ("__weakref__", "_value", "built", "grad", "inputs", "name", "op", "scope", "serial")
+    __slots__ = ("__weakref__", "_value", "built", "grad", "inputs", "name", "op", "saved", "scope", "serial")
     built: str  # the line that built it, noted under detect_anomaly only
     changed = 0  # the serial of a parameter's last change
 
@@ -104,6 +104,7 @@ class Node(ArrayLike):
         self.name = name
         self.scope = scope
         self.grad: Any = None
+        self.saved: Any = None  # what the op's kernel keeps for its gradient
         self.serial = next(_serials)
 
     @property

@@ -37,6 +37,10 @@ class Op:
     ``infer(*specs) -> Spec``         shape and dtype only; raises ShapeError through ``expect``
     ``jacobians(y, *xs)``             one LinearMap per input, or None where there is no derivative
 
+    A kernel may keep what its gradient needs: ``forward`` then gives (array, saved), and for arrays ``jacobians`` is called
+    with ``saved=``. Where one kernel gives several cotangents at once, ``pull(g, wanted, y, *xs, saved=None)`` gives a list
+    of them, None where ``wanted`` is False, or NotImplemented for the maps to be pulled one by one.
+
     Called with arrays an op computes; called with a Node among its inputs it records one; called with
     Specs it infers. ``jacobians`` is NumPy text: given arrays it makes maps of arrays, given Nodes it
     makes maps whose products are recorded in turn, which is how derivatives of higher order come.
@@ -54,7 +58,7 @@ class Op:
         for part, guard in cls.guards.items():  # ours are checked by their tests
             where = next(base for base in cls.__mro__ if part in base.__dict__)
             found = where.__dict__[part]
-            if where.__module__.partition(".")[0] != "minigraph" and not hasattr(found, "guarded"):
+            if found and where.__module__.partition(".")[0] != "minigraph" and not hasattr(found, "guarded"):
                 setattr(cls, part, guard(found))
         if abstract:
             return
@@ -75,8 +79,15 @@ class Op:
     def forward(self, *arrays: Any) -> Any:
         raise NotImplementedError
 
-    def jacobians(self, y: Any, *xs: Any) -> Sequence[LinearMap | None]:
+    def jacobians(self, y: Any, *xs: Any, **saved: Any) -> Sequence[LinearMap | None]:
         raise NotImplementedError
+
+    pull: ClassVar[Callable[..., Any] | None] = None
+
+    def maps(self, node: Node) -> Sequence[LinearMap | None]:
+        """The local Jacobians of a node of this op, as maps of arrays."""
+        saved = {} if node.saved is None else {"saved": node.saved}
+        return self.jacobians(node.value, *[x.value for x in node.inputs], **saved)
 
     def __call__(self, *xs: Any, **unknown: Any) -> Any:
         if unknown:
@@ -89,7 +100,7 @@ class Op:
             value = self.evaluate(xs)
             return finite(self, value, xs) if mode.anomaly else value
         inputs = tuple([x if isinstance(x, Node) else self.leaf(x, xs) for x in xs])
-        value = self.evaluate(inputs)
+        value, saved = self.compute(inputs)
         if mode.anomaly:
             finite(self, value, inputs)
         if not mode.grad and type(value) is not Spec:
@@ -97,12 +108,18 @@ class Op:
         if type(value) is np.ndarray:
             value.flags.writeable = False
         node = Node(value, self, inputs, None, mode.scope)
+        if saved is not None:
+            node.saved = saved
         if mode.anomaly:
             node.built = caller()
         return node
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
         """The value for arrays or Nodes; the Spec where one of them is abstract."""
+        return self.compute(xs)[0]
+
+    def compute(self, xs: Sequence[Any]) -> tuple[Any, Any]:
+        """The same, and what ``forward`` saved for the Jacobians, or None."""
         values, abstract = [], False
         for x in xs:
             value = x._value if isinstance(x, Node) else self.operand(x, xs)
@@ -111,13 +128,17 @@ class Op:
             values.append(value)
         if self.checks_itself and not abstract:
             try:
-                return self.forward(*values)
+                y = self.forward(*values)
+                return y if type(y) is tuple else (y, None)
             except (TypeError, ValueError, IndexError):
                 pass  # infer says it better
         spec = self.infer(
             *[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)]
         )
-        return spec if abstract else self.forward(*values)
+        if abstract:
+            return spec, None
+        y = self.forward(*values)
+        return y if type(y) is tuple else (y, None)
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         """A raw input ``x``, one of the inputs ``xs``, as an array."""

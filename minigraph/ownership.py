@@ -47,18 +47,3 @@ def own(x: Any) -> Any:
     if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= FRESH and exclusive(x)):
         return x
     return np.array(x, order="K")
-
-
-class unchanging:  # a class, since a generator would cost each node more than its kernel
-    """While it lasts nobody can write to ``array``, so that the maps of one node may share what they find in it."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array if type(array) is np.ndarray and array.flags.writeable else None
-
-    def __enter__(self) -> None:
-        if self.array is not None:
-            self.array.flags.writeable = False
-
-    def __exit__(self, *error: object) -> None:
-        if self.array is not None:
-            self.array.flags.writeable = True

@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigraph.arguments import expect_flags, expect_node, expect_whole
-from minigraph.ownership import unchanging
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
 from minigraph.table import table
-from minigraph.tape import Tape
+from minigraph.tape import Tape, pulled
 from minigraph.verify import multiply_adds
 
 __all__ = ["Profile", "Row", "profile"]
@@ -172,11 +171,7 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
 
 def _pull(tape: Tape, node: Node, g: Any, active: set[Node]) -> None:
     """What a walk back does at this node."""
-    maps = tape.local(node)
-    with unchanging(g):
-        for x, J in zip(node.inputs, maps, strict=True):
-            if J is not None and x in active:
-                J.pull(g)
+    pulled(node, node.inputs, g, active, False)
 
 
 def _traffic(node: Node) -> int:

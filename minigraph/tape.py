@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from minigraph.anomaly import finite_cotangent
-from minigraph.kernels import tasks
 from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
+from minigraph.kernels import tasks
 from minigraph.linear import LinearMap
-from minigraph.ownership import own
 from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
 from minigraph.op import expect
+from minigraph.ownership import own
 from minigraph.table import trace
 from minigraph.text import readable
 from minigraph.total import Recorded, Total
@@ -176,37 +176,22 @@ class Tape:
                     yield node, g
                 inputs = node.inputs
                 if inputs and not (until and node in until):
-                    if create_graph:
-                        maps = node.op.jacobians(node, *inputs)  # type: ignore[union-attr]
-                    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
-                        maps = node.op.jacobians(node._value, inputs[0]._value, inputs[1]._value)  # type: ignore[union-attr]
-                    else:
-                        maps = node.op.jacobians(node._value, *[x._value for x in inputs])  # type: ignore[union-attr]
-                    open_array = type(g) is np.ndarray and g.flags.writeable
-                    if open_array:  # as ``unchanging``, which would cost a scalar too much
-                        g.flags.writeable = False
-                    try:
-                        for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
-                            if J is not None and x in active:
-                                c = J._pull(g)
-                                if anomaly:
-                                    finite_cotangent(node, x, c)
-                                if x not in cotangents:
-                                    cotangents[x] = c
-                                elif type(c) is np.ndarray:
-                                    cotangents[x] = tasks.map_entries(np.add, cotangents[x], c)
-                                else:
-                                    cotangents[x] = cotangents[x] + c
-                    finally:
-                        if open_array:
-                            g.flags.writeable = True
+                    for x, c in pulled(node, inputs, g, active, create_graph):
+                        if anomaly:
+                            finite_cotangent(node, x, c)
+                        if x not in cotangents:
+                            cotangents[x] = c
+                        elif type(c) is np.ndarray:
+                            cotangents[x] = tasks.map_entries(np.add, cotangents[x], c)
+                        else:
+                            cotangents[x] = cotangents[x] + c
                     c = None  # so that ``own`` counts no reference of ours
                 elif type(inputs) is Freed:  # by a walk in another thread
                     raise freed_error(node)
             if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
                 active.discard(node)
                 if node.op:
-                    node.inputs = record
+                    node.inputs, node.saved = record, None
 
     def depending_on(self, wrt: Iterable[Node]) -> set[Node]:
         """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
@@ -264,8 +249,9 @@ class Tape:
             raise freed_error(self.y)
         if not create_graph and self.differentiated:
             return [None if J is None else Recorded(J) for J in self.local(node, True)]
-        args = (node, *node.inputs) if create_graph else (node.value, *[x.value for x in node.inputs])
-        return node.op.jacobians(*args)  # type: ignore[union-attr]
+        if create_graph:
+            return node.op.jacobians(node, *node.inputs)  # type: ignore[union-attr]
+        return node.op.maps(node)  # type: ignore[union-attr]
 
     # --- sparse ----------------------------------------------------------------------------------
 
@@ -305,6 +291,29 @@ class Tape:
     def structure(self) -> Tape:
         """This tape, or of a freed graph what is left of it to be printed and drawn."""
         return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is Freed else self
+
+
+def pulled(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> list[tuple[Node, Any]]:
+    """The active inputs of a node, each with its cotangent for the cotangent ``g`` of the node."""
+    op: Any = node.op
+    if op.pull is not None:
+        wanted = tuple([x in active for x in inputs])
+        if create_graph:
+            found = op.pull(g, wanted, node, *inputs)
+        else:
+            found = op.pull(g, wanted, node._value, *[x._value for x in inputs], saved=node.saved)
+        if found is not NotImplemented:
+            return [(x, c) for x, c, asked in zip(inputs, found, wanted, strict=True) if asked and c is not None]
+    if create_graph:
+        maps = op.jacobians(node, *inputs)
+    elif node.saved is not None:
+        maps = op.jacobians(node._value, *[x._value for x in inputs], saved=node.saved)
+    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
+        maps = op.jacobians(node._value, inputs[0]._value, inputs[1]._value)
+    else:
+        maps = op.jacobians(node._value, *[x._value for x in inputs])
+    # strict would cost a step's twentieth; ``local`` is strict
+    return [(x, J._pull(g)) for x, J in zip(inputs, maps) if J is not None and x in active]  # noqa: B905
 
 
 def _like(v: Any, x: Node, what: str) -> Any:

@@ -11,10 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
 from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
-from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
 from minigraph.text import readable
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ class Total(LinearMap):
         """The inputs of ``node`` on a path from x, each with its local Jacobian."""
         if node is self.x or node not in active or node in self.tape.until:
             return []
-        args = (node.value, *[x.value for x in node.inputs])
-        maps = node.op.jacobians(*args)  # type: ignore[union-attr]
+        maps = node.op.maps(node)  # type: ignore[union-attr]
         return [(x, J) for x, J in zip(node.inputs, maps, strict=True) if J is not None and x in active]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from minigraph.linear import Identity, LinearMap
-from minigraph.ownership import own
 from minigraph.mode import MODE, enable_grad, replaying, tracing
 from minigraph.node import (
     FLOATS,
@@ -22,6 +21,7 @@ from minigraph.node import (
     value_of,
 )
 from minigraph.op import Op
+from minigraph.ownership import own
 from minigraph.tape import Tape
 from minigraph.total import Total, unit
 
@@ -231,7 +231,8 @@ class Checkpoint(Op):
         y = self.f(*xs[: self.arguments])
         return y.value if isinstance(y, Node) else y
 
-    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+    def again(self, y: Any, xs: Sequence[Any]) -> tuple[Tape, list[Node | None]]:
+        """The tape of f run again, and on it the node of each input, None where there is no derivative."""
         floats = [i for i, x in enumerate(xs[: self.arguments]) if x.dtype in FLOATS]
         with replaying():
             again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
@@ -241,33 +242,18 @@ class Checkpoint(Op):
         nodes: list[Node | None] = [None] * self.arguments + [*self.closed]
         for i, x in zip(floats, again.variables, strict=True):
             nodes[i] = x
-        walk = _Walk(again.tape, [x for x in nodes if x is not None])
-        return [None if x is None else _Shared(walk, x) for x in nodes]
+        return again.tape, nodes
 
+    def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
+        tape, nodes = self.again(y, xs)
+        return [None if x is None else Total(tape, x) for x in nodes]
 
-class _Walk:
-    """Cotangents of several nodes by one walk, kept for the cotangent last asked for."""
-
-    def __init__(self, tape: Tape, wrt: list[Node]) -> None:
-        self.tape, self.wrt, self.g = tape, wrt, None
-
-    def pull(self, g: Any, x: Node) -> Any:
-        changeable = isinstance(g, np.ndarray) and g.flags.writeable
-        if self.g is not g or changeable:
-            self.g, self.found = g, dict(zip(self.wrt, self.tape.pull(g, self.wrt), strict=True))
-        return self.found[x]
-
-
-class _Shared(Total):
-    """∂y/∂x of a tape whose pulls are shared with the other inputs'."""
-
-    def __init__(self, walk: _Walk, x: Node) -> None:
-        super().__init__(walk.tape, x)
-        self.walk = walk
-
-    def pull(self, g: Any) -> Any:
-        c = self.walk.pull(g, self.x)
-        return np.zeros(self.in_shape, self.x.dtype) if c is None else c
+    def pull(self, g: Any, wanted: Sequence[bool], y: Any, *xs: Any, saved: Any = None) -> list[Any]:  # type: ignore[override]
+        """All cotangents by one walk."""
+        tape, nodes = self.again(y, xs)
+        asked = [x for x, some in zip(nodes, wanted, strict=True) if some and x is not None]
+        found = dict(zip(asked, tape.pull(g, asked), strict=True))
+        return [None if x is None else found.get(x) for x in nodes]
 
 
 def _detached(x: Any) -> Any:

@@ -345,7 +345,7 @@ def _compared(
             found = {name: _difference(results, whole[fast[0]]) for name, results in whole.items()}
             checked += f"; {', '.join(whole)} on the whole"
         xs = [x[tuple(map(slice, shape))] for x, shape in zip(xs, shapes, strict=False)]
-        y = op.forward(*xs) if names else y[tuple(map(slice, shapes[-1]))]
+        y = op.evaluate(xs) if names else y[tuple(map(slice, shapes[-1]))]
         maps = op.jacobians(y, *xs)
     g = _cotangent(y, draw)
     wanted = _by_matrices(op, xs, maps, g)

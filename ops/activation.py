@@ -12,13 +12,13 @@ from scipy import special
 
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
-from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.kernels.numpy.elementwise import positive_part
+from minigraph.kernels.numpy.summation import total
+from minigraph.kernels.sparse import compressed
+from minigraph.linear import Bounds, Formula, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density
-from minigraph.kernels.sparse import compressed
-from minigraph.kernels.numpy.summation import total
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from minigraph.array import IMPLEMENTATIONS, Array, plain
-from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
+from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.elementwise import where_true
+from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, implements
 

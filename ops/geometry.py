@@ -1,23 +1,19 @@
-"""Where a window lies on its image: sizes, strides, padding; and every check of such arguments."""
+"""The arguments that say where windows lie: kernel, stride, padding, dilation; each checked, and put into a Window."""
 
 from __future__ import annotations
 
-import itertools
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from math import gcd, prod
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 
-from minigraph.array import Array
+from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.node import Spec
 from minigraph.op import Op, expect
 
-Ints = tuple[int, ...]
-Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
 Padding = Pairs | Literal["same"]
 LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
 PIXELS = 2**40  # of a channel at most, which no memory holds

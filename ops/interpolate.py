@@ -12,12 +12,12 @@ import scipy.sparse as sp
 
 from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
+from minigraph.kernels.numpy.summation import product
+from minigraph.kernels.sparse import compressed
 from minigraph.linear import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import Ints, expect_axes, integers, shape_of
-from minigraph.kernels.sparse import compressed
-from minigraph.kernels.numpy.summation import product
 
 __all__ = ["interpolate"]
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
+from minigraph.kernels.numpy.summation import inner, mean, total
 from minigraph.linear import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import sum_map
-from minigraph.kernels.numpy.summation import inner, mean, total
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "l2_penalty", "mse_loss",

@@ -7,7 +7,6 @@ g ↦ einsum("ij,kj->ik", g, b): products again, so the family is closed under d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from operator import index
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph.array import Array, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy import summation
-from minigraph.array import Array, plain
+from minigraph.kernels.sparse import compressed, sized
 from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze
-from minigraph.kernels.sparse import compressed, sized
 
 __all__ = [
     "dot", "einsum", "inner", "linear", "matmul", "outer", "tensordot", "vdot",
@@ -106,7 +105,11 @@ class Contraction(Op):
             free = out + "".join(c for c in term if c not in out)
             rest = "".join(c for c in free if any(c in t for t, _ in others))
             terms = ",".join(t for t, _ in others)
-            factor = tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            factor = (
+                tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others])
+                if others
+                else np.ones((), x.dtype)
+            )
             full = tuple(sides[c] for c in free)
             data = np.broadcast_to(np.reshape(factor, tuple(sides[c] if c in rest else 1 for c in free)), full)
             strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
@@ -129,7 +132,11 @@ class Contraction(Op):
             )
             rest = "".join(c for c in out + own if any(c in t for t, _ in others))
             terms = ",".join(t for t, _ in others)
-            factor = tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others]) if others else np.ones((), x.dtype)
+            factor = (
+                tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others])
+                if others
+                else np.ones((), x.dtype)
+            )
             strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
             columns = sum((at[c] * strides[c] for c in term), np.zeros((len(index), width), np.int64))
             data = np.broadcast_to(np.asarray(factor)[tuple(at[c] for c in rest)], columns.shape)

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import prod
-from string import ascii_letters
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph import summation
 from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy.norm import (
+    Groups,
+    Moments,
+    given_moments,
+    moments,
+    power,
+    projected,
+    standardized,
+    total_product,
+    wide,
+)
+from minigraph.kernels.sparse import compressed
+from minigraph.kernels.window import Window
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops import channels
-from minigraph.ops.geometry import Window, integers, shape_of
+from minigraph.ops.geometry import integers, shape_of
 from minigraph.ops.pool import Averages
-from minigraph.parallel import by_sample, scratch
-from minigraph.kernels.sparse import compressed
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
 ]  # fmt: skip
-
-
-class Layout(NamedTuple):
-    """How an op sees x: its sides, the axes to average over, and the sides of weight and bias."""
-
-    view: Shape
-    axes: tuple[int, ...]
-    affine: Shape
 
 
 @dataclass(eq=False)
@@ -48,9 +47,8 @@ class Normalization(Op, abstract=True):
 
     eps: float
     statistics: ClassVar[Any] = None  # given, not taken from x
-    seen: Any = field(default=(lambda: None, None), init=False, repr=False)  # the last array (weakly), its moments
 
-    def layout(self, x: Any) -> Layout:
+    def groups(self, x: Any) -> Groups:
         raise NotImplementedError
 
     def fits(self, x: Spec) -> Shape:
@@ -64,148 +62,58 @@ class Normalization(Op, abstract=True):
             expect(p.shape == features, self, f"{name} of shape {features}", x=x, **{name: p})
         return Spec(x.shape, expect_floats(self, x=x, **affine))
 
-    def forward(self, x: Array, w: Array | None = None, b: Array | None = None) -> Array:
-        layout = self.layout(x)
-        dtype = x.dtype if w is None or b is None else np.result_type(x, w, b)
-        *moments, y = self.centred(np.reshape(x.astype(dtype, copy=False), layout.view), layout)
-        self.seen = weakref.ref(x), moments
-        y *= moments[2] if w is None else moments[2] * w.reshape(layout.affine)
-        if b is not None:
-            y += b.reshape(layout.affine)
-        return np.reshape(y, x.shape)
+    def forward(self, x: Array, w: Array | None = None, b: Array | None = None) -> tuple[Array, Moments]:
+        return tasks.normalize(x, w, b, self.groups(x), self.eps, self.statistics)  # type: ignore[no-any-return]
 
-    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
-        """μ, the variance, 1/σ, and x − μ, for x seen by the layout."""
-        mean = summation.mean(x, layout.axes, True)
-        rest = x - mean
-        var = mean_square(rest, layout)
-        square = var + self.eps
-        inside = channels.inside(value_of(square), square.dtype)
-        if inside.all():
-            inverse = 1 / np.sqrt(square)
-        else:  # squares that overflow or vanish
-            scale = np.max(np.abs(value_of(rest)), axis=layout.axes, keepdims=True)
-            scale = np.where((scale > 0) & ~inside, scale, 1)
-            inverse = 1 / np.sqrt(mean_square(rest / scale, layout) + self.eps / scale / scale) / scale
-        return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
+    def moments(self, x: Any) -> Moments:
+        """Mean, variance and 1/σ of each group."""
+        if self.statistics is not None:
+            return given_moments(self.statistics, self.groups(x), self.eps, x.dtype)
+        return moments(x, self.groups(x), self.eps)
 
-    def moments(self, x: Any) -> Any:
-        """Mean, variance and 1/σ of each group; those of the array seen last are remembered."""
-        seen, moments = self.seen
-        if seen() is x and not (isinstance(x, np.ndarray) and x.flags.writeable):  # the same, and as it was
-            return moments
-        layout = self.layout(x)
-        return self.centred(np.reshape(x, layout.view), layout)[:3]
-
-    def jacobians(self, y: Any, x: Any, w: Any = None, b: Any = None) -> list[LinearMap]:
-        layout, dtype = self.layout(x), y.dtype
-        mean, _, inverse = self.moments(x)
-        J = Standardization(x, dtype, layout, mean, inverse, None if w is None else np.reshape(w, layout.affine))
+    def jacobians(self, y: Any, x: Any, w: Any = None, b: Any = None, saved: Moments | None = None) -> list[LinearMap]:
+        groups, dtype = self.groups(x), y.dtype
+        mean, _, inverse = self.moments(x) if saved is None else saved
+        J = Standardization(x, dtype, groups, mean, inverse, None if w is None else np.reshape(w, groups.affine))
         maps: list[LinearMap] = [J]
         if self.statistics is not None:
             maps = [Diagonal(Spec(x.shape, dtype), lambda: J.scale)]
         if w is not None and b is not None:
-            maps += [spread(w, x, dtype, layout, J, J), spread(b, x, dtype, layout, J)]
+            maps += [repeated(w, x, dtype, groups, J), repeated(b, x, dtype, groups)]
         return [promoted(K, p) for K, p in zip(maps, (x, w, b), strict=False)]
+
+    def pull(self, g: Any, wanted: Any, y: Any, x: Any, w: Any = None, b: Any = None, saved: Any = None) -> Any:
+        if saved is None or any(p is not None and p.dtype != g.dtype for p in (x, w, b)):
+            return NotImplemented
+        return tasks.normalize_gradient(g, x, w, self.groups(x), saved, self.statistics is not None, wanted)[
+            : len(wanted)
+        ]
 
 
 class Standardization(LinearMap):
     """v ↦ w σ⁻¹ (v − mean v − x̂ mean x̂v) for each group: the projection that removes shift and scale."""
 
-    def __init__(self, x: Any, dtype: Any, layout: Layout, mean: Any, inverse: Any, weight: Any) -> None:
+    def __init__(self, x: Any, dtype: Any, groups: Groups, mean: Any, inverse: Any, weight: Any) -> None:
         super().__init__(x.shape, x.shape, dtype)
-        self.x, self.layout, self.mean, self.inverse, self.weight = x, layout, mean, inverse, weight
-        self.m = prod(layout.view[i] for i in layout.axes)
-        self.found: Any = None, None, None  # the last cotangent and its sums
+        self.x, self.groups, self.mean, self.inverse, self.weight = x, groups, mean, inverse, weight
         self.scale = inverse if weight is None else inverse * weight
 
     def standard(self) -> Any:
         """x̂, an array of its own."""
-        x_hat = np.reshape(self.x, self.layout.view) - self.mean
-        x_hat *= self.inverse
-        return x_hat
-
-    def by_channel(self, g: Any) -> bool:
-        """Whether x̂ and g can be taken pixel by pixel: the groups are the channels, which lie last in memory."""
-        plain = type(self.x) is type(g) is type(self.mean) is np.ndarray and self.dtype == self.x.dtype == g.dtype
-        channelwise = self.layout.view == self.x.shape and self.layout.axes == (0, *range(2, len(self.x.shape)))
-        plain = plain and channelwise and self.dtype.kind == "f" and channels.pixels(self.x) is not None
-        return plain and self.moderate
-
-    @cached_property
-    def moderate(self) -> bool:
-        """Whether σ⁻² neither overflows nor vanishes."""
-        return channels.moderate(self.inverse**2, self.dtype)
-
-    def sums(self, g: Array) -> tuple[Array, Array]:
-        """Σ g and Σ x̂ g of each channel, (C,): found once for the pulls to x, weight and bias while g cannot change."""
-        if self.found[0] is not g or g.flags.writeable:
-            mean = self.mean.ravel()
-
-            def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
-                if self.small_means:
-                    return channels.total(g), channels.total_product(g, x)
-                rest = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
-                return channels.total(g), channels.total_product(g, rest)
-
-            total, dot = channels.sums(products, [channels.like(a, self.x) for a in (g, self.x)], [mean])
-            dot = (dot - mean * total if self.small_means else dot) * self.inverse.ravel()
-            self.found = g, total.astype(g.dtype), dot.astype(g.dtype)
-        return self.found[1].copy(), self.found[2].copy()
-
-    @cached_property
-    def small_means(self) -> bool:
-        """Whether x can be taken for x − μ, and the difference be made good afterwards."""
-        return channels.means_are_small(self.mean.ravel(), self.inverse.ravel() ** -2)
-
-    def project_by_channel(self, g: Array) -> Array:
-        """``project`` for channels: a g − b (x − μ) − a Σ g / m, with a = w σ⁻¹ and b = a σ⁻¹ Σ x̂g / m."""
-        total, dot = self.sums(g)
-        scale, mean = self.scale.ravel(), self.mean.ravel()
-        slope = scale * self.inverse.ravel() * dot / self.m
-        N, C, *n = self.x.shape
-        images, out = channels.empty(N, C, tuple(n), self.x.dtype)
-
-        def project(x: Array, g: Array, out: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
-            rest = scratch("rest", x.shape, x.dtype)
-            np.multiply(x if self.small_means else np.subtract(x, mean, out=rest), slope, out=rest)
-            np.multiply(g, scale, out=out)
-            np.subtract(out, rest, out=out)
-            np.subtract(out, shift, out=out)
-
-        shift = scale * total / self.m - (mean * slope if self.small_means else 0)
-        arrays = [*(channels.like(a, self.x) for a in (self.x, g)), out.reshape(-1, C)]
-        channels.transform(project, arrays, [scale, mean, slope, shift])
-        return images
-
-    def project(self, v: Any, scale: Any) -> Any:
-        if scale is self.scale and self.by_channel(v):
-            return self.project_by_channel(v)
-        axes, x_hat, v = self.layout.axes, self.standard(), np.reshape(v, self.layout.view)
-        share = total(axes, v, x_hat) * (-1 / self.m)
-        u = x_hat * share if isinstance(share, Node) else np.multiply(x_hat, share, out=x_hat)
-        u += v  # in place where u is an array
-        u -= summation.mean(v, axes, True)
-        u *= scale
-        return np.reshape(u, self.in_shape)
-
-    @property
-    def varies(self) -> bool:
-        """Weights differ within a group; else they commute with the projection."""
-        return self.weight is not None and any(self.layout.affine[i] > 1 for i in self.layout.axes)
-
-    def weighted(self, v: Any) -> Any:
-        return np.reshape(np.reshape(v, self.layout.view) * self.weight, self.in_shape)
+        return standardized(self.x, self.groups, self.mean, self.inverse)
 
     def push(self, v: Any) -> Any:
-        return self.weighted(self.project(v, self.inverse)) if self.varies else self.project(v, self.scale)
+        projection = projected(np.reshape(v, self.groups.view), self.standard(), self.groups)
+        return np.reshape(projection * self.scale, self.in_shape)
 
     def pull(self, g: Any) -> Any:
-        return self.project(self.weighted(g), self.inverse) if self.varies else self.project(g, self.scale)
+        g = np.reshape(g, self.groups.view)
+        weighted = g if self.weight is None else g * self.weight
+        return np.reshape(projected(weighted, self.standard(), self.groups) * self.inverse, self.in_shape)
 
     def _rows(self, index: Array) -> sp.csr_array:
-        view, axes, _ = self.layout
-        size, m = self.shape[0], self.m
+        view, axes, _ = self.groups
+        size, m = self.shape[0], self.groups.size
         groups = np.moveaxis(np.arange(size).reshape(view), axes, range(-len(axes), 0)).reshape(-1, m)
         group = np.empty(size, groups.dtype)
         group[groups] = np.arange(len(groups))[:, None]
@@ -219,25 +127,21 @@ class Standardization(LinearMap):
 
     @property
     def bounds(self) -> Bounds:
-        return Bounds(self.shape[0] * self.m, self.m, self.m)
+        m = self.groups.size
+        return Bounds(self.shape[0] * m, m, m)
 
 
-def spread(
-    p: Any, x: Any, dtype: Any, layout: Layout, K: Standardization, J: Standardization | None = None
-) -> LinearMap:
+def repeated(p: Any, x: Any, dtype: Any, groups: Groups, J: Standardization | None = None) -> LinearMap:
     """∂y/∂b: v repeated over all groups; or with J ∂y/∂w: the same, times x̂."""
-    view, affine = layout.view, layout.affine
-    summed = tuple(i for i, n in enumerate(affine) if n == 1)
+    view, affine = groups.view, groups.affine
 
     def push(v: Any) -> Any:
         v = np.reshape(v, affine)
         return np.reshape(np.broadcast_to(v, view) if J is None else J.standard() * v, x.shape)
 
     def pull(g: Any) -> Any:
-        if K.by_channel(g):
-            return K.sums(g)[0 if J is None else 1]
-        g = np.reshape(g, view)
-        return np.reshape(summation.total(g, summed) if J is None else total(summed, g, J.standard()), p.shape)
+        g, over = np.reshape(g, view), groups.stretched
+        return np.reshape(tasks.total(g, over) if J is None else total_product(over, g, J.standard()), p.shape)
 
     def matrix() -> sp.csr_array:
         size = prod(view)
@@ -246,28 +150,8 @@ def spread(
         return sp.csr_array((data, columns, np.arange(size + 1)), shape=(size, prod(affine)))
 
     size, n = prod(view), prod(affine)
-    return Formula(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix,
-                   bounds=Bounds(size, 1 if size else 0, size // n if n else 0))  # fmt: skip
-
-
-def mean_square(rest: Any, layout: Layout) -> Any:
-    """The mean of rest² over each group; of float32 in double precision."""
-    return double_total(layout.axes, rest, rest) / prod(layout.view[i] for i in layout.axes)
-
-
-def total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
-    """Σ a b over ``axes``, which are kept with side 1; of float32 as exact as in double precision."""
-    found = double_total(axes, a, b)
-    return found.astype(np.float32) if summation.single(a) and summation.single(b) else found
-
-
-def double_total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
-    """The same, of float32 in double precision."""
-    letters = ascii_letters[: len(a.shape)]
-    rest = "".join(c for i, c in enumerate(letters) if i not in axes)
-    kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
-    double: dict[str, Any] = {"dtype": np.float64} if summation.single(a) and summation.single(b) else {}
-    return np.reshape(np.einsum(f"{letters},{letters}->{rest}", a, b, **double), kept)
+    bounds = Bounds(size, 1 if size else 0, size // n if n else 0)
+    return Formula(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix, bounds=bounds)
 
 
 @dataclass(eq=False)
@@ -284,9 +168,9 @@ class BatchNorm(Normalization):
     def hyperparameters(self) -> dict[str, Any]:
         return {"training": self.statistics is None, "eps": self.eps}
 
-    def layout(self, x: Any) -> Layout:
+    def groups(self, x: Any) -> Groups:
         rest = range(2, len(x.shape))
-        return Layout(x.shape, (0, *rest), (1, x.shape[1], *(1 for _ in rest)))
+        return Groups(x.shape, (0, *rest), (1, x.shape[1], *(1 for _ in rest)))
 
     def fits(self, x: Spec) -> Shape:
         expect(2 <= x.ndim <= 5, self, "x of 2 to 5 axes (N, C, *n)", x=x)
@@ -299,44 +183,15 @@ class BatchNorm(Normalization):
             )
         return x.shape[1:2]
 
-    def forward(self, x: Array, w: Array | None = None, b: Array | None = None) -> Array:
-        pixels = channels.pixels(x)
-        if pixels is None or x.dtype.kind != "f" or any(p is not None and p.dtype != x.dtype for p in (w, b)):
-            return super().forward(x, w, b)
-        mean, var = channels.moments(pixels) if self.statistics is None else self.statistics
-        if not channels.moderate(var + self.eps, x.dtype):
-            return super().forward(x, w, b)
-        affine, inverse = self.layout(x).affine, 1 / np.sqrt(var + self.eps)
-        self.seen = weakref.ref(x), tuple(a.astype(x.dtype).reshape(affine) for a in (mean, var, inverse))
-        scale = inverse * (1 if w is None else w)
-        shift = np.zeros_like(scale) if b is None else b
-        N, C, *n = x.shape
-        images, y = channels.empty(N, C, tuple(n), x.dtype)
-
-        def normalize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-            np.subtract(x, mean, out=y)
-            np.multiply(y, scale, out=y)
-            np.add(y, shift, out=y)
-
-        vectors = [a.astype(x.dtype) for a in (mean, scale, shift)]
-        channels.transform(normalize, [pixels, y.reshape(-1, C)], vectors)
-        return images
-
-    def centred(self, x: Any, layout: Layout) -> tuple[Any, Any, Any, Any]:
-        if self.statistics is None:
-            return super().centred(x, layout)
-        mean, var = (s.reshape(layout.affine).astype(x.dtype) for s in self.statistics)
-        return mean, var, 1 / np.sqrt(var + self.eps), x - mean
-
 
 class InstanceNorm(Normalization):
     """Normalisation of each channel of each sample over its positions.   x (N, C, *n), w (C), b (C) → (N, C, *n)."""
 
     name = "instance_norm"
 
-    def layout(self, x: Any) -> Layout:
+    def groups(self, x: Any) -> Groups:
         axes = tuple(range(2, len(x.shape)))
-        return Layout(x.shape, axes, (1, x.shape[1], *(1 for _ in axes)))
+        return Groups(x.shape, axes, (1, x.shape[1], *(1 for _ in axes)))
 
     def fits(self, x: Spec) -> Shape:
         expect(3 <= x.ndim <= 5, self, "x of 3 to 5 axes (N, C, *n)", x=x)
@@ -351,11 +206,11 @@ class GroupNorm(Normalization):
     num_groups: int
     name = "group_norm"
 
-    def layout(self, x: Any) -> Layout:
+    def groups(self, x: Any) -> Groups:
         N, C, *n = x.shape
         each = C // self.num_groups
         ones = (1,) * len(n)
-        return Layout((N, self.num_groups, each, *n), tuple(range(2, len(n) + 3)), (1, self.num_groups, each, *ones))
+        return Groups((N, self.num_groups, each, *n), tuple(range(2, len(n) + 3)), (1, self.num_groups, each, *ones))
 
     def fits(self, x: Spec) -> Shape:
         groups = self.num_groups
@@ -371,9 +226,9 @@ class LayerNorm(Normalization):
     normalized_shape: Shape
     name = "layer_norm"
 
-    def layout(self, x: Any) -> Layout:
+    def groups(self, x: Any) -> Groups:
         d, s = len(x.shape), self.normalized_shape
-        return Layout(x.shape, tuple(range(d - len(s), d)), (1,) * (d - len(s)) + s)
+        return Groups(x.shape, tuple(range(d - len(s), d)), (1,) * (d - len(s)) + s)
 
     def fits(self, x: Spec) -> Shape:
         s = self.normalized_shape
@@ -423,15 +278,16 @@ def batch_norm(
         op = BatchNorm(eps, (np.array(held(running_mean)), np.array(held(running_var))))
     y = _affine(op, x, weight, bias)
     if training and not (isinstance(y, Spec) or (isinstance(y, Node) and y.abstract)):
-        move(op, running, momentum, y.size)
+        found = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
+        move(op, running, momentum, found, y.size)
     return y
 
 
-def move(op: BatchNorm, running: dict[str, Any], momentum: float, size: int) -> None:
+def move(op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments, size: int) -> None:
     """Move the running statistics towards the batch's."""
     if MODE.get().replaying:  # a checkpoint runs again what has moved them already
         return
-    mean, var = (np.ravel(moment) for moment in op.seen[1][:2])
+    mean, var = (np.ravel(moment) for moment in found[:2])
     m = size // max(len(mean), 1)
     for name, r in running.items():
         if r is not None:
@@ -490,14 +346,6 @@ def _constant(number: float, like: Any) -> Array:
     return np.full(shape_of(like), number, getattr(like, "dtype", None))
 
 
-def power(s: Any, exponent: float) -> Any:
-    """s to the ``exponent``; by square roots for −¾, which are ten times as fast."""
-    if exponent != -0.75:
-        return s**exponent
-    root = np.sqrt(s)
-    return 1 / (root * np.sqrt(root))
-
-
 @dataclass(eq=False)
 class LocalResponseNorm(Op):
     """y = x s^−β, s = k + α/size Σ x² over a window of ``size`` channels.   x (N, C, *n) → (N, C, *n).
@@ -537,35 +385,29 @@ class LocalResponseNorm(Op):
         s = self.k + self.alpha * self.averaged(x * x)
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
+    def settings(self, x: Any) -> tuple[Any, ...]:
+        """What the kernels ask for: the window over the channels, its divisor, and the numbers."""
+        over = self.window(x)
+        channels = Window(*(side[:1] for side in (over.size, over.kernel, over.stride, over.padding, over.dilation)))
+        return channels, self.size, self.alpha, self.beta, self.k
+
     def forward(self, x: Array) -> Any:
-        def damped(x: Array) -> Any:
-            z = self.wide(x)
-            return (z * power(self.k + self.alpha * self.averaged(z * z), -self.beta)).astype(x.dtype, copy=False)
-
-        return by_sample(damped, x)
-
-    def wide(self, x: Any) -> Any:
-        """x in double precision where float32 could not hold the squares, or their sum alone is the damping."""
-        v = value_of(x)
-        if v.dtype == np.float32 and v.size and (max(v.max(), -v.min()) > 1e18 or not self.k):
-            return x.astype(np.float64)
-        return x
+        return tasks.local_response_norm(x, *self.settings(x))
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         N, C, S = x.shape[0], x.shape[1], prod(x.shape[2:])
 
         def push(v: Any) -> Any:
-            z = self.wide(x)
+            z = wide(x, self.k)
             own, shared = self.damping(y, z)
             return (v * own - shared * self.averaged(z * v)).astype(x.dtype)
 
-        def pulled(g: Any, y: Any, x: Any) -> Any:
-            z = self.wide(x)
+        def pull(g: Any) -> Any:
+            if all(type(a) is np.ndarray for a in (g, x, y)):
+                return tasks.local_response_norm_gradient(g, x, y, *self.settings(x))
+            z = wide(x, self.k)
             own, shared = self.damping(y, z)
             return (g * own - z * self.averaged(g * shared, "pull")).astype(x.dtype)
-
-        def pull(g: Any) -> Any:
-            return by_sample(pulled, g, y, x)
 
         def rows(index: Array) -> sp.csr_array:
             n, c, i = np.unravel_index(index, (N, C, S))

@@ -15,28 +15,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy.matrices import BlockMatrix
+from minigraph.kernels.numpy.pool import winners
+from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
-from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops import channels
-from minigraph.ops.conv.blocks import BLOCK_BYTES, Part, lines
-from minigraph.ops.conv.blocks import parts as parts_of
-from minigraph.ops.geometry import (
-    LARGEST,
-    Ints,
-    Pairs,
-    Window,
-    expect_axes,
-    integers,
-    pairs,
-    several,
-    window_over,
-)
-from minigraph.ops.conv.matrices import BlockMatrix, expect_bytes
-from minigraph.ops.elementwise import where_true
+from minigraph.ops.conv.matrices import expect_bytes
+from minigraph.ops.geometry import LARGEST, expect_axes, integers, pairs, several, window_over
 from minigraph.ops.matmul import einsum
-from minigraph.parallel import equal, parallel
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -273,154 +261,32 @@ class MaxPool(Pool):
 
     name = "max_pool"
 
-    def forward(self, x: Array) -> Array:
-        window = self.window(x)
-        y = empty_like(x, shape=(*x.shape[:2], *window.out))
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        return tasks.max_pool(x, self.window(x))  # type: ignore[no-any-return]
 
-        def part(part: Part) -> None:
-            samples, outputs = part
-            pixels, over = lines(window, outputs)
-            found = x[samples, :, pixels]
-            for i in range(len(window.out)):
-                found = largest(found, over, i)
-            y[samples, :, outputs] = found
-
-        parallel(part, blocks(x, window))
-        return y
-
-    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
-        return [Winners(self.window(x), value_of(x), value_of(y))]
-
-
-def blocks(x: Array, window: Window) -> list[Part]:
-    """The windows over x in blocks of samples, or of lines of a sample, whose entries stay in cache."""
-    return parts_of(len(x), window.out[0], x[:1].nbytes // window.out[0], BLOCK_BYTES)
-
-
-def largest(x: Array, window: Window, i: int) -> Array:
-    """The largest entries of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
-    y = empty_like(x, shape=(*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
-    over: Any = (slice(None),) * (i + 2)
-    (first, pixels), *rest = window.axis_taps[i]
-    if first == slice(0, window.out[i]) and rest and rest[0][0] == first:
-        np.maximum(x[*over, pixels], x[*over, rest[0][1]], out=y)
-        rest = rest[1:]
-    else:
-        y[...] = -np.inf
-        rest = [(first, pixels), *rest]
-    for outputs, pixels in rest:
-        np.maximum(y[*over, outputs], x[*over, pixels], out=y[*over, outputs])
-    return y
-
-
-def routed(g: Array, y: Array, x: Array, window: Window, i: int) -> Array:
-    """The cotangent of x from that of y, its largest entries along axis ``i``: to the first pixel that is as large.
-
-    Bits, not numbers, are kept or cleared, so that an infinite cotangent leaves no NaN where it does not go.
-    """
-    over: Any = (slice(None),) * (i + 2)
-    whole, taps = slice(0, window.out[i]), window.axis_taps[i]
-    apart = all(outputs == whole for outputs, _ in taps) and len(taps) * window.out[i] == x.shape[i + 2]
-    apart = apart and window.stride[i] == len(taps) and window.dilation[i] == 1
-    out = empty_like(x, g.dtype)
-    if not apart:
-        out[...] = 0
-    bits = f"i{g.itemsize}" if g.dtype.kind == "f" and g.itemsize <= 8 else None
-    rest = empty_like(g)  # what has not found its winner yet
-    rest[...] = g
-    for t, (outputs, pixels) in enumerate(taps):
-        left, target = rest[*over, outputs], out[*over, pixels]
-        if t < len(taps) - 1:
-            hit = empty_like(left, bool)
-            share = where_true(np.equal(x[*over, pixels], y[*over, outputs], out=hit), left)
-            if bits:
-                np.bitwise_xor(left.view(bits), share.view(bits), out=left.view(bits))
-            else:
-                left[hit] = 0
-            left = share
-        if apart:
-            target[...] = left
-        else:
-            target += left
-    return out
+    def jacobians(self, y: Any, x: Any, saved: Any = None) -> list[LinearMap]:
+        return [Winners(self.window(x), value_of(x), value_of(y), saved)]
 
 
 class Winners(Selection):
     """A, the 0/1 selection of the entries of x that are the largest of their windows, y: the first of equals."""
 
-    def __init__(self, window: Window, x: Array, y: Array) -> None:
+    def __init__(self, window: Window, x: Array, y: Array, saved: Any = None) -> None:
         LinearMap.__init__(self, x.shape, y.shape, x.dtype)
-        self.window, self.x, self.y = window, x, y
+        self.window, self.x, self.y, self.saved = window, x, y, saved
 
     @cached_property
     def index(self) -> Array:
         """The numbers of the winners, −1 for a window without a pixel."""
-        return winners(self.window, self.x, self.y)
-
-    @cached_property
-    def picked(self) -> Selection:
-        """The same by these numbers."""
-        return pick(self.index, self.in_shape, self.dtype)
+        return winners(self.x, self.y, self.window)
 
     def move(self, v: Any) -> Any:
         """The winners' entries of v."""
-        return self.picked.move(v)
+        return pick(self.index, self.in_shape, self.dtype).move(v)
 
     def back(self, g: Array) -> Any:
-        """Axis by axis: each largest entry of a line of windows to the line it is from, and there to its pixel."""
-        if np.isnan(self.y).any() or not g.size or self.window.meetings.total == 0:
-            return self.picked.pull(g)
-        window, axes = self.window, range(len(self.window.out))
-        x, out = self.x, empty_like(self.x, g.dtype)
-
-        def part(part: Part) -> None:
-            samples, outputs = part
-            pixels, over = lines(window, outputs)
-            found, steps = g[samples, :, outputs], [x[samples, :, pixels]]
-            for i in reversed(axes):
-                steps.append(largest(steps[-1], over, i))
-            for i in axes:
-                found = routed(found, steps.pop(), steps[-1], over, i)
-            out[samples, :, pixels] = found
-
-        rows = slice(0, window.out[0])
-        if lines(window, rows)[0] != slice(0, window.size[0]) or window.extent[0] < window.stride[0]:
-            out[...] = 0  # pixels beside and between the windows
-        if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
-            parallel(part, blocks(x, window))
-        else:
-            parallel(part, [(samples, rows) for samples in equal(len(x), BLOCK_BYTES // x[:1].nbytes)])
-        return out
-
-
-def winners(window: Window, x: Array, y: Array) -> Array:
-    """The numbers of the entries of x that are the maxima y. ``rank`` is T for the first tap, 1 for the last."""
-    T = len(window.taps)
-    rank = np.zeros(y.shape, np.min_scalar_type(T))
-    nan = bool(np.isnan(y).any())
-    for t, (outputs, pixels) in enumerate(window.taps):
-        wins = x[pixels] == y[outputs]
-        if nan:
-            wins |= np.isnan(x[pixels])
-        np.maximum(rank[outputs], wins * rank.dtype.type(T - t), out=rank[outputs])
-    starts, steps = place_numbers(window, x.shape)
-    index = np.concatenate(([0], steps[::-1])).astype(starts.dtype)[rank]
-    index += starts
-    if not rank.all():  # windows without a pixel
-        index[rank == 0] = -1
-    return index
-
-
-def place_numbers(window: Window, shape: Shape) -> tuple[Array, Array]:
-    """Flat pixel numbers: of the first tap at each output (N, C, n′…), and from there to each tap (taps,)."""
-    dtype = np.int32 if prod(shape) < 2**31 else np.int64
-    starts: Array = np.arange(prod(shape[:2]), dtype=dtype).reshape(shape[:2])
-    steps: Array = np.zeros((), dtype)
-    axes = zip(window.size, window.kernel, window.stride, window.padding, window.dilation, window.out, strict=True)
-    for n, f, s, (before, _), d, o in axes:
-        starts = starts[..., None] * n + (np.arange(o, dtype=dtype) * s - before)
-        steps = steps[..., None] * n + np.arange(f, dtype=dtype) * d
-    return starts, steps.ravel()
+        """Each entry of g, to the winner of its window."""
+        return tasks.max_pool_gradient(g, self.x, self.y, self.window, self.saved)
 
 
 @dataclass(eq=False)
@@ -475,35 +341,10 @@ class GlobalAvgPool(Op):
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         n, d = x.shape[2:], len(x.shape) - 2
         whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
-        return [Average(whole, np.full((1,) * d, prod(n)), x, y.shape)]
-
-
-def summed(x: Array, window: Window, i: int, dtype: Any) -> Array:
-    """The sums of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
-    over: Any = (slice(None),) * (i + 2)
-    y = empty_like(x, dtype, (*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
-    taps, whole = list(window.axis_taps[i]), slice(0, window.out[i])
-    if [outputs for outputs, _ in taps[:2]] == [whole, whole]:
-        (_, first), (_, second), *taps = taps
-        np.add(x[*over, first], x[*over, second], out=y, dtype=dtype)
-    else:
-        y[...] = 0
-    for outputs, pixels in taps:
-        y[*over, outputs] += x[*over, pixels]
-    return y
-
-
-def spread(g: Array, window: Window, i: int, dtype: Any) -> Array:
-    """The transpose: each entry added to every pixel of its window, (…, n′, …) → (…, n, …)."""
-    over: Any = (slice(None),) * (i + 2)
-    x = np.zeros_like(g, dtype, shape=(*g.shape[: i + 2], window.size[i], *g.shape[i + 3 :]), subok=False)
-    for outputs, pixels in window.axis_taps[i]:
-        x[*over, pixels] += g[*over, outputs]
-    return x
+        return [Averages(whole, np.full((1,) * d, prod(n)), x, y.shape)]
 
 
 WINDOWS = 1 << 20  # of an axis, which adaptive pooling lists one by one
-MANY = 16  # entries of a side that are added one after another in single precision
 
 
 class Averages(LinearMap):
@@ -519,24 +360,14 @@ class Averages(LinearMap):
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
             return Apply(self)(v)
-        sums, dtype = v, self._wide(v)
-        for i in range(len(self.window.out)):
-            sums = summed(sums, self.window, i, dtype)
-        sums /= self.divisors
-        return sums.astype(v.dtype, copy=False).reshape(self.out_shape)
+        return tasks.avg_pool(v, self.window, self.divisors).reshape(self.out_shape)
 
     def pull(self, g: Any) -> Any:
         if isinstance(g, Node):
             return Apply(self.T)(g)
-        shares = np.reshape(g, (*self.in_shape[:2], *self.window.out)) / self.divisors
-        dtype = self._wide(shares)
-        for i in reversed(range(len(self.window.out))):
-            shares = spread(shares, self.window, i, dtype)
-        return shares.astype(g.dtype, copy=False)
-
-    def _wide(self, v: Array) -> Any:
-        """What sums are made in: double precision where many entries are added one after another."""
-        return np.result_type(v.dtype, float) if max(self.window.kernel) > MANY else v.dtype
+        return tasks.avg_pool_gradient(
+            np.reshape(g, (*self.in_shape[:2], *self.window.out)), self.window, self.divisors
+        )
 
     def _matrix(self) -> sp.csr_array:
         return self._blocks().tocsr()
@@ -562,18 +393,6 @@ def average_matrix(tables: Sequence[Array], size: Ints, divisors: Array, planes:
     )
     starts, width = np.arange(planes).reshape(-1, 1, 1) * prod(size), planes * prod(size)
     return BlockMatrix(each, tables, size, 0, taps, starts, width, True, np.arange(divisors.size))
-
-
-class Average(Averages):
-    """Averages of one window over all: back, the value goes to every position, channels last in memory."""
-
-    def pull(self, g: Any) -> Any:
-        if isinstance(g, Node):
-            return Apply(self.T)(g)
-        N, C, *n = self.in_shape
-        images, x = channels.empty(N, C, tuple(n), g.dtype)
-        x[...] = np.reshape(g / self.divisors.item(), (N, *(1 for _ in n), C))
-        return images
 
 
 # --- as many windows as are wanted ----------------------------------------------------------------------

@@ -18,13 +18,13 @@ from scipy import special
 
 from minigraph.arguments import expect_number
 from minigraph.array import Array
+from minigraph.kernels.numpy.summation import Axis, running, single, total
+from minigraph.kernels.numpy.summation import mean as mean_of
+from minigraph.kernels.sparse import compressed
 from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
-from minigraph.kernels.sparse import compressed
-from minigraph.kernels.numpy.summation import Axis, running, single, total
-from minigraph.kernels.numpy.summation import mean as mean_of
 
 __all__ = [
     "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",

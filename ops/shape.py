@@ -19,11 +19,11 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
-from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.kernels.numpy.memory import in_memory
+from minigraph.kernels.numpy.summation import total
+from minigraph.linear import Broadcast, LinearMap, Selection, promoted
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Op, expect, implements, operand
-from minigraph.kernels.numpy.summation import total
 
 __all__ = [
     "array_split", "astype", "atleast_1d", "atleast_2d", "broadcast_to", "concat", "concatenate", "copy",

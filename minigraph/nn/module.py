@@ -15,11 +15,11 @@ import numpy as np
 from minigraph.arguments import expect_flags
 from minigraph.array import Array
 from minigraph.files import checked_path, write
+from minigraph.kernels.numpy import layout
 from minigraph.mode import MODE, scope
 from minigraph.nn.parts import PLAIN, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
-from minigraph.kernels.numpy import layout
 from minigraph.random import generator
 
 PARTS: tuple[type, ...]  # what a module holds: see the end of this file

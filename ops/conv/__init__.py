@@ -1,12 +1,7 @@
-"""Convolution: one trilinear form, its three slots as ops, and an algorithm a file."""
+"""Convolution: one trilinear form and its three slots as ops; im2col and Toeplitz products; filters made of others."""
 
-from minigraph.ops.conv import depthwise, direct, fft, toeplitz, winograd  # noqa: F401  each enters itself into ALGORITHMS
-from minigraph.ops.conv import im2col as _im2col  # noqa: F401  so does this, whose name the op takes below
-from minigraph.ops.conv.algorithm import ALGORITHMS as ALGORITHMS
-from minigraph.ops.conv.algorithm import Algorithm as Algorithm
-from minigraph.ops.conv.algorithm import Work as Work
-from minigraph.ops.conv.algorithm import autotune as autotune
-from minigraph.ops.conv.algorithm import precision as precision
+from minigraph.kernels.registry import autotune as autotune
+from minigraph.kernels.registry import precision as precision
 from minigraph.ops.conv.columns import col2im, im2col
 from minigraph.ops.conv.filters import connected_filters, conv_to_linear, linear_to_conv
 from minigraph.ops.conv.functions import (

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.kernels import tasks
 from minigraph.node import Node, Spec
 from minigraph.op import expect
-from minigraph.ops.conv.algorithm import known
-from minigraph.ops.geometry import expect_axes, integers, paddings, pairs, shape_of
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
+from minigraph.ops.geometry import expect_axes, integers, paddings, pairs, shape_of
 from minigraph.ops.shape import flip as turned
 from minigraph.ops.shape import pad
 
@@ -152,6 +152,14 @@ def conv_transpose3d(
     return _conv_transpose(3, x, w, b, stride, padding, output_padding, groups, dilation, algorithm)
 
 
+def checked_algorithm(op: str, name: str) -> str:
+    """``name`` if there is such an algorithm; raises ValueError."""
+    names = ["auto", *tasks.algorithms()]
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
+    return name
+
+
 def _conv(
     d: int,
     x: Any,
@@ -171,7 +179,7 @@ def _conv(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
         integers(op, "groups", groups, 1)[0],
-        known(op, algorithm),
+        checked_algorithm(op, algorithm),
     )
     if not isinstance(padding_mode, str) or padding_mode != "zeros":
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
@@ -218,6 +226,6 @@ def _conv_transpose(
         stride=s,
         dilation=dil,
     )
-    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], known(op, algorithm)
+    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], checked_algorithm(op, algorithm)
     transpose = ConvInputGradient(*hyper, more)
     return transpose(x, w) if b is None else transpose(x, w, b)

@@ -1,29 +1,18 @@
-"""The sparse matrices of a convolution, built as CSR by index arithmetic.
-
-The form ⟨conv(x, w), y⟩ = Σ x[n, c, q] w[k, c, i] y[n, k, p] runs over the meetings of output position p
-and tap i at pixel q. Holding one of the three arrays leaves a matrix between the other two whose entries
-are that array's: M_F holds w, M_X holds x. All come from one list of meetings, read in different ways.
-Meetings in the padding have no entry; zeros of the held array are kept, so nnz depends on shapes alone.
-"""
+"""The lectures' matrices of a convolution: M_F, whose entries are the filter's, and M_X, whose entries are the image's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, reduce
-from math import prod
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.array import Array
+from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
 from minigraph.linear import MAX_BYTES
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.geometry import (
-    Ints,
-    Window,
     expect_axes,
     expect_groups,
     integers,
@@ -32,8 +21,6 @@ from minigraph.ops.geometry import (
     sides,
     window_over,
 )
-from minigraph.parallel import SHARED, parallel, ranges
-from minigraph.sparse import index_dtype
 
 
 def conv_matrix(

@@ -16,11 +16,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
+from minigraph.kernels.registry import Task
+from minigraph.kernels.tasks import ConvProblem
 from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops import channels
-from minigraph.ops.conv.algorithm import Work, chosen, expect_supported
 from minigraph.ops.geometry import (
     Ints,
     Padding,
@@ -32,7 +34,6 @@ from minigraph.ops.geometry import (
     window_onto,
     window_over,
 )
-from minigraph.ops.conv.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
 
 Letter = Literal["x", "w", "y"]
 
@@ -119,7 +120,8 @@ def bias_map(b: Any, y: Any) -> LinearMap:
     """v ↦ v[k] at every position of channel k of y; Jᵀ sums over samples and positions."""
     out, channel = y.shape, (1, y.shape[1], *[1] * (len(y.shape) - 2))
     return promoted(
-        Selection(lambda v: np.broadcast_to(np.reshape(v, channel), out), b.shape, out, y.dtype, channels.totals), b
+        Selection(lambda v: np.broadcast_to(np.reshape(v, channel), out), b.shape, out, y.dtype, tasks.channel_totals),
+        b,
     )
 
 
@@ -139,23 +141,24 @@ class Slot(Op, abstract=True):
     def window(self, x: Any, w: Any) -> Window:
         raise NotImplementedError
 
-    def compute(self, slot: str, window: Window, C: int, K: int, a: Array, b: Array) -> Array:
-        """The open ``slot`` from the arrays of the other two, by the algorithm chosen."""
-        work = Work(window, len(a), C, K, self.groups, np.result_type(a, b))
-        return chosen(self.algorithm, slot, work, a, b)(a, b, window, self.groups)
+    def solve(self, task: Task, a: Array, b: Array, window: Window) -> Array:
+        """The open slot from the arrays of the other two."""
+        return task(a, b, window, self.groups, algorithm=self.algorithm)  # type: ignore[no-any-return]
+
+    def expect_supported(self, problem: ConvProblem) -> None:
+        """Raise ValueError where the algorithm that was asked for does not compute this."""
+        if self.algorithm == "auto":
+            return
+        kernel, window = tasks.algorithms()[self.algorithm], problem.window
+        if not kernel.supports(problem):
+            raise ValueError(
+                f"{self}: got kernel {window.kernel}, stride {window.stride}, dilation {window.dilation}, groups "
+                f"{self.groups} of {problem.C} channels and {problem.K} filters; wanted {kernel.limits} for algorithm "
+                f"{self.algorithm!r}"
+            )
 
     def _form(self, window: Window, x: Shape, y: Shape) -> Form:
         return Form(window, self.groups, self.algorithm, x[0], x[1], y[1])
-
-
-def with_bias(y: Array, b: Array | None) -> Array:
-    """Y with b[k] added to channel k, in place where the dtype allows."""
-    if b is None:
-        return y
-    if np.result_type(y, b) == y.dtype and y.dtype.kind == "f" and channels.add(y, b.astype(y.dtype, copy=False)):
-        return y
-    b = b.reshape(-1, *[1] * (y.ndim - 2))
-    return np.add(y, b, out=y if np.result_type(y, b) == y.dtype else None)
 
 
 @dataclass(eq=False)
@@ -180,12 +183,12 @@ class Conv(Slot):
         expect_bias(self, b, w.shape[0])
         dtype = expect_floats(self, x=x, w=w, **({"b": b} if b else {}))
         window = self.window(x, w)
-        expect_supported(self, self.algorithm, Work(window, x.shape[0], channels, w.shape[0], self.groups, dtype))
+        self.expect_supported(ConvProblem(window, x.shape[0], channels, w.shape[0], self.groups, dtype))
         return Spec((x.shape[0], w.shape[0], *window.out), dtype)
 
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        window = self.window(x, w)
-        return with_bias(self.compute("forward", window, x.shape[1], len(w), x, w), b)
+        y = self.solve(tasks.conv_forward, x, w, self.window(x, w))
+        return y if b is None else tasks.add_to_channels(y, b)
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(x, w), x.shape, y.shape)
@@ -228,12 +231,12 @@ class ConvInputGradient(Slot):
         expect_bias(self, b, w.shape[1] * self.groups)
         dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))
         window, K, C = self.window(g, w), w.shape[0], w.shape[1] * self.groups
-        expect_supported(self, self.algorithm, Work(window, g.shape[0], C, K, self.groups, dtype))
+        self.expect_supported(ConvProblem(window, g.shape[0], C, K, self.groups, dtype))
         return Spec((g.shape[0], w.shape[1] * self.groups, *window.size), dtype)
 
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
-        window = self.window(g, w)
-        return with_bias(self.compute("input_gradient", window, w.shape[1] * self.groups, len(w), g, w), b)
+        x = self.solve(tasks.conv_input_gradient, g, w, self.window(g, w))
+        return x if b is None else tasks.add_to_channels(x, b)
 
     def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(g, w), x.shape, g.shape)
@@ -267,8 +270,7 @@ class ConvFilterGradient(Slot):
         return Spec((g.shape[1], x.shape[1] // self.groups, *self.kernel), expect_floats(self, x=x, g=g))
 
     def forward(self, x: Array, g: Array) -> Array:
-        window = self.window(x, g)
-        return self.compute("filter_gradient", window, x.shape[1], g.shape[1], x, g)
+        return self.solve(tasks.conv_filter_gradient, x, g, self.window(x, g))
 
     def jacobians(self, w: Any, x: Any, g: Any) -> list[LinearMap]:
         form = self._form(self.window(x, g), x.shape, g.shape)

@@ -11,12 +11,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
 from minigraph.linear import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
-from minigraph.ops.conv.matrices import BlockMatrix, numbers
 from minigraph.ops.matmul import einsum
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from minigraph.kernels.window import Array
 
+
 class Block(np.ndarray[Any, Any]):
     """A block of bytes of the pool, which itself holds one reference to it."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, lines, parts
 from minigraph.kernels.numpy.elementwise import where_true
 from minigraph.kernels.numpy.memory import empty_like
@@ -94,7 +95,11 @@ def avg_pool(x: Array, window: Window, divisors: Array) -> Array:
 
 def avg_pool_gradient(g: Array, window: Window, divisors: Array) -> Array:
     """The transpose: each entry of g (N, C, *n′) over its divisor, added to every pixel of its window."""
-    x = np.reshape(g, (*g.shape[:2], *window.out)) / divisors
+    if prod(window.out) == 1 and window.kernel == window.size:  # the value goes to every pixel
+        images, x = layout.empty(*g.shape[:2], window.size, g.dtype)
+        x[...] = layout.last(g / divisors)
+        return images
+    x = g / divisors
     dtype = _wide(x, window)
     for i in reversed(range(len(window.out))):
         x = _spread(x, window, i, dtype)

@@ -8,10 +8,12 @@ from functools import lru_cache
 
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph.kernels.window import Array, Window
 from minigraph.kernels.numpy.threads import equal, scratch
+from minigraph.kernels.window import Array, Window
 
-RATE = 240  # operations of a matrix product in a nanosecond of a core, with kernels for AVX-512: what estimates start from
+RATE = (
+    240  # operations of a matrix product in a nanosecond of a core, with kernels for AVX-512: what estimates start from
+)
 BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
 
 Part = tuple[slice, slice]  # samples, and outputs of the first axis

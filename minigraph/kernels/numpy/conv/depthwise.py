@@ -13,10 +13,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
-from minigraph.kernels.window import Array, Window, phases
 from minigraph.kernels.numpy.threads import equal, parallel, scratch
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.window import Array, Window, phases
 
 SUMMED = 256  # products that are added one after another; more of them, and the sums of blocks, in double precision
 
@@ -130,7 +130,12 @@ def cost(work: ConvProblem) -> float:
     return 0.2e-9 * work.N * work.K * float(np.prod(work.window.out)) * float(np.prod(work.window.kernel))
 
 
-register_convolution("depthwise", 
-    forward, input_gradient, filter_gradient, supports=supports,
-    limits="as many groups as channels and filters", cost=cost,
+register_convolution(
+    "depthwise",
+    forward,
+    input_gradient,
+    filter_gradient,
+    supports=supports,
+    limits="as many groups as channels and filters",
+    cost=cost,
 )

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # scipy.fft loads when first used
 
-from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.numpy.conv.direct import grouped
-from minigraph.kernels.window import Array, Ints, Window
 from minigraph.kernels.numpy.products import matmul
 from minigraph.kernels.numpy.threads import ranges, threads
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.window import Array, Ints, Window
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
 PARALLEL = 1 << 18  # entries from which the transforms take all threads
@@ -173,7 +173,7 @@ def cost(work: ConvProblem) -> float:
     return 1e-9 * prod(torus.sides) * (4.9 * planes + 0.11 * work.N * work.C * K)
 
 
-def safe(work: ConvProblem, a: Array, b: Array) -> bool:
+def safe(work: ConvProblem, a: Array, b: Array, *geometry: Any) -> bool:
     """Whether the largest entries are so few times the usual ones that what rounding leaves of them is small everywhere."""
     if work.dtype.kind == "c":
         return True
@@ -193,6 +193,13 @@ def magnitudes(x: Array) -> tuple[float, float]:
     return max(float(flat.max()), -float(flat.min())), float(np.median(some)) if some.size else 0.0
 
 
-register_convolution("fft", 
-    real(forward), real(input_gradient), real(filter_gradient), cost=cost, error=1e-6, plane_error=1e-15, safe=safe
+register_convolution(
+    "fft",
+    real(forward),
+    real(input_gradient),
+    real(filter_gradient),
+    cost=cost,
+    error=1e-6,
+    plane_error=1e-15,
+    safe=safe,
 )

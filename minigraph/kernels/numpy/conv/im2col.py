@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.tasks import ConvProblem, register_convolution
-from minigraph.kernels.numpy.conv.blocks import RATE, BLOCK_BYTES, Part, lines, parts, patches, pieces, region
-from minigraph.kernels.window import Array, Window, phases
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, lines, parts, patches, pieces, region
+from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.products import gemm, gemm_transposed, matmul
 from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.window import Array, Window, phases
 
 ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
 FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
@@ -215,7 +215,9 @@ def scatters(work: ConvProblem) -> bool:
     if work.groups > 1 or not work.C:
         return False
     turned = (
-        ConvProblem(phase, work.N, work.K, work.C, 1, work.dtype) for _, _, phase in phases(work.window) if phase is not None
+        ConvProblem(phase, work.N, work.K, work.C, 1, work.dtype)
+        for _, _, phase in phases(work.window)
+        if phase is not None
     )
     products = 2 * outputs * work.K * taps * work.C / RATE
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])

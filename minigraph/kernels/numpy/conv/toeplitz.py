@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
 from minigraph.kernels.tasks import register_convolution
 from minigraph.kernels.window import Array, Window
-from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
 
 
 def times(M: Any, columns: Array, dtype: Any) -> Array:

@@ -28,12 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.numpy.conv.blocks import RATE, Part, lines, parts, patches
-from minigraph.kernels.window import Array, Window
+from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
+from minigraph.kernels.tasks import ConvProblem, register_convolution
+from minigraph.kernels.window import Array, Window
 
 WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
 FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
