@@ -123,7 +123,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def list_(arguments: argparse.Namespace) -> int:
     """List the models with their parameters."""
     from minigraph import models
-    from minigraph.table import table
+    from minigraph.text import table
 
     found: list[dict[str, Any]] = []
     for name in models.names():
@@ -155,7 +155,7 @@ def summary(arguments: argparse.Namespace) -> int:
 def draw(arguments: argparse.Namespace) -> int:
     """Draw a graph."""
     import minigraph as mg
-    from minigraph.draw import draw as picture
+    from minigraph.inspect.draw import draw as picture
 
     path = _picture(arguments.output)
     y = load(arguments.target, arguments.seed, arguments.input, abstract=True)
@@ -208,7 +208,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
 def _picture(name: str) -> Path:
     """The path of a picture, refused before anything is computed where it could not be written."""
-    from minigraph.draw.render import FORMATS
+    from minigraph.inspect.draw.render import FORMATS
 
     path = Path(name)
     if path.suffix.lower().removeprefix(".") not in FORMATS:

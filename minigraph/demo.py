@@ -187,21 +187,21 @@ def pictures(
     folder: Path, network: Network, history: History, data: Split, one: mg.Node
 ) -> tuple[list[str], dict[str, str]]:
     """Draw all there is to see into ``folder``: the files, and those left out with the reason."""
-    from minigraph.draw import RenderError, draw
+    from minigraph.inspect.draw import RenderError, draw
 
     def filter_matrix(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         plot.filter_matrix(network.F.value, (1, SIDE, SIDE), path, padding=KERNEL // 2)
 
     def filters(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         X = data.x_test[:1]
         plot.filters(network.F.value, X, network.planes(mg.constant(X)).value, path)
 
     def training(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         plot.training(history.losses, history.train, history.test, path)
 

@@ -113,7 +113,7 @@ def _computing() -> str:
 
 
 def _drawing() -> str:
-    from minigraph.draw import draw
+    from minigraph.inspect.draw import draw
 
     x = mg.constant(1.0, "x")
     try:

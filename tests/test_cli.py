@@ -288,7 +288,7 @@ def test_doctor(capsys, monkeypatch):
     def broken(*_, **__):
         raise ImportError("drawing needs Graphviz: pip install pygraphviz")
 
-    monkeypatch.setattr(importlib.import_module("minigraph.draw.render"), "run", broken)
+    monkeypatch.setattr(importlib.import_module("minigraph.inspect.draw.render"), "run", broken)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "drawing         drawing needs Graphviz: pip install pygraphviz" in out

@@ -29,7 +29,7 @@ def test_figures_and_pictures(tmp_path, capsys):
 
 def test_without_matplotlib(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "minigraph.plot", raising=False)
+    monkeypatch.delitem(sys.modules, "minigraph.inspect.plot", raising=False)
     monkeypatch.delattr(mg, "plot", raising=False)
     assert main(["demo", "--epochs", "1", "--out", str(tmp_path)]) == 0
     text, err = capsys.readouterr()

@@ -7,7 +7,7 @@ import pytest
 
 import minigraph as mg
 from minigraph import nn
-from minigraph.draw import to_dot
+from minigraph.inspect.draw import to_dot
 from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.tape import Tape

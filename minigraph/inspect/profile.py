@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigraph.arguments import expect_flags, expect_node, expect_whole
+from minigraph.inspect.costs import multiply_adds
 from minigraph.memory import unchanging
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
-from minigraph.table import table
 from minigraph.tape import Tape
-from minigraph.verify import multiply_adds
+from minigraph.text import table
 
 __all__ = ["Profile", "Row", "profile"]
 
