@@ -16,6 +16,7 @@ import numpy as np
 import minigraph as mg
 from minigraph.array import Array
 from minigraph.datasets import Split, digits
+from minigraph.inspect.draw import RenderError
 from minigraph.optim import SGD
 from minigraph.text import readable
 
@@ -186,8 +187,7 @@ def run(seed: int = 0, out: str | os.PathLike[str] = "out", epochs: int = EPOCHS
 def pictures(
     folder: Path, network: Network, history: History, data: Split, one: mg.Node
 ) -> tuple[list[str], dict[str, str]]:
-    """Draw all there is to see into ``folder``: the files, and those left out with the reason."""
-    from minigraph.inspect.draw import RenderError, draw
+    """Draw the graph, the filters and the training into ``folder``; return the files, and why others were left out."""
 
     def filter_matrix(path: Path) -> None:
         from minigraph.inspect import plot
@@ -206,8 +206,8 @@ def pictures(
         plot.training(history.losses, history.train, history.test, path)
 
     wanted: dict[str, Callable[[Path], object]] = {
-        "graph.png": lambda path: draw(one, path),
-        "graph_im2col.png": lambda path: draw(mg.lower(one, "im2col"), path),
+        "graph.png": lambda path: mg.draw(one, path),
+        "graph_im2col.png": lambda path: mg.draw(mg.lower(one, "im2col"), path),
         "filter_matrix.png": filter_matrix,
         "filters.png": filters,
         "training.png": training,
