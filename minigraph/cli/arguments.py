@@ -43,9 +43,7 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add --seed."""
-    parser.add_argument(
-        "--seed", type=whole(0), default=0, help="seed of the initial weights and of random data (default: 0)"
-    )
+    parser.add_argument("--seed", type=whole(0), default=0, help="seed of the random numbers (default: 0)")
 
 
 def add_json(parser: Any) -> None:
