@@ -23,7 +23,7 @@ from minigraph.inspect.lower import lower as lower
 from minigraph.inspect.profile import profile as profile
 from minigraph.inspect.summary import summary as summary
 from minigraph.inspect.verify import verify as verify
-from minigraph.linear import LinearMap as LinearMap
+from minigraph.maps import LinearMap as LinearMap
 from minigraph.mode import detect_anomaly as detect_anomaly
 from minigraph.mode import enable_grad as enable_grad
 from minigraph.mode import no_grad as no_grad

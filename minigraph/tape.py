@@ -13,7 +13,7 @@ import numpy as np
 
 from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
-from minigraph.linear import LinearMap
+from minigraph.maps import LinearMap
 from minigraph.memory import own
 from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, Attached, GraphError, Node, Parameter, constant

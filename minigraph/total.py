@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
+from minigraph.maps import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
 from minigraph.sparse import below, compressed, eye, full, plus, times

@@ -13,7 +13,7 @@ from scipy import special
 
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
-from minigraph.linear import Bounds, Formula, LinearMap
+from minigraph.maps import Bounds, Formula, LinearMap
 from minigraph.memory import zeros_like
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats

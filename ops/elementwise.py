@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from minigraph.array import IMPLEMENTATIONS, Array, plain
-from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
+from minigraph.maps import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements

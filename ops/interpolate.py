@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
-from minigraph.linear import Apply, Bounds, LinearMap, Shape
+from minigraph.maps import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.geometry import Ints, expect_axes, integers, shape_of

@@ -12,7 +12,7 @@ from scipy import special
 
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
-from minigraph.linear import Diagonal, LinearMap, promoted
+from minigraph.maps import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax

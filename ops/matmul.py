@@ -17,7 +17,7 @@ import scipy.sparse as sp
 
 from minigraph import parallel, summation
 from minigraph.array import Array, plain
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
+from minigraph.maps import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze

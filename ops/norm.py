@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from minigraph import summation
 from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.memory import empty_like
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats

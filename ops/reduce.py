@@ -18,7 +18,7 @@ from scipy import special
 
 from minigraph.arguments import expect_number
 from minigraph.array import Array
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
+from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract

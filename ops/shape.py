@@ -19,7 +19,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
-from minigraph.linear import Broadcast, LinearMap, Selection, promoted
+from minigraph.maps import Broadcast, LinearMap, Selection, promoted
 from minigraph.memory import in_memory
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Case, Op, expect, implements, operand

@@ -20,7 +20,7 @@ MODULES = sorted(
 )
 
 
-TAKEN = {"minigraph.linear", "minigraph.ops.conv.im2col"}  # by ops of the same names, until these files are renamed
+TAKEN = {"minigraph.ops.conv.im2col"}  # by the op of the same name, until the file is renamed
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph.linear import Product
+from minigraph.maps import Product
 from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.tape import Tape, Total

@@ -9,7 +9,7 @@ from typing import Any
 
 from minigraph.cli.failure import UsageError
 from minigraph.inspect.draw.render import FORMATS
-from minigraph.linear import Shape
+from minigraph.maps import Shape
 
 TARGET = (
     "the graph: the name of a model (see `minigraph list`), or module:function or file.py:function, where the function "

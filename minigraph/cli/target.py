@@ -17,7 +17,7 @@ import numpy as np
 
 import minigraph as mg
 from minigraph.cli.failure import Failure, UsageError, say
-from minigraph.linear import Shape
+from minigraph.maps import Shape
 from minigraph.nn import Module
 from minigraph.node import FLOATS, Node, Spec, constant
 from minigraph.ops.loss import cross_entropy

@@ -22,7 +22,7 @@ import numpy as np
 from minigraph.arguments import expect_node, expect_whole
 from minigraph.inspect.costs import multiply_adds
 from minigraph.inspect.draw.dot import caption, roles
-from minigraph.linear import Shape
+from minigraph.maps import Shape
 from minigraph.nn.module import Module
 from minigraph.node import FLOATS, Node, Parameter, ShapeError, Spec
 from minigraph.ops.conv.slots import Conv, ConvInputGradient

@@ -14,7 +14,7 @@ import numpy as np
 from minigraph.arguments import expect_node, expect_positive, expect_whole
 from minigraph.array import Array
 from minigraph.inspect.costs import POOLS, Cost, Costs, cost, geometry, is_layer
-from minigraph.linear import LinearMap
+from minigraph.maps import LinearMap
 from minigraph.node import GraphError, Node, Spec
 from minigraph.op import Op
 from minigraph.ops.conv.algorithm import ALGORITHMS, Work

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import MAX_BYTES
+from minigraph.maps import MAX_BYTES
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.conv.geometry import (

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.random import Generator
 
 from minigraph.array import Array
-from minigraph.linear import Formula, LinearMap, Shape
+from minigraph.maps import Formula, LinearMap, Shape
 from minigraph.node import Spec
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops.conv.slots import Conv, correlation, samples

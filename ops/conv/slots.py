@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
+from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Case, Op, expect, expect_floats
 from minigraph.ops import channels
