@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import minigraph as mg
 from benchmarks.timing import python
 from minigraph import models
-from minigraph.table import table
+from minigraph.text import table
 
 CODE = """
 import re, sys, time, numpy as np, minigraph as mg

@@ -17,11 +17,15 @@ from minigraph import nn as nn
 from minigraph import optim as optim
 from minigraph.check import check_grads as check_grads
 from minigraph.check import check_op as check_op
-from minigraph.draw import draw as draw
+from minigraph.inspect.costs import costs as costs
+from minigraph.inspect.draw import draw as draw
+from minigraph.inspect.lower import lower as lower
+from minigraph.inspect.profile import profile as profile
+from minigraph.inspect.summary import summary as summary
+from minigraph.inspect.verify import verify as verify
 from minigraph.kernels import numpy as _numpy_kernels  # noqa: F401  enters itself into the registry
 from minigraph.kernels.numpy.threads import threads as threads
-from minigraph.linear import LinearMap as LinearMap
-from minigraph.lower import lower as lower
+from minigraph.maps import LinearMap as LinearMap
 from minigraph.mode import detect_anomaly as detect_anomaly
 from minigraph.mode import enable_grad as enable_grad
 from minigraph.mode import no_grad as no_grad
@@ -48,8 +52,6 @@ from minigraph.ops.norm import *
 from minigraph.ops.pool import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
-from minigraph.profile import profile as profile
-from minigraph.summary import summary as summary
 from minigraph.tape import Tape as Tape
 from minigraph.transforms import checkpoint as checkpoint
 from minigraph.transforms import grad as grad
@@ -60,8 +62,6 @@ from minigraph.transforms import jvp as jvp
 from minigraph.transforms import linearize as linearize
 from minigraph.transforms import value_and_grad as value_and_grad
 from minigraph.transforms import vjp as vjp
-from minigraph.verify import costs as costs
-from minigraph.verify import verify as verify
 
 if _typing.TYPE_CHECKING:
     from minigraph import models as models

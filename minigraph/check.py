@@ -11,7 +11,7 @@ import numpy as np
 
 from minigraph.arguments import expect_positive, expect_whole
 from minigraph.array import Array
-from minigraph.linear import LinearMap
+from minigraph.maps import LinearMap
 from minigraph.node import FLOATS, Node, Parameter, Spec, constant, parameter
 from minigraph.random import generator
 from minigraph.tape import Tape

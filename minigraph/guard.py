@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.linear import Bounds, LinearMap, Shape
+from minigraph.maps import Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect
 from minigraph.ownership import own

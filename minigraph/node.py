@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,13 @@ class Spec(NDArrayOperatorsMixin):
 
 
 _serials = itertools.count(1)
+
+
+class Attached:
+    """What a Node needs from files that import this one; each of them sets its own when it is imported."""
+
+    tape: Callable[[Node], Any]  # the record behind a node: minigraph/tape.py
+    notebook: Callable[[Node], dict[str, Any]]  # what a notebook shows: minigraph/inspect/draw
 
 
 class Node(ArrayLike):
@@ -184,9 +192,7 @@ class Node(ArrayLike):
         walk passes unless ``retain_graph``; ``retain_grad`` fills ``.grad`` of every node on the way.
         Raises GraphError when there is no parameter to reach.
         """
-        from minigraph.tape import Tape
-
-        Tape.of(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
+        Attached.tape(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
 
     def __copy__(self) -> Node:
         return self  # nothing of it can change
@@ -205,9 +211,7 @@ class Node(ArrayLike):
         return readable(f"<{self.label} {self.shape} {self.dtype}: {content}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        from minigraph.draw import mimebundle
-
-        return mimebundle(self)
+        return Attached.notebook(self)
 
 
 class Parameter(Node):

@@ -14,7 +14,7 @@ from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
-    from minigraph.linear import LinearMap
+    from minigraph.maps import LinearMap
 
 
 def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:

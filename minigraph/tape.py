@@ -14,13 +14,12 @@ import numpy as np
 from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
 from minigraph.kernels import tasks
-from minigraph.linear import LinearMap
+from minigraph.maps import LinearMap
 from minigraph.mode import MODE, VARIABLES
-from minigraph.node import FLOATS, GraphError, Node, Parameter, constant
+from minigraph.node import FLOATS, Attached, GraphError, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.ownership import own
-from minigraph.table import trace
-from minigraph.text import readable
+from minigraph.text import readable, table
 from minigraph.total import Recorded, Total
 
 _grad_lock = threading.RLock()
@@ -286,7 +285,7 @@ class Tape:
 
     def __str__(self) -> str:
         """The evaluation trace, one node a row."""
-        return trace(self.structure().nodes)
+        return _trace(self.structure().nodes)
 
     def structure(self) -> Tape:
         """This tape, or of a freed graph what is left of it to be printed and drawn."""
@@ -316,6 +315,9 @@ def pulled(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create
     return [(x, J._pull(g)) for x, J in zip(inputs, maps) if J is not None and x in active]  # noqa: B905
 
 
+Attached.tape = Tape.of
+
+
 def _like(v: Any, x: Node, what: str) -> Any:
     """``v`` as a tangent or cotangent of ``x``: its shape and dtype."""
     if not isinstance(v, Node):
@@ -327,3 +329,23 @@ def _like(v: Any, x: Node, what: str) -> Any:
         raise TypeError(f"{x.label}: got a {what} of dtype {v.dtype}; wanted {x.dtype}")
     expect(v.shape == x.shape, x.label, f"a {what} of shape {x.shape}", shape=v.shape)
     return v
+
+
+def _trace(nodes: Iterable[Node]) -> str:
+    """The evaluation trace: one node a row, with where its inputs stand and what its value is."""
+    index: dict[Node, str] = {}
+    rows = []
+    for node in nodes:
+        index[node] = f"v{len(index)}"
+        name = f"{node.scope}/{node.name or ''}" if node.scope else node.name or ""
+        value = "" if node.abstract else _brief(node.value)
+        inputs = ", ".join(index.get(x, "") for x in node.inputs)
+        rows.append((index[node], name, node.kind, inputs, str(node.shape), value))
+    return table(("node", "name", "op", "inputs", "shape", "value"), rows)
+
+
+def _brief(value: Any) -> str:
+    """A value in a table's cell: itself when short, else its range."""
+    if value.size <= 4:
+        return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
+    return f"{value.min():.4g} … {value.max():.4g}"

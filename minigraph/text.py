@@ -1,10 +1,11 @@
-"""Replace characters that the output encoding lacks."""
+"""Text that the output encoding can show, and tables of it."""
 
 from __future__ import annotations
 
 import codecs
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -36,6 +37,17 @@ def readable_repr(cls: type[T]) -> type[T]:
     written = cls.__repr__
     cls.__repr__ = lambda self: readable(written(self))  # type: ignore[method-assign]
     return cls
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows under a head, in columns as wide as their widest cell; columns numbered in ``right`` are set flush right."""
+    cells = [[readable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    lines = (
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _signs(error: UnicodeError) -> tuple[str, int]:

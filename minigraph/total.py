@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
-from minigraph.linear import BLOCK_BYTES, Bounds, LinearMap
+from minigraph.maps import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
 from minigraph.text import readable

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.linear import Identity, LinearMap
+from minigraph.maps import Identity, LinearMap
 from minigraph.mode import MODE, enable_grad, replaying, tracing
 from minigraph.node import (
     FLOATS,

@@ -15,7 +15,7 @@ from minigraph.array import Array
 from minigraph.kernels.numpy.elementwise import positive_part
 from minigraph.kernels.numpy.summation import total
 from minigraph.kernels.sparse import compressed
-from minigraph.linear import Bounds, Formula, LinearMap
+from minigraph.maps import Bounds, Formula, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigraph.arguments import expect_flags, expect_number
 from minigraph.array import Array
-from minigraph.linear import Diagonal, LinearMap
+from minigraph.maps import Diagonal, LinearMap
 from minigraph.node import Spec
 from minigraph.op import Op, expect_floats
 from minigraph.ops.geometry import expect_axes

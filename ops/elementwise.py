@@ -21,7 +21,7 @@ from scipy import special
 from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.elementwise import where_true
-from minigraph.linear import Broadcast, Diagonal, Identity, LinearMap
+from minigraph.maps import Broadcast, Diagonal, Identity, LinearMap
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, implements
 

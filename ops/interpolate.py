@@ -14,7 +14,7 @@ from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
 from minigraph.kernels.numpy.summation import product
 from minigraph.kernels.sparse import compressed
-from minigraph.linear import Apply, Bounds, LinearMap, Shape
+from minigraph.maps import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import Ints, expect_axes, integers, shape_of

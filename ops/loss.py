@@ -11,7 +11,7 @@ import numpy as np
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
 from minigraph.kernels.numpy.summation import inner, mean, total
-from minigraph.linear import Diagonal, LinearMap, promoted
+from minigraph.maps import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax

@@ -18,7 +18,7 @@ from minigraph.array import Array, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy import summation
 from minigraph.kernels.sparse import compressed, sized
-from minigraph.linear import Bounds, Broadcast, Formula, LinearMap, promoted
+from minigraph.maps import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze

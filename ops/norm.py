@@ -26,7 +26,7 @@ from minigraph.kernels.numpy.norm import (
 )
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.window import Window
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats

@@ -19,7 +19,7 @@ from minigraph.kernels import tasks
 from minigraph.kernels.numpy.matrices import BlockMatrix
 from minigraph.kernels.numpy.pool import winners
 from minigraph.kernels.window import Ints, Pairs, Window
-from minigraph.linear import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import expect_bytes

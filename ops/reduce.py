@@ -21,7 +21,7 @@ from minigraph.array import Array
 from minigraph.kernels.numpy.summation import Axis, running, single, total
 from minigraph.kernels.numpy.summation import mean as mean_of
 from minigraph.kernels.sparse import compressed
-from minigraph.linear import Bounds, Diagonal, Formula, LinearMap, Selection
+from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract

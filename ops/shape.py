@@ -21,7 +21,7 @@ from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.kernels.numpy.memory import in_memory
 from minigraph.kernels.numpy.summation import total
-from minigraph.linear import Broadcast, LinearMap, Selection, promoted
+from minigraph.maps import Broadcast, LinearMap, Selection, promoted
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 

@@ -128,7 +128,7 @@ def test_interruption_is_quiet(monkeypatch, capsys):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minigraph.demo.run", interrupted)
+    monkeypatch.setattr("minigraph.cli.training.run", interrupted)
     assert main(["demo"]) == 130
     assert capsys.readouterr() == ("", "")
 
@@ -154,7 +154,7 @@ def test_help_names_every_command(capsys):
         ("draw nets -o x.dot", 2, "minigraph: there is no model 'nets'; did you mean lenet5 or"),
         ("summary zebra", 2, "wanted one of lenet5, alexnet"),
         ("verify vgg", 2, "(other targets are module:function or file.py:function)"),
-        ("draw nets.py -o x.dot", 2, "got the file nets.py; add :NAME, the function, Node or Module in it"),
+        ("draw nets.py -o x.dot", 2, "got the file nets.py; add :NAME, the name of a function, Node or Module in it"),
         (
             "profile lenet5 --batch 100000000000000000000",
             1,
@@ -288,7 +288,7 @@ def test_doctor(capsys, monkeypatch):
     def broken(*_, **__):
         raise ImportError("drawing needs Graphviz: pip install pygraphviz")
 
-    monkeypatch.setattr(importlib.import_module("minigraph.draw.render"), "run", broken)
+    monkeypatch.setattr(importlib.import_module("minigraph.inspect.draw.render"), "run", broken)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert "drawing         drawing needs Graphviz: pip install pygraphviz" in out

@@ -13,7 +13,7 @@ from scipy import signal
 
 import minigraph as mg
 import minigraph.ops.conv as conv
-from minigraph.draw import to_dot
+from minigraph.inspect.draw import to_dot
 from minigraph.node import ShapeError, Spec
 from minigraph.ops.conv import winograd
 from minigraph.ops.conv.slots import Form, Held

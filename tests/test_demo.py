@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph import demo
-from minigraph.cli import main
+from minigraph.cli import main, training
 from minigraph.datasets import digits
 
 PICTURES = ["graph.png", "graph_im2col.png", "filter_matrix.png", "filters.png", "training.png"]
@@ -29,8 +28,8 @@ def test_figures_and_pictures(tmp_path, capsys):
 
 def test_without_matplotlib(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "minigraph.plot", raising=False)
-    monkeypatch.delattr(mg, "plot", raising=False)
+    monkeypatch.delitem(sys.modules, "minigraph.inspect.plot", raising=False)
+    monkeypatch.delattr(mg.inspect, "plot", raising=False)
     assert main(["demo", "--epochs", "1", "--out", str(tmp_path)]) == 0
     text, err = capsys.readouterr()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.png", "graph_im2col.png"]
@@ -39,9 +38,9 @@ def test_without_matplotlib(tmp_path, capsys, monkeypatch):
 
 
 def test_both_losses_are_the_same_number_with_the_same_gradients():
-    data, network = digits(np.float64), demo.Network(3, np.float64)
+    data, network = digits(np.float64), training.Network(3, np.float64)
     x, labels = data.x_train[:5], data.y_train[:5]
-    spelled, stable = demo.graph(network, x, labels), network.stable_loss(mg.constant(x), labels)
+    spelled, stable = training.graph(network, x, labels), network.stable_loss(mg.constant(x), labels)
     np.testing.assert_allclose(spelled.value, stable.value, rtol=1e-12)
     for a, b in zip(mg.Tape.of(spelled).pull(), mg.Tape.of(stable).pull(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
@@ -49,10 +48,10 @@ def test_both_losses_are_the_same_number_with_the_same_gradients():
 
 def test_a_seed_repeats_and_float32_stays():
     data = digits()
-    networks = [demo.Network(seed) for seed in (1, 1, 2)]
+    networks = [training.Network(seed) for seed in (1, 1, 2)]
     losses = []
     for network, seed in zip(networks, (1, 1, 2), strict=True):
-        *_, history = demo.train(network, data, epochs=1, seed=seed)
+        *_, history = training.train(network, data, epochs=1, seed=seed)
         losses.append(history.losses)
         assert all(p.dtype == np.float32 and p.grad is None for p in network.parameters)
     assert losses[0] == losses[1] != losses[2]

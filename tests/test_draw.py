@@ -14,10 +14,10 @@ import pygraphviz
 import pytest
 
 import minigraph as mg
-from minigraph.draw import draw, mimebundle, to_dot
-from minigraph.draw import render as rendering
-from minigraph.draw.dot import HOT, INK, caption, duration, setting
-from minigraph.profile import Profile, Row
+from minigraph.inspect.draw import draw, mimebundle, to_dot
+from minigraph.inspect.draw import render as rendering
+from minigraph.inspect.draw.dot import HOT, INK, caption, duration, setting
+from minigraph.inspect.profile import Profile, Row
 
 HOSTILE = [
     'a "quoted" name', "back\\slash \\N \\G \\", "<b>&amp;</b>", "{x|y}", "line\nbreak\ttab\r", "nul\x00 and \udc80",
@@ -308,7 +308,7 @@ def test_no_program_outlasts_its_time(tmp_path, monkeypatch):
 
 
 def test_a_layout_has_one_deadline_for_its_text_and_all_passes(tmp_path, monkeypatch):
-    drawing, limits, rests = sys.modules["minigraph.draw"], [], []
+    drawing, limits, rests = sys.modules["minigraph.inspect.draw"], [], []
     real = drawing.layout
 
     def layout(*args, **options):
@@ -421,7 +421,7 @@ def test_notebooks():
 
 def test_importing_minigraph_imports_no_renderer():
     code = (
-        "import sys, minigraph, minigraph.draw; "
+        "import sys, minigraph, minigraph.inspect.draw; "
         "sys.exit(', '.join({'pygraphviz', 'graphviz', 'matplotlib'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from cases import CASES
 
 import minigraph as mg
 from minigraph import nn
-from minigraph.draw import to_dot
+from minigraph.inspect.draw import to_dot
 from minigraph.node import FLOATS
 from minigraph.tape import Tape
 

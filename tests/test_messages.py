@@ -9,7 +9,7 @@ import pytest
 
 import minigraph as mg
 from minigraph import nn
-from minigraph.draw import draw, to_dot
+from minigraph.inspect.draw import draw, to_dot
 
 X, W = mg.constant(np.ones((1, 1, 4, 4)), "x"), mg.parameter(np.ones((1, 1, 2, 2)), "w")
 Y = mg.sum(mg.conv2d(X, W))

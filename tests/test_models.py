@@ -11,7 +11,7 @@ import pytest
 
 import minigraph as mg
 from minigraph import models
-from minigraph.models.alexnet import AlexNet
+from minigraph.models.alexnet_2012 import AlexNet
 from minigraph.models.branches import ConvNormReLU, row
 from minigraph.models.inception import BLOCK_8, Residual
 from minigraph.models.lenet import TABLE, LeNet5, RadialBasis, squash

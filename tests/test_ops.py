@@ -5,7 +5,7 @@ import pytest
 from cases import CASES, elementwise
 
 import minigraph as mg
-from minigraph.linear import Product
+from minigraph.maps import Product
 from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.ops.elementwise import Elementwise

@@ -9,7 +9,7 @@ import pytest
 
 import minigraph as mg
 from minigraph import nn
-from minigraph.profile import Profile, Row
+from minigraph.inspect.profile import Profile, Row
 from minigraph.tape import Tape
 
 RNG = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def by_kind(y, **options):
 
 
 def test_the_name_is_the_function_and_hides_nobody():
-    module = importlib.import_module("minigraph.profile")
+    module = importlib.import_module("minigraph.inspect.profile")
     assert mg.profile is module.profile and callable(mg.profile)
     assert importlib.import_module("profile") is not module
     assert sys.modules["profile"].run and importlib.import_module("cProfile").run

@@ -15,7 +15,7 @@ GRAPH = """
 import numpy as np
 import minigraph as mg
 from minigraph import optim
-from minigraph.doctor import Examination
+from minigraph.cli.examination import Examination
 
 with mg.scope("réseau/λ"):
     x, w = mg.constant(np.ones((1, 1, 6, 6)), "日本 ∂ \\udc80"), mg.parameter(np.ones((2, 1, 3, 3)), "µ")

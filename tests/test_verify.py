@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import minigraph as mg
+from minigraph.inspect.costs import Ways
 from minigraph.ops.conv import ALGORITHMS, Algorithm
 from minigraph.ops.matmul import Linear
 from minigraph.ops.pool import Average, Averages
-from minigraph.verify import Ways
 
 
 def network(leaf, N=2):

@@ -13,8 +13,8 @@ from test_ops import CASES, as_nodes, floats, name_of, substitute
 
 import minigraph as mg
 from minigraph import array, nn
-from minigraph.draw import to_dot
-from minigraph.linear import Bounds, Formula, LinearMap
+from minigraph.inspect.draw import to_dot
+from minigraph.maps import Bounds, Formula, LinearMap
 from minigraph.node import FLOATS
 from minigraph.op import Op, expect_floats
 from minigraph.ops.elementwise import Elementwise, define

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
-from minigraph.models.alexnet import alexnet
-from minigraph.models.googlenet import GoogLeNetOutputs, googlenet
+from minigraph.models.alexnet_2012 import alexnet
 from minigraph.models.inception import inception_resnet_v2, inception_v4
+from minigraph.models.inception_v1 import GoogLeNetOutputs, googlenet
 from minigraph.models.lenet import lenet5
 from minigraph.models.model import Model
 from minigraph.models.resnet import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.models.alexnet import response_norm
+from minigraph.models.alexnet_2012 import response_norm
 from minigraph.models.model import ConvNet
 from minigraph.nn import Conv2d, MaxPool2d, ReLU, Sequential
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.linear import LinearMap, Selection
+from minigraph.maps import LinearMap, Selection
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import sides

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
-from minigraph.linear import MAX_BYTES
+from minigraph.maps import MAX_BYTES
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.geometry import (

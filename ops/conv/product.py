@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from minigraph.array import Array
-from minigraph.linear import Formula, LinearMap, Shape
+from minigraph.maps import Formula, LinearMap, Shape
 from minigraph.node import Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.slots import Conv

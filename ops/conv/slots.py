@@ -20,7 +20,7 @@ from minigraph.kernels import tasks
 from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
-from minigraph.linear import Bounds, LinearMap, Selection, Shape, promoted
+from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import (

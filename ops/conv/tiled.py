@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from minigraph.array import Array
 from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
-from minigraph.linear import Bounds, LinearMap, Shape, promoted
+from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col

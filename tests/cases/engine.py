@@ -3,7 +3,7 @@
 import numpy as np
 
 from cases.case import Case, cases_of
-from minigraph.linear import Apply, pick
+from minigraph.maps import Apply, pick
 from minigraph.transforms import Argument, Checkpoint, checkpoint
 
 

@@ -7,16 +7,14 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from minigraph.arguments import expect_choice, expect_flags, expect_node
+from minigraph.inspect.profile import Profile
 from minigraph.node import FLOATS, Node, Parameter, value_of
 from minigraph.tape import Tape
-
-if TYPE_CHECKING:
-    from minigraph.profile import Profile
 
 Direction = Literal["TB", "LR", "BT", "RL"]
 
@@ -160,8 +158,6 @@ class Times:
     """
 
     def __init__(self, profile: Profile, nodes: Iterable[Node]) -> None:
-        from minigraph.profile import Profile  # which stands on the ops, and they on this
-
         if not isinstance(profile, Profile):
             raise TypeError(f"draw: got {type(profile).__name__} as profile, wanted what mg.profile(y) gives")
         self.profile, self.seconds = profile, {row.node: row.seconds for row in profile.rows}

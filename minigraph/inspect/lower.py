@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from minigraph.arguments import expect_node
-from minigraph.linear import Shape
+from minigraph.maps import Shape
 from minigraph.mode import MODE
 from minigraph.node import Node
 from minigraph.ops.conv.columns import Im2col

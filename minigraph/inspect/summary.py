@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigraph.arguments import expect_node, expect_whole
-from minigraph.draw.dot import caption, roles
-from minigraph.linear import Shape
+from minigraph.inspect.costs import multiply_adds
+from minigraph.inspect.draw.dot import caption, roles
+from minigraph.maps import Shape
 from minigraph.nn.module import Module
 from minigraph.node import FLOATS, Node, Parameter, ShapeError, Spec
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
@@ -30,10 +31,8 @@ from minigraph.ops.interpolate import Interpolate
 from minigraph.ops.matmul import Linear
 from minigraph.ops.pool import AdaptivePool, Pool, parts
 from minigraph.ops.shape import Rearrange
-from minigraph.table import table
 from minigraph.tape import Tape
-from minigraph.text import readable, readable_repr
-from minigraph.verify import multiply_adds
+from minigraph.text import readable, readable_repr, table
 
 __all__ = ["Row", "Summary", "Totals", "summary"]
 

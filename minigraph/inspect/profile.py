@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigraph.arguments import expect_flags, expect_node, expect_whole
+from minigraph.inspect.costs import multiply_adds
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
-from minigraph.table import table
 from minigraph.tape import Tape, pulled
-from minigraph.verify import multiply_adds
+from minigraph.text import table
 
 __all__ = ["Profile", "Row", "profile"]
 

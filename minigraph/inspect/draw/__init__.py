@@ -11,17 +11,15 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from minigraph.arguments import expect_choice, expect_positive, expect_whole
-from minigraph.draw.dot import Direction, layout, to_dot
-from minigraph.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
 from minigraph.files import checked_path, write
-from minigraph.node import GraphError, Node
+from minigraph.inspect.draw.dot import Direction, layout, to_dot
+from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
+from minigraph.inspect.profile import Profile
+from minigraph.node import Attached, GraphError, Node
 from minigraph.tape import Tape
-
-if TYPE_CHECKING:
-    from minigraph.profile import Profile
 
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
@@ -163,3 +161,6 @@ def mimebundle(node: Node) -> dict[str, Any]:
     except (GraphError, ImportError, RenderError):
         pass
     return bundle
+
+
+Attached.notebook = mimebundle

@@ -16,6 +16,7 @@ import numpy as np
 import minigraph as mg
 from minigraph.array import Array
 from minigraph.datasets import Split, digits
+from minigraph.inspect.draw import RenderError
 from minigraph.optim import SGD
 from minigraph.text import readable
 
@@ -186,28 +187,27 @@ def run(seed: int = 0, out: str | os.PathLike[str] = "out", epochs: int = EPOCHS
 def pictures(
     folder: Path, network: Network, history: History, data: Split, one: mg.Node
 ) -> tuple[list[str], dict[str, str]]:
-    """Draw all there is to see into ``folder``: the files, and those left out with the reason."""
-    from minigraph.draw import RenderError, draw
+    """Draw the graph, the filters and the training into ``folder``; return the files, and why others were left out."""
 
     def filter_matrix(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         plot.filter_matrix(network.F.value, (1, SIDE, SIDE), path, padding=KERNEL // 2)
 
     def filters(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         X = data.x_test[:1]
         plot.filters(network.F.value, X, network.planes(mg.constant(X)).value, path)
 
     def training(path: Path) -> None:
-        from minigraph import plot
+        from minigraph.inspect import plot
 
         plot.training(history.losses, history.train, history.test, path)
 
     wanted: dict[str, Callable[[Path], object]] = {
-        "graph.png": lambda path: draw(one, path),
-        "graph_im2col.png": lambda path: draw(mg.lower(one, "im2col"), path),
+        "graph.png": lambda path: mg.draw(one, path),
+        "graph_im2col.png": lambda path: mg.draw(mg.lower(one, "im2col"), path),
         "filter_matrix.png": filter_matrix,
         "filters.png": filters,
         "training.png": training,

@@ -1,4 +1,4 @@
-"""The doctor: what minigraph stands on, whether it works, and what to install where it does not."""
+"""What minigraph depends on, whether it works, and what to install if it does not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORKS = "works"
 @readable_repr
 @dataclass
 class Examination:
-    """What was found; ``ok`` when all that is needed works."""
+    """What was found; ``ok`` when everything needed works."""
 
     figures: dict[str, Any]
 
@@ -44,7 +44,7 @@ class Examination:
         width = max(map(len, rows))
         lines = [f"{name:<{width}}  {'not installed' if found is None else found}" for name, found in rows.items()]
         return readable(
-            "\n".join([*lines, "All that is needed works." if self.ok else "Something needed is broken, see above."])
+            "\n".join([*lines, "Everything needed works." if self.ok else "Something needed is broken, see above."])
         )
 
 
@@ -89,7 +89,7 @@ def _dot_version() -> str | None:
 
 
 def _blas() -> str:
-    """The libraries that are loaded, their versions, and the kernels that they took, or were told to take."""
+    """The loaded libraries, their versions, and the kernels that they chose or were told to use."""
     libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
     named = [" ".join(filter(None, (b["internal_api"], b["version"], b.get("architecture")))) for b in libraries]
     told = f" (OPENBLAS_CORETYPE={os.environ[CORE]})" if os.environ.get(CORE) else ""
@@ -97,7 +97,7 @@ def _blas() -> str:
 
 
 def _threads() -> str:
-    """How many threads minigraph takes, and what the environment says of BLAS's own."""
+    """The number of threads minigraph uses, and the limits that the environment sets for BLAS."""
     limits = [f"{name}={os.environ[name]}" for name in THREADS if os.environ.get(name)]
     return ", ".join([str(mg.threads()), *limits])
 
@@ -113,13 +113,11 @@ def _computing() -> str:
 
 
 def _drawing() -> str:
-    from minigraph.draw import draw
-
     x = mg.constant(1.0, "x")
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "graph.png")
-            draw(mg.exp(x), path)
-            return WORKS if path.read_bytes().startswith(b"\x89PNG") else "Graphviz wrote something that is no PNG"
+            mg.draw(mg.exp(x), path)
+            return WORKS if path.read_bytes().startswith(b"\x89PNG") else "Graphviz did not write a PNG"
     except Exception as error:
         return str(error) or type(error).__name__

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from minigraph.arguments import expect_choice
-from minigraph.draw.child import MISSING, NO_PYGRAPHVIZ
+from minigraph.inspect.draw.child import MISSING, NO_PYGRAPHVIZ
 
 Engine = Literal["pygraphviz", "dot"]
 FORMATS = ("png", "svg", "pdf", "dot")

@@ -1,0 +1,34 @@
+"""No module shares its dotted name with another object."""
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import minigraph as mg
+
+FOLDERS = {"minigraph.": Path(mg.__file__).parent, "minigraph.ops.": Path(mg.ops.__file__).parent}  # in a checkout, two
+MODULES = sorted(
+    {
+        module.name
+        for prefix, folder in FOLDERS.items()
+        for module in pkgutil.walk_packages([str(folder)], prefix)
+        if module.name != "minigraph.__main__"  # which runs the command
+    }
+)
+
+
+TAKEN = {"minigraph.ops.conv.im2col"}  # by the op of the same name, until the file is renamed
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xfail) if name in TAKEN else name for name in MODULES]
+)
+def test_a_module_has_its_name_to_itself(name):
+    if name == "minigraph.inspect.plot":
+        pytest.importorskip("matplotlib")
+    module = importlib.import_module(name)
+    package, _, last = name.rpartition(".")
+    assert vars(sys.modules[package])[last] is module
