@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,11 +11,14 @@ import numpy as np
 
 from minigraph.anomaly import caller, finite
 from minigraph.array import IMPLEMENTATIONS, plain
+from minigraph.facts import Layer, Reach
 from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
     from minigraph.maps import LinearMap
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
@@ -83,6 +87,47 @@ class Op:
         raise NotImplementedError
 
     pull: ClassVar[Callable[..., Any] | None] = None
+
+    # --- facts, which verify, costs, summary, draw, lower and others read ---------------------------
+
+    operands: Sequence[str] = ()  # names of the inputs, where they need telling apart
+    weights: ClassVar[int | None] = None  # the first input that is no data; None where all are data
+    usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
+    rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
+    is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
+    lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
+
+    @property
+    def usual_values(self) -> dict[str, Any]:
+        """Hyper-parameters by name, with the value that needs no words."""
+        fields = getattr(self, "__dataclass_fields__", {})
+        return {name: field.default for name, field in fields.items() if field.default is not MISSING} | dict(
+            self.usual
+        )
+
+    def operand_names(self, n: int) -> list[str]:
+        """The names of n inputs: ``operands``, or x₁, x₂, …"""
+        if len(self.operands) >= n:
+            return list(self.operands[:n])
+        return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, n + 1)] if n > 1 else ["x"]
+
+    def is_bias(self, i: int) -> bool:
+        """Whether input i is added to what the others give."""
+        return i < len(self.operands) and self.operands[i] in ("b", "bias")
+
+    def multiply_adds(self, y: Any, *xs: Any) -> int:
+        """Products that are summed, from shapes alone; a convolution multiplies by its zero padding too."""
+        return 0
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        """What one output sees of the spatial axes of x (N, C, *n)."""
+        d = len(x.shape) - 2
+        same = y.shape[-d:] == x.shape[-d:]
+        return Reach((1,) * d, (1,) * d) if same else Reach(tuple(x.shape[-d:]), None)
+
+    def layer(self, learned: int, *xs: Spec) -> Layer | None:
+        """What ``costs`` and ``verify`` need to know of a layer; ``learned``: the first input that is a parameter, or −1."""
+        return None
 
     def maps(self, node: Node) -> Sequence[LinearMap | None]:
         """The local Jacobians of a node of this op, as maps of arrays."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -104,6 +104,7 @@ class Softmax(Op):
     """p = eˣ / Σ eˣ along ``axis``.   (S) → (S);   J = diag(p) − p pᵀ for each line."""
 
     name = "softmax"
+    usual: ClassVar[dict[str, Any]] = {"axis": -1}
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis

@@ -94,6 +94,9 @@ class Elementwise(Op):
     def hyperparameters(self) -> dict[str, Any]:
         return {}
 
+    def is_bias(self, i: int) -> bool:
+        return self.name == "add"
+
     def infer(self, *xs: Spec) -> Spec:
         got = {f"argument {i}": x for i, x in enumerate(xs, 1)}
         expect(len(xs) == len(self.derivatives), self, f"{len(self.derivatives)} arguments", **got)
@@ -323,6 +326,12 @@ invert = E("invert", operator.invert, None, numpy=[np.invert])
 isnan = E("isnan", np.isnan, None)
 isinf = E("isinf", np.isinf, None)
 isfinite = E("isfinite", np.isfinite, None)
+
+
+for _name in (
+    "add", "multiply", "maximum", "minimum", "hypot", "logaddexp", "equal", "not_equal", "logical_and", "logical_or",
+):  # fmt: skip
+    Elementwise.table[_name].operands = ("", "")  # symmetric: their operands need no telling apart
 
 
 @implements(np.where)

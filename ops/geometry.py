@@ -15,6 +15,7 @@ from minigraph.node import Spec
 from minigraph.op import Op, expect
 
 Padding = Pairs | Literal["same"]
+WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}  # what needs no words
 LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
 PIXELS = 2**40  # of a channel at most, which no memory holds
 

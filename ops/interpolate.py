@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from math import floor, isfinite, prod
 from typing import Any
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 
 from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
+from minigraph.facts import Reach
 from minigraph.kernels.numpy.summation import product
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Apply, Bounds, LinearMap, Shape
@@ -150,6 +152,10 @@ class Interpolate(Op):
             for n, out in zip(sides, self.size, strict=True)
         ]
         return [None if same else s for same, s in zip(own, self.scale, strict=True)]
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        taps = (1 if self.mode == "nearest" else 2,) * len(self.size)
+        return Reach(taps, tuple(Fraction(n, m) for n, m in zip(x.shape[2:], self.size, strict=True)))
 
     def _map(self, x: Any) -> Separable:
         axes = zip(x.shape[2:], self.size, self.scales(x.shape[2:]), strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -84,6 +84,8 @@ class ElementwiseLoss(Op):
     """l = f(input, target), entry by entry, then summed or averaged.   (S), (S) → () or (S);   J = Sum · diag(∂f)."""
 
     name = "elementwise_loss"
+    operands = ("input", "target")
+    usual: ClassVar[dict[str, Any]] = {"reduction": "mean"}
 
     def __init__(self, name: str, reduction: str = "mean", **options: Any) -> None:
         expect_reduction(name, reduction)
@@ -198,6 +200,14 @@ class CrossEntropy(Op):
     """
 
     name = "cross_entropy"
+    operands = ("s", "labels")
+    usual: ClassVar[dict[str, Any]] = {
+        "reduction": "mean",
+        "label_smoothing": 0.0,
+        "weight": None,
+        "p": 1,
+        "margin": 1.0,
+    }
 
     def __init__(
         self,

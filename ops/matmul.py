@@ -15,6 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array, plain
+from minigraph.facts import Axis, Layer
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy import summation
 from minigraph.kernels.sparse import compressed, sized
@@ -76,6 +77,18 @@ class Contraction(Op):
 
     def forward(self, *xs: Array) -> Any:
         return tasks.contract(self.subscripts, *xs)
+
+    def multiply_adds(self, y: Any, *xs: Any) -> int:
+        return (len(xs) - 1) * prod(self.sides(*xs).values())
+
+    def layer(self, learned: int, *xs: Spec) -> Layer | None:
+        if len(xs) != 2 or learned < 0:
+            return None
+        axes = [
+            Axis(c, ((-1, k), *((i, term.index(c)) for i, term in enumerate(self.terms) if c in term)))
+            for k, c in enumerate(self.out)
+        ]
+        return Layer(xs, 1 - learned, learned, cuts=[axes])
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
         return [promoted(self._slot(s, y, *xs), x) if x.dtype.kind in "fc" else None for s, x in enumerate(xs)]
@@ -283,6 +296,8 @@ class Linear(Op):
     """y = x wᵀ + b.   x (…, I), w (O, I), b (O) → (…, O);   ∂y/∂x: g ↦ g w;   ∂y/∂w: g ↦ gᵀ x;   ∂y/∂b: g ↦ Σ g."""
 
     name = "linear"
+    operands = ("x", "w", "b")
+    weights = 1
 
     def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
         got = {"x": x, "w": w} | ({"b": b} if b else {})
@@ -296,6 +311,14 @@ class Linear(Op):
         if b is not None:
             y = np.add(y, b, out=y if y.ndim and y.dtype == np.result_type(y, b) else None)
         return y
+
+    def multiply_adds(self, y: Any, x: Any, w: Any, b: Any = None) -> int:
+        return int(y.size * w.shape[1])
+
+    def layer(self, learned: int, x: Spec, w: Spec, *b: Spec) -> Layer:
+        batch = [Axis("N" if i == 0 else f"axis {i}", ((0, i), (-1, i))) for i in range(x.ndim - 1)]
+        out = Axis("out", ((-1, -1), (1, 0), *(((2, 0),) if b else ())))
+        return Layer((Spec(x.shape[-1:], x.dtype), w, *b), 0, 1, cuts=[batch, [out]])
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap | None]:
         batch = LETTERS[2 : 1 + len(x.shape)]
@@ -333,6 +356,9 @@ class SparseProduct(Op):
 
     def forward(self, x: Array) -> Any:
         return summation.product(self.matrix.astype(x.dtype, copy=False), x)
+
+    def multiply_adds(self, y: Any, x: Any) -> int:
+        return int(self.matrix.nnz * prod(x.shape[1:]))
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         matrix, k = self.matrix, prod(x.shape[1:])

@@ -45,6 +45,8 @@ class Normalization(Op, abstract=True):
     ∂y/∂x = diag(w) σ⁻¹ (I − 11ᵀ/m − x̂x̂ᵀ/m) for a group, ∂y/∂w = diag(x̂) · Broadcast, ∂y/∂b = Broadcast.
     """
 
+    operands = ("x", "w", "b")
+    weights = 1
     eps: float
     statistics: ClassVar[Any] = None  # given, not taken from x
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, reduce
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.facts import Axis, Layer, Reach, one_sample
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.matrices import BlockMatrix
 from minigraph.kernels.numpy.pool import winners
@@ -23,7 +25,7 @@ from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selecti
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import expect_bytes
-from minigraph.ops.geometry import LARGEST, expect_axes, integers, pairs, several, window_over
+from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, pairs, several, window_over
 from minigraph.ops.matmul import einsum
 
 __all__ = [
@@ -240,9 +242,28 @@ class Pool(Op, abstract=True):
             pads = tuple((b, a + more(n + b + a - d * (f - 1) - 1, n + b, s)) for n, f, s, (b, a), d in axes)
         return window_over(self, x, self.kernel_size, self.stride, pads, self.dilation)
 
+    usual = WINDOW
+    selects: ClassVar[bool] = False
+
     def infer(self, x: Spec) -> Spec:
         expect_axes(self, len(self.stride), "N, C", x=x)
         return Spec((*x.shape[:2], *self.window(x).out), expect_floats(self, x=x))
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        window = self.window(x)
+        return Reach(window.extent, window.stride)
+
+    def layer(self, learned: int, x: Spec) -> Layer:
+        y = self.infer(one_sample(x))
+        return pooling(x, y, y.size * prod(self.kernel_size), self.selects)
+
+
+def pooling(x: Spec, y: Spec, entries: int, selects: bool, channels: bool = True) -> Layer:
+    """A pooling that looks at so many entries for its one sample y: comparisons, or additions and a division each."""
+    cuts = [[Axis("N", ((0, 0), (-1, 0)))]] + ([[Axis("C", ((0, 1), (-1, 1)))]] if channels else [])
+    if selects:
+        return Layer((one_sample(x),), operations=entries - y.size, nnz=y.size, cuts=cuts)
+    return Layer((one_sample(x),), operations=entries, cuts=cuts)
 
 
 def more(last: int, end: int, stride: int) -> int:
@@ -260,6 +281,7 @@ class MaxPool(Pool):
     """
 
     name = "max_pool"
+    selects = True
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         return tasks.max_pool(x, self.window(x))  # type: ignore[no-any-return]
@@ -338,6 +360,9 @@ class GlobalAvgPool(Op):
         axes, double = tuple(range(2, x.ndim)), np.float64 if x.dtype == np.float32 else None
         return np.asarray(x.mean(axis=axes, dtype=double), x.dtype)
 
+    def layer(self, learned: int, x: Spec) -> Layer:
+        return pooling(x, self.infer(one_sample(x)), prod(x.shape[1:]), False)
+
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         n, d = x.shape[2:], len(x.shape) - 2
         whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
@@ -413,11 +438,22 @@ def in_each(start: Array, stop: Array) -> Array:
 class AdaptivePool(Op, abstract=True):
     """What both kinds share: ``axes`` spatial axes, and the side that each shall have, None for its own."""
 
+    selects: ClassVar[bool] = False
     axes: int = field(repr=False)
     output_size: tuple[int | None, ...]
 
     def __post_init__(self) -> None:
         self.name = f"{type(self).name}{self.axes}d"
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        sides = list(zip(x.shape[2:], y.shape[2:], strict=True))
+        taps = tuple(max(stop - start for start, stop in parts(n, m)) for n, m in sides)
+        return Reach(taps, tuple(Fraction(n, m) for n, m in sides))
+
+    def layer(self, learned: int, x: Spec) -> Layer:
+        sides = zip(x.shape[2:], self.out(x), strict=True)
+        entries = x.shape[1] * prod(sum(stop - start for start, stop in parts(n, o)) for n, o in sides)
+        return pooling(x, self.infer(one_sample(x)), entries, self.selects)
 
     def out(self, x: Any) -> Ints:
         return tuple(n if o is None else o for n, o in zip(x.shape[2:], self.output_size, strict=True))
@@ -477,6 +513,9 @@ class Choice(Op, abstract=True):
         """The flat number in x of each output entry."""
         raise NotImplementedError
 
+    def layer(self, learned: int, x: Spec) -> Layer:
+        return pooling(x, self.infer(one_sample(x)), prod(x.shape[1:]), True)
+
     def forward(self, x: Array) -> Any:
         return x.reshape(-1)[self.winners(x)]
 
@@ -484,10 +523,11 @@ class Choice(Op, abstract=True):
         return [pick(self.winners(value_of(x)), x.shape, x.dtype)]
 
 
-class AdaptiveMaxPool(Choice, AdaptivePool):
+class AdaptiveMaxPool(AdaptivePool, Choice):
     """Largest entry of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = A, the 0/1 selection matrix."""
 
     name = "adaptive_max_pool"
+    selects = True
 
     def winners(self, x: Array) -> Array:
         return best_of(x, [parts(n, o) for n, o in zip(x.shape[2:], self.out(x), strict=True)])
@@ -520,6 +560,9 @@ class Maxout(Choice):
         shape = list(x.shape)
         shape[self.axis] //= self.pieces
         return Spec(tuple(shape), expect_floats(self, x=x))
+
+    def layer(self, learned: int, x: Spec) -> Layer:
+        return pooling(x, self.infer(one_sample(x)), prod(x.shape[1:]), True, channels=False)
 
     def winners(self, x: Array) -> Array:
         axis = self.axis % x.ndim

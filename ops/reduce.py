@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from operator import index
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -47,6 +47,7 @@ class Reduction(Op):
     """y = r(x) over ``axis``.   (S) → (S without ``axis``);   J = Sum · diag(∂y/∂x)."""
 
     name = "reduction"
+    usual: ClassVar[dict[str, Any]] = {"axis": None, "keepdims": False}
 
     def __init__(self, name: str, axis: Axis = None, keepdims: bool = False, **options: Any) -> None:
         if not isinstance(keepdims, (bool, np.bool, int)):

@@ -19,6 +19,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
+from minigraph.facts import Reach
 from minigraph.kernels.numpy.memory import in_memory
 from minigraph.kernels.numpy.summation import total
 from minigraph.maps import Broadcast, LinearMap, Selection, promoted
@@ -41,6 +42,7 @@ class Rearrange(Op):
 
     name = "rearrange"
     checks_itself = True
+    rearranges = True
 
     def __init__(
         self,
@@ -56,6 +58,12 @@ class Rearrange(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return self._hyperparameters
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        d = len(x.shape) - 2
+        if self.name == "getitem" and len(y.shape) == len(x.shape):
+            return Reach((1,) * d, tuple(_steps(self.hyperparameters["key"], len(x.shape))[2:]))
+        return Reach((1,) * d, (1,) * d) if self.name == "pad" else super().reach(y, x)
 
     def infer(self, x: Spec) -> Spec:
         try:  # a broadcast zero has the shape without the memory
@@ -83,6 +91,16 @@ class Rearrange(Op):
             return (None,)
         back = None if self.back is None else partial(self.back, x=x)
         return (Selection(self.move, x.shape, y.shape, x.dtype, back),)
+
+
+def _steps(key: Any, ndim: int) -> list[int]:
+    """The steps of an index of slices along each axis."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if Ellipsis in keys:
+        i = keys.index(Ellipsis)
+        keys[i : i + 1] = [slice(None)] * (ndim - len(keys) + 1)
+    keys += [slice(None)] * (ndim - len(keys))
+    return [abs(k.step or 1) if isinstance(k, slice) else 1 for k in keys]
 
 
 def _own(name: str, option: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigraph import memory
+from minigraph.kernels.numpy import memory
 
 
 @pytest.fixture(autouse=True)

@@ -10,9 +10,11 @@ from scipy.ndimage import maximum_filter
 from test_conv import FUNCTIONS, geometries
 
 import minigraph as mg
-from minigraph.ops.conv import ALGORITHMS, Work
-from minigraph.ops.conv.algorithm import DOUBLE
-from minigraph.ops.conv.geometry import Window
+from minigraph.kernels.registry import DOUBLE
+from minigraph.kernels.tasks import ConvProblem, algorithms
+from minigraph.kernels.window import Window
+
+ALGORITHMS = algorithms()
 
 KINDS = ["normal", "of one sign", "equal", "outliers", "sparse", "mixed", "huge"]
 
@@ -97,7 +99,7 @@ def check(x_shape, w_shape, hyper, rng, kind, dtype, names=(*ALGORITHMS, "auto",
     f, groups = FUNCTIONS[len(w_shape) - 2], hyper.get("groups", 1)
     y = f(*map(mg.constant, arrays), **hyper)
     window, g = y.op.window(*arrays), drawn(kind, y.shape, rng).astype(dtype)
-    work = Work(window, x_shape[0], x_shape[1], w_shape[0], groups, np.dtype(dtype))
+    work = ConvProblem(window, x_shape[0], x_shape[1], w_shape[0], groups, np.dtype(dtype))
     fit = [name for name, a in ALGORITHMS.items() if a.supports(work)]
     open_to_auto = [name for name in fit if dtype == np.float32 or not ALGORITHMS[name].tiles]
     wide, exact = np.float64 if dtype == np.float32 else np.longdouble, {}

@@ -14,8 +14,9 @@ from scipy import signal
 import minigraph as mg
 import minigraph.ops.conv as conv
 from minigraph.inspect.draw import to_dot
+from minigraph.kernels.numpy import winograd
+from minigraph.kernels.tasks import ConvProblem, algorithms
 from minigraph.node import ShapeError, Spec
-from minigraph.ops.conv import winograd
 from minigraph.ops.conv.slots import Form, Held
 
 EXAMPLES = json.loads((Path(__file__).parent / "data" / "worked_examples.json").read_text())["examples"]
@@ -122,8 +123,8 @@ def algorithms_agree(geometry, dtype=np.float64):
     window, g = y.op.window(*arrays[:2]), rng.standard_normal(y.shape)
     arrays, g = [a.astype(dtype) for a in arrays], g.astype(dtype)
     values = {}
-    work = conv.Work(window, x_shape[0], x_shape[1], w_shape[0], hyper.get("groups", 1), np.dtype(dtype))
-    for algorithm, kernels in conv.ALGORITHMS.items():
+    work = ConvProblem(window, x_shape[0], x_shape[1], w_shape[0], hyper.get("groups", 1), np.dtype(dtype))
+    for algorithm, kernels in algorithms().items():
         for of in (map(mg.constant, arrays), [Spec(a.shape, dtype) for a in arrays]):
             if not kernels.supports(work):
                 with pytest.raises(ValueError, match=f"got kernel .*; wanted .* for algorithm '{algorithm}'"):
@@ -179,7 +180,7 @@ def test_winograds_matrices_are_exact(F):
     np.testing.assert_array_equal(np.einsum("tq,ti,tp->qip", F.BT, G, F.A), 24 * (q == p + i))
 
 
-@pytest.mark.parametrize("algorithm", conv.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", algorithms())
 def test_derivatives_stay_with_the_algorithm(algorithm):
     """And are right to the third order, also where padding is wider than the kernel."""
     rng = np.random.default_rng(7)
@@ -278,7 +279,7 @@ def test_flip_is_true_convolution():
     assert conv.conv2d(Spec(x.shape), Spec(w.shape), flip=True).shape == y.shape
 
 
-@pytest.mark.parametrize("algorithm", conv.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", algorithms())
 def test_any_memory_any_float(algorithm):
     rng = np.random.default_rng(4)
     groups = 4 if algorithm == "depthwise" else 2

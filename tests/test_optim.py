@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph import parallel
+from minigraph.kernels.numpy import threads
 from minigraph.optim import SGD
 
 
@@ -123,7 +123,7 @@ def test_a_thread_that_has_not_woken_up_keeps_no_array():
     optimizer = mg.optim.SGD([p], lr=1.0)
     p.grad = np.ones(p.shape)
     optimizer.step()  # starts the threads
-    for helper in parallel._helpers:
+    for helper in threads._helpers:
         helper.calls.put(awake.wait)
     try:
         optimizer.step()

@@ -3,15 +3,16 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph import memory, parallel, tape
+from minigraph import ownership, tape
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy import elementwise, layout, memory, products, threads
 from minigraph.nn import BatchNorm2d, Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, Module, ReLU, Sequential
-from minigraph.ops import channels
-from minigraph.ops.conv import ALGORITHMS
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +79,9 @@ def test_errors_of_parts_are_raised_and_the_threads_go_on():
 
     for _ in range(20):
         with pytest.raises(ArithmeticError, match="of part 5"):
-            parallel.parallel(task, range(50))
+            threads.parallel(task, range(50))
     done = []
-    parallel.parallel(done.append, range(50))
+    threads.parallel(done.append, range(50))
     assert sorted(done) == list(range(50))
 
 
@@ -89,10 +90,10 @@ def test_parts_inside_parts_and_from_several_threads():
 
     def outer(i):
         found = []
-        parallel.parallel(found.append, range(10))
+        threads.parallel(found.append, range(10))
         totals.append(sum(found))
 
-    callers = [threading.Thread(target=parallel.parallel, args=(outer, range(8))) for _ in range(4)]
+    callers = [threading.Thread(target=threads.parallel, args=(outer, range(8))) for _ in range(4)]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -102,13 +103,13 @@ def test_parts_inside_parts_and_from_several_threads():
 
 def test_blas_has_one_thread_inside_whoever_calls():
     """And as many as before afterwards, also where threads come and go at the same time."""
-    libraries = parallel._blas.libraries
+    libraries = threads.blas.libraries
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((8, 64, 40, 40), np.float32), rng.standard_normal((64, 64, 3, 3), np.float32)
     before, inside, found = [b.num_threads for b in libraries], [], []
 
     def call():
-        with parallel._blas.alone():
+        with threads.blas.alone():
             inside.append([b.num_threads for b in libraries])
         found.append(mg.conv2d(x, w, algorithm="im2col"))
 
@@ -148,11 +149,11 @@ def test_a_child_has_threads_of_its_own():
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_waits_for_no_lock_of_its_parents_threads():
     """Though another thread is inside a kernel and a backward walk at the time; and BLAS has its threads again."""
-    before = [b.num_threads for b in parallel._blas.libraries]
+    before = [b.num_threads for b in threads.blas.libraries]
     inside, done = threading.Event(), threading.Event()
 
     def hold():
-        with parallel._blas.alone(), tape._grad_lock, memory._lock:
+        with threads.blas.alone(), tape._grad_lock, memory._lock:
             inside.set()
             done.wait()
 
@@ -164,7 +165,7 @@ def test_a_child_waits_for_no_lock_of_its_parents_threads():
         signal.alarm(20)
         p = mg.parameter(np.ones(1 << 20))
         np.sum(p * p).backward()
-        os._exit(0 if p.grad[0] == 2 and [b.num_threads for b in parallel._blas.libraries] == before else 1)
+        os._exit(0 if p.grad[0] == 2 and [b.num_threads for b in threads.blas.libraries] == before else 1)
     done.set()
     holder.join()
     assert os.waitpid(child, 0)[1] == 0
@@ -182,8 +183,8 @@ def test_threads_refuses(wrong, error):
 def test_products_in_parts(m, k, n, turned):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k)), rng.standard_normal((n, k)).T if turned else rng.standard_normal((k, n))
-    np.testing.assert_allclose(parallel.matmul(a, b), a @ b, atol=1e-11)
-    np.testing.assert_allclose(parallel.matmul(a[None], b), (a @ b)[None], atol=1e-11)
+    np.testing.assert_allclose(products.matmul(a, b), a @ b, atol=1e-11)
+    np.testing.assert_allclose(products.matmul(a[None], b), (a @ b)[None], atol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -195,18 +196,18 @@ def test_narrow_products_by_a_few_rows_at_a_time(monkeypatch, m, k, n):
     a, b, c = (rng.standard_normal(s, np.float32) for s in ((m, k), (k, n), (m, n)))
     wanted = a.astype(float) @ b, a.T.astype(float) @ c, c.T.astype(float) @ a
     for most in (0, 10**6):
-        monkeypatch.setattr(parallel._blas, "small", most)
+        monkeypatch.setattr(threads.blas, "small", most)
         calls = []
 
         def matmul(x, y, out, calls=calls, call=np.matmul):
             calls.append(x.shape)
             return call(x, y, out=out)
 
-        monkeypatch.setattr(parallel.np, "matmul", matmul)
+        monkeypatch.setattr(products.np, "matmul", matmul)
         found = np.empty((m, n), np.float32), np.empty((k, n), np.float32), np.empty((n, k), np.float32)
-        parallel.gemm(a, b, found[0])
-        parallel.gemm_transposed(a, c, found[1])
-        parallel.gemm_transposed(c, a, found[2])
+        products.gemm(a, b, found[0])
+        products.gemm_transposed(a, c, found[1])
+        products.gemm_transposed(c, a, found[2])
         monkeypatch.undo()
         for f, w in zip(found, wanted, strict=True):
             np.testing.assert_allclose(f, w, rtol=0, atol=1e-5 * max(1, np.abs(w).max(initial=0)))
@@ -218,7 +219,7 @@ def test_narrow_products_by_a_few_rows_at_a_time(monkeypatch, m, k, n):
 def test_gradients_do_not_depend_on_how_blas_multiplies(monkeypatch):
     found = []
     for most in (0, 10**6):
-        monkeypatch.setattr(parallel._blas, "small", most)
+        monkeypatch.setattr(threads.blas, "small", most)
         model = network()
         model.initialize(0)
         found.append(step(model))
@@ -230,9 +231,9 @@ def test_gradients_do_not_depend_on_how_blas_multiplies(monkeypatch):
 def test_elementwise_in_parts_keeps_the_order_in_memory():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((12, 40, 50, 60)).transpose(0, 3, 1, 2)
-    assert x.size > parallel.SHARED
+    assert x.size > threads.SHARED
     for y in (x, np.ascontiguousarray(x), rng.standard_normal((12, 120, 40, 50))[:, ::2]):
-        found = parallel.elementwise(lambda a, b, c: a * b + c, x, y, 2.0)
+        found = elementwise.map_entries(lambda a, b, c: a * b + c, x, y, 2.0)
         np.testing.assert_array_equal(found, x * y + 2)
         assert found.strides == x.strides
 
@@ -292,16 +293,16 @@ def test_filters_lie_as_kernels_want_them(tmp_path):
 
 def test_who_alone_holds_memory():
     a = np.zeros((3, 4))
-    assert memory.exclusive(a)
-    assert not memory.exclusive(a.T)
+    assert ownership.exclusive(a)
+    assert not ownership.exclusive(a.T)
     reshaped = np.zeros(12).reshape(3, 4)
-    assert memory.exclusive(reshaped)
+    assert ownership.exclusive(reshaped)
     b = memory.empty((1 << 20,), np.float64)
-    assert memory.exclusive(b)
+    assert ownership.exclusive(b)
     c = b[:5]
-    assert not memory.exclusive(b) and not memory.exclusive(c)
+    assert not ownership.exclusive(b) and not ownership.exclusive(c)
     del b
-    assert memory.exclusive(c)
+    assert ownership.exclusive(c)
 
 
 def test_values_on_the_tape_outlive_their_step():
@@ -343,15 +344,15 @@ def test_sums_of_channels(shape, mean):
     last = rng.standard_normal((shape[0], *shape[2:], shape[1])) + mean
     axes = (0, *range(2, len(shape)))
     for x in (np.moveaxis(last, -1, 1), np.moveaxis(last, -1, 1)[:, 1:4]):
-        pixels = channels.pixels(x)
+        pixels = layout.pixels(x)
         assert np.shares_memory(pixels, x)
-        first, second = channels.moments(pixels)
+        first, second = layout.moments(pixels)
         np.testing.assert_allclose(first, x.mean(axes), rtol=1e-13, atol=1e-14)
         np.testing.assert_allclose(second, x.var(axes), rtol=1e-11)
-        np.testing.assert_allclose(channels.totals(x), x.sum(axes), rtol=1e-12, atol=1e-11)
-    assert channels.pixels(np.ascontiguousarray(np.moveaxis(last, -1, 1))) is None
+        np.testing.assert_allclose(layout.totals(x), x.sum(axes), rtol=1e-12, atol=1e-11)
+    assert layout.pixels(np.ascontiguousarray(np.moveaxis(last, -1, 1))) is None
     x = (last + 29 * mean).astype(np.float32)
-    _, var = channels.moments(x.reshape(-1, shape[1]))
+    _, var = layout.moments(x.reshape(-1, shape[1]))
     np.testing.assert_allclose(var, x.reshape(-1, shape[1]).astype(float).var(0), rtol=2e-3)
 
 
@@ -380,13 +381,14 @@ def test_strict_precision_keeps_out_what_loses_digits():
 
 def test_autotune_keeps_to_what_was_fastest(monkeypatch):
     calls = []
-    for name, algorithm in ALGORITHMS.items():
+    kernels = tasks.conv_forward.kernels
+    for name, algorithm in kernels.items():
 
-        def counted(*args, name=name, kernel=algorithm.forward):
+        def counted(*args, name=name, kernel=algorithm.run):
             calls.append(name)
             return kernel(*args)
 
-        monkeypatch.setitem(ALGORITHMS, name, algorithm._replace(forward=counted))
+        monkeypatch.setitem(kernels, name, replace(algorithm, run=counted))
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((1, 19, 11, 13), np.float32), rng.standard_normal((23, 19, 3, 3), np.float32)
     try:
@@ -452,7 +454,7 @@ def test_a_signal_handler_may_compute_while_a_kernel_runs():
     rng, main = np.random.default_rng(2), threading.get_ident()
     watch = threading.Timer(60, signal.pthread_kill, (main, signal.SIGUSR1))
     before = signal.signal(signal.SIGALRM, interrupt), signal.signal(signal.SIGUSR1, give_up)
-    libraries = [b.num_threads for b in parallel._blas.libraries]
+    libraries = [b.num_threads for b in threads.blas.libraries]
     watch.start()
     try:
         signal.setitimer(signal.ITIMER_REAL, 1e-3)
@@ -465,7 +467,7 @@ def test_a_signal_handler_may_compute_while_a_kernel_runs():
         signal.signal(signal.SIGALRM, before[0])
         signal.signal(signal.SIGUSR1, before[1])
     assert times > 50 and not wrong
-    assert [b.num_threads for b in parallel._blas.libraries] == libraries and parallel._blas.inside == 0
+    assert [b.num_threads for b in threads.blas.libraries] == libraries and threads.blas.inside == 0
 
 
 def test_a_signal_handler_may_add_to_a_gradient_while_backward_does():

@@ -7,9 +7,10 @@ import pytest
 
 import minigraph as mg
 from minigraph.inspect.costs import Ways
-from minigraph.ops.conv import ALGORITHMS, Algorithm
+from minigraph.kernels import tasks
+from minigraph.kernels.registry import Kernel
 from minigraph.ops.matmul import Linear
-from minigraph.ops.pool import Average, Averages
+from minigraph.ops.pool import Averages
 
 
 def network(leaf, N=2):
@@ -45,11 +46,13 @@ def test_every_layer_of_a_network(dtype, small):
     assert report.ok and [row.node.split(" ")[0] for row in report.rows] == LAYERS
     for row in report.rows:
         assert row.tolerance == (1e-4 if dtype == np.float32 else 1e-12) and 0 <= row.difference <= row.tolerance
-        names = {n for n in ALGORITHMS if "winograd" not in n or "(4, 2, 3, 3)" in row.geometry} - {"depthwise"}
+        names = {n for n in tasks.algorithms() if "winograd" not in n or "(4, 2, 3, 3)" in row.geometry} - {"depthwise"}
         assert set(row.differences) == {"node", *(names if "conv" in row.node else ())}
     on = [row.checked for row in report.rows]
     if small:
-        fast = ", ".join(["node", *(name for name in ALGORITHMS if name not in ("direct", "toeplitz", "depthwise"))])
+        fast = ", ".join(
+            ["node", *(name for name in tasks.algorithms() if name not in ("direct", "toeplitz", "depthwise"))]
+        )
         assert on[0] == f"N 1 of 2, H 1 of 12, W 1 of 11, K 2 of 4; {fast} on the whole"
         assert on[1] == "N 1 of 2, C 1 of 4" and on[5] == "N 1 of 2, out 1 of 5"
     else:
@@ -77,7 +80,7 @@ def test_other_axes_and_lowered_graphs(axes):
 @pytest.mark.parametrize("kernel", range(3))
 @pytest.mark.parametrize("where", ["everywhere", "in batches", "NaN"])
 def test_a_wrong_algorithm_is_named(monkeypatch, kernel, where):
-    kernels = list(ALGORITHMS["im2col"])
+    kernels = [task.kernels["im2col"].run for task in tasks.CONVOLUTIONS]
     right = kernels[kernel]
 
     def wrong(*args):
@@ -87,7 +90,8 @@ def test_a_wrong_algorithm_is_named(monkeypatch, kernel, where):
         return y
 
     kernels[kernel] = wrong
-    monkeypatch.setitem(ALGORITHMS, "wrong", Algorithm(*kernels))
+    for task, run in zip(tasks.CONVOLUTIONS, kernels, strict=True):
+        monkeypatch.setitem(task.kernels, "wrong", Kernel("wrong", run))
     leaf = arrays()
     x, w = mg.parameter(1e-9 * leaf(np.copy, 2, 3, 6, 6)), leaf(mg.parameter, 3, 3, 3, 3)
     for y in (mg.conv2d(x, w), mg.conv_transpose2d(x, w)):
@@ -110,8 +114,7 @@ def test_a_wrong_node_is_found(monkeypatch):
 
     assert not wrong()
     with monkeypatch.context() as patch:
-        for kind in (Averages, Average):
-            patch.setattr(kind, "pull", lambda J, g, right=kind.pull: 2 * right(J, g))
+        patch.setattr(Averages, "pull", lambda J, g, right=Averages.pull: 2 * right(J, g))
         assert wrong() == ["avg_pool2d", "global_avg_pool"]
     with monkeypatch.context() as patch:
         patch.setattr(Linear, "forward", lambda op, x, w, b: x @ w.T)

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph import memory, parallel
-from minigraph.ops.conv import Work
-from minigraph.ops.conv.algorithm import chosen
-from minigraph.ops.conv.geometry import Window
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy import memory, threads
+from minigraph.kernels.window import Window
 
 
 def taken(call):
     """The most bytes at once, and the result's."""
-    parallel._local.__dict__.pop("buffers", None)
+    threads._local.__dict__.pop("buffers", None)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -46,10 +45,9 @@ def test_workspaces_are_bounded(monkeypatch, name, x_shape, w_shape, stride, pad
     window = Window(x_shape[2:], w_shape[2:], (stride,) * d, ((padding, padding),) * d, (1,) * d)
     x, w = np.ones(x_shape, np.float32), np.ones(w_shape, np.float32)
     y = np.ones((x_shape[0], w_shape[0], *window.out), np.float32)
-    work = Work(window, x_shape[0], x_shape[1], w_shape[0], groups, np.dtype(np.float32))
     plane = 8 * np.prod(np.add(x_shape[2:], 2 * padding)) if name in ("auto", "fft") else 0
-    for slot, a, b in (("forward", x, w), ("input_gradient", y, w), ("filter_gradient", x, y)):
-        kernel = chosen(name, slot, work, a, b)
+    for task, (a, b) in zip(tasks.CONVOLUTIONS, ((x, w), (y, w), (x, y)), strict=True):
+        kernel = task.kernel(name, a, b, window, groups).run
         most, result = taken(lambda a=a, b=b, kernel=kernel: kernel(a, b, window, groups))
         assert most - result.nbytes <= (64 << 20) + a.nbytes + b.nbytes + 5 * w.nbytes + 5 * plane
 

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from minigraph.arguments import expect_node
+from minigraph.facts import Layer
 from minigraph.node import Node, Parameter, Spec
-from minigraph.ops.conv.product import ToeplitzMatmul
-from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient
-from minigraph.ops.conv.tiled import TiledConv
-from minigraph.ops.matmul import Contraction, Linear, SparseProduct
-from minigraph.ops.pool import AdaptiveAvgPool, AdaptivePool, Choice, GlobalAvgPool, MaxPool, Pool, parts
-from minigraph.ops.shape import Rearrange
 from minigraph.tape import Tape
 from minigraph.text import readable_repr, table
 
-__all__ = ["Cost", "Costs", "Ways", "costs", "multiply_adds"]
-
-POOLS = Pool | GlobalAvgPool | AdaptiveAvgPool | Choice
+__all__ = ["Cost", "Costs", "Ways", "costs"]
 
 
 class Ways(NamedTuple):
@@ -74,70 +66,44 @@ def costs(y: Node) -> Costs:
     Raises TypeError for anything but a Node, GraphError for a freed graph of more than 5000 nodes.
     """
     expect_node("costs", y)
-    return Costs(cost(node) for node in Tape.of(y).nodes if is_layer(node))
+    layers = ((node, layer_of(node)) for node in Tape.of(y).nodes)
+    return Costs(cost(node, layer) for node, layer in layers if layer)
 
 
-def cost(node: Node) -> Cost:
-    """What one layer costs."""
-    op: Any = node.op
-    xs = [Spec(x.shape, node.dtype) for x in node.inputs]
-    data = weights = 0
-    if isinstance(op, ToeplitzMatmul):
-        op, xs = op.conv, [Spec((1, *op.size), node.dtype), xs[0]]
-    if isinstance(op, Contraction):
-        weights = _learned(node)
-        data = 1 - weights
-    elif isinstance(op, Linear):
-        xs[0] = Spec(xs[0].shape[-1:], node.dtype)
-    else:
-        xs[0] = Spec((1, *xs[0].shape[1:]), node.dtype)
-    y = op.infer(*xs)
-    rows, columns = y.size, xs[data].size
-    if isinstance(op, POOLS):
-        stored, operations = 0, _pooled(op, xs[0], rows) - rows * isinstance(op, MaxPool | Choice)
-    elif isinstance(op, Contraction):
-        stored, operations = xs[weights].size, _sums(multiply_adds(op, y, *xs), rows)
-    else:
-        stored, operations = xs[1].size, _sums(multiply_adds(op, y, *xs), rows)
-    nnz = rows if isinstance(op, MaxPool | Choice) else op.jacobians(y, *xs)[data].nnz
+def layer_of(node: Node) -> Layer | None:
+    """What the node's op says of itself as a layer; None where it is none."""
+    if node.op is None:
+        return None
+    return node.op.layer(learned(node), *[Spec(x.shape, node.dtype) for x in node.inputs])
+
+
+def learned(node: Node) -> int:
+    """The first input that is a parameter, perhaps transposed or reshaped; −1 if none is."""
+    for i, x in enumerate(node.inputs):
+        while x.op and x.op.rearranges:
+            (x,) = x.inputs
+        if isinstance(x, Parameter):
+            return i
+    return -1
+
+
+def cost(node: Node, layer: Layer) -> Cost:
+    """What one layer costs for one sample."""
+    assert node.op
+    xs = layer.sample
+    y = node.op.infer(*xs)
+    rows, columns, operations, nnz = y.size, xs[layer.data].size, layer.operations, layer.nnz
+    if operations is None:
+        operations = _sums(node.op.multiply_adds(y, *xs), rows)
+    if nnz is None:
+        J = node.op.jacobians(y, *xs)[layer.data]
+        nnz = J.nnz if J else 0
     return Cost(
         node.label,
         geometry(node),
-        Ways(stored, rows * columns, nnz),
+        Ways(0 if layer.weights is None else xs[layer.weights].size, rows * columns, nnz),
         Ways(operations, _sums(rows * columns, rows), _sums(nnz, rows)),
     )
-
-
-def multiply_adds(op: Any, y: Any, *xs: Any) -> int:
-    """Products that a convolution or matrix product sums, from the shapes of its output and inputs; 0 for other ops.
-
-    A convolution multiplies by its zero padding too.
-    """
-    if isinstance(op, Conv | Linear):
-        return int(y.size * prod(xs[1].shape[1:]))
-    if isinstance(op, ConvInputGradient):
-        return int(xs[0].size * prod(xs[1].shape[1:]))
-    if isinstance(op, ConvFilterGradient):
-        return int(xs[1].size * prod(y.shape[1:]))
-    if isinstance(op, TiledConv):
-        return int(y.size * prod(xs[1].shape[len(op.stride) + 1 :]))
-    if isinstance(op, ToeplitzMatmul):
-        return int(y.size * prod(op.filters[1:]))
-    if isinstance(op, Contraction):
-        return (len(xs) - 1) * prod(op.sides(*xs).values())
-    if isinstance(op, SparseProduct):
-        return int(op.matrix.nnz * prod(xs[0].shape[1:]))
-    return 0
-
-
-def _pooled(op: Any, x: Spec, rows: int) -> int:
-    """The entries of all windows of a pooling."""
-    if isinstance(op, Pool):
-        return rows * prod(op.kernel_size)
-    if isinstance(op, AdaptivePool):
-        sides = zip(x.shape[2:], op.out(x), strict=True)
-        return x.shape[1] * prod(sum(stop - start for start, stop in parts(n, o)) for n, o in sides)
-    return x.size
 
 
 def _sums(products: int, results: int) -> int:
@@ -145,35 +111,13 @@ def _sums(products: int, results: int) -> int:
     return products + max(products - results, 0)
 
 
-# --- what is a layer -------------------------------------------------------------------------------
-
-
-def is_layer(node: Node) -> bool:
-    """Whether ``costs`` and ``verify`` look at the node: convolutions, pools, and products with a parameter."""
-    op = node.op
-    if isinstance(op, Contraction):
-        return len(node.inputs) == 2 and _learned(node) >= 0
-    return isinstance(op, Conv | ConvInputGradient | ToeplitzMatmul | POOLS | Linear)
-
-
-def _learned(node: Node) -> int:
-    """The first input that is a parameter, perhaps transposed or reshaped; −1 if none is."""
-    for i, x in enumerate(node.inputs):
-        while isinstance(x.op, Rearrange):
-            (x,) = x.inputs
-        if isinstance(x, Parameter):
-            return i
-    return -1
-
-
 def geometry(node: Node) -> str:
-    """Shapes, and the hyper-parameters that are not the plain ones."""
-    plain = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "ceil_mode": False, "count_include_pad": True}
-    op: Any = node.op.conv if isinstance(node.op, ToeplitzMatmul) else node.op
+    """Shapes, and the hyper-parameters that are not the usual ones."""
+    assert node.op
     shown = [f"{', '.join(str(x.shape) for x in node.inputs)} → {node.shape}"]
-    for name, value in op.hyperparameters.items():
+    for name, value in node.op.hyperparameters.items():
         values = np.unique(np.ravel(value)) if not isinstance(value, str) else [value]
         value = values[0] if len(values) == 1 else value
-        if name != "algorithm" and value != plain.get(name):
+        if name != "algorithm" and value != node.op.usual_values.get(name):
             shown.append(f"{name} {value}")
     return ", ".join(shown)

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigraph.arguments import expect_flags, expect_node, expect_whole
-from minigraph.inspect.costs import multiply_adds
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
 from minigraph.tape import Tape, pulled
@@ -182,7 +181,7 @@ def _traffic(node: Node) -> int:
 
 
 def _products(node: Node) -> int:
-    return multiply_adds(node.op, node, *node.inputs)
+    return node.op.multiply_adds(node, *node.inputs) if node.op else 0
 
 
 def _counted(nodes: Iterable[T], verb: str, total: int, progress: bool) -> Iterable[T]:

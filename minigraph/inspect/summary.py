@@ -20,17 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigraph.arguments import expect_node, expect_whole
-from minigraph.inspect.costs import multiply_adds
-from minigraph.inspect.draw.dot import caption, roles
+from minigraph.inspect.draw.dot import caption
 from minigraph.maps import Shape
 from minigraph.nn.module import Module
 from minigraph.node import FLOATS, Node, Parameter, ShapeError, Spec
-from minigraph.ops.conv.slots import Conv, ConvInputGradient
-from minigraph.ops.conv.tiled import TiledConv
-from minigraph.ops.interpolate import Interpolate
-from minigraph.ops.matmul import Linear
-from minigraph.ops.pool import AdaptivePool, Pool, parts
-from minigraph.ops.shape import Rearrange
 from minigraph.tape import Tape
 from minigraph.text import readable, readable_repr, table
 
@@ -304,15 +297,15 @@ class _Graph:
         met: set[Parameter] = set()
         for node in tape.nodes:
             self.base[node] = self.base[node.inputs[0]] if _is_view(node) else node
-            if isinstance(node.op, Rearrange) and node.inputs[0] in self.held and node in self.inner:
+            if node.op and node.op.rearranges and node.inputs[0] in self.held and node in self.inner:
                 self.held[node] = self.held[node.inputs[0]]
                 continue
-            for x, role in zip(node.inputs, roles(node), strict=True):
+            for i, x in enumerate(node.inputs):
                 p = self.held.get(x)
                 if p is not None and p not in met:
                     met.add(p)
                     self.read.setdefault(node, []).append(p)
-                    if role in ("b", "bias") or (node.op and node.op.name == "add"):
+                    if node.op and node.op.is_bias(i):
                         self.biases.add(p)
 
     def layers(self, depth: int | None) -> list[tuple[str, list[Node]]]:
@@ -355,7 +348,7 @@ class _Graph:
             dtype=y.dtype.name,
             parameters=sum(p.size for p in own),
             weights=sum(p.size for p in own if p not in self.biases),
-            multiply_adds=sum(multiply_adds(node.op, node, *node.inputs) for node in nodes if node.op),
+            multiply_adds=sum(node.op.multiply_adds(node, *node.inputs) for node in nodes if node.op),
             forward=sum(_nbytes(node) for node in nodes if self.base[node] is node),
             backward=sum(_nbytes(node) for node in nodes if self.base[node] is node and node in self.active),
             receptive_field=None if size is None else tuple(map(ceil, size)),
@@ -404,14 +397,14 @@ STAND_IN = 1 << 24  # entries of an array that may be made to see whether a rear
 
 def _is_view(node: Node) -> bool:
     """Another look at its input's memory, like a transpose; computed images lie channels last."""
-    if not isinstance(node.op, Rearrange):
+    if not (node.op and node.op.rearranges):
         return False
     (x,) = node.inputs
     if x.op and x.ndim > 2 and x.size <= STAND_IN:
         like = np.moveaxis(np.empty((x.shape[0], *x.shape[2:], x.shape[1]), np.int8), -1, 1)
     else:
         like = np.broadcast_to(np.int8(0), x.shape)
-    return np.may_share_memory(node.op.move(like), like)
+    return np.may_share_memory(node.op.forward(like), like)
 
 
 # --- receptive fields ------------------------------------------------------------------------------
@@ -429,9 +422,7 @@ def _fields(tape: Tape) -> dict[Node, _Field]:
     fields: dict[Node, _Field] = {}
     for node in tape.nodes:
         if node.op:
-            inputs = node.inputs
-            if isinstance(node.op, Conv | ConvInputGradient | TiledConv | Linear):
-                inputs = inputs[:1]  # not the weights
+            inputs = node.inputs[: node.op.weights]
             found = [_behind(node, x, fields[x]) for x in inputs if x in fields]
             if found:
                 fields[node] = reduce(_larger, found)
@@ -450,37 +441,10 @@ def _behind(node: Node, x: Node, field: _Field) -> _Field:
     """The field of ``node`` for that of its input ``x``: size + (taps − 1) stride, and stride · step."""
     if field.stride is None:
         return field
-    op: Any = node.op
-    d = len(field.size)
-    taps: Sequence[int] = (1,) * d
-    steps: Sequence[int | Fraction] | None = taps
-    if isinstance(op, Conv | TiledConv | Pool):
-        window = op.form(x, node.inputs[1]).window if isinstance(op, TiledConv) else op.window(*node.inputs[:2])
-        taps, steps = window.extent, window.stride
-    elif isinstance(op, ConvInputGradient):
-        window = op.window(x, node.inputs[1])
-        taps = [-(-e // s) for e, s in zip(window.extent, window.stride, strict=True)]
-        steps = [Fraction(1, s) for s in window.stride]
-    elif isinstance(op, AdaptivePool):
-        sides = list(zip(x.shape[2:], node.shape[2:], strict=True))
-        taps = [max(stop - start for start, stop in parts(n, m)) for n, m in sides]
-        steps = [Fraction(n, m) for n, m in sides]
-    elif isinstance(op, Interpolate):
-        taps = (1 if op.mode == "nearest" else 2,) * d
-        steps = [Fraction(n, m) for n, m in zip(x.shape[-d:], node.shape[-d:], strict=True)]
-    elif isinstance(op, Rearrange) and op.name == "getitem" and node.ndim == x.ndim:
-        steps = _steps(op.hyperparameters["key"], x.ndim)[-d:]
-    elif op.name != "pad" and node.shape[-d:] != x.shape[-d:]:
-        taps, steps = x.shape[-d:], None  # all of the image
+    assert node.op
+    d, taps, steps = len(field.size), *node.op.reach(node, x, *node.inputs[1:])
+    if len(taps) != d:  # more axes than the input of the network has, or fewer
+        same = node.shape[-d:] == x.shape[-d:]
+        taps, steps = ((1,) * d, (1,) * d) if same else (x.shape[-d:], None)
     size = tuple(r + (t - 1) * j for r, t, j in zip(field.size, taps, field.stride, strict=True))
     return _Field(size, None if steps is None else tuple(j * s for j, s in zip(field.stride, steps, strict=True)))
-
-
-def _steps(key: Any, ndim: int) -> list[int]:
-    """The steps of an index of slices along each axis."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if Ellipsis in keys:
-        i = keys.index(Ellipsis)
-        keys[i : i + 1] = [slice(None)] * (ndim - len(keys) + 1)
-    keys += [slice(None)] * (ndim - len(keys))
-    return [abs(k.step or 1) if isinstance(k, slice) else 1 for k in keys]

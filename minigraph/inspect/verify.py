@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigraph.arguments import expect_node, expect_positive, expect_whole
 from minigraph.array import Array
-from minigraph.inspect.costs import POOLS, Cost, Costs, cost, geometry, is_layer
+from minigraph.facts import Layer
+from minigraph.inspect.costs import Cost, Costs, cost, geometry, layer_of
+from minigraph.kernels import tasks
+from minigraph.kernels.registry import never
 from minigraph.maps import LinearMap
 from minigraph.node import GraphError, Node, Spec
 from minigraph.op import Op
-from minigraph.ops.conv.algorithm import ALGORITHMS, Work
-from minigraph.ops.conv.product import ToeplitzMatmul
-from minigraph.ops.conv.slots import Conv, ConvInputGradient, with_bias
-from minigraph.ops.matmul import Linear
-from minigraph.ops.pool import Choice, Maxout, MaxPool
 from minigraph.random import generator
 from minigraph.tape import Tape
 from minigraph.text import readable_repr, table
@@ -29,7 +27,6 @@ from minigraph.text import readable_repr, table
 __all__ = ["Row", "Verification", "verify"]
 
 TOLERANCES = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-12}
-SLOW = ("direct", "toeplitz")  # Python loops, and an explicit matrix: not for a whole large layer
 
 
 @readable_repr
@@ -145,21 +142,22 @@ def verify(
     draw = generator(rng, "verify")
     tape = Tape.of(y)
     tape.check_unchanged()
-    layers = [node for node in tape.nodes if is_layer(node)]
+    found = [(node, layer_of(node)) for node in tape.nodes]
+    layers = [(node, layer) for node, layer in found if layer]
     if not layers:
         raise GraphError(f"verify: got {y.label}; wanted a graph with a convolution, pooling or fully connected layer")
-    for node in layers:
+    for node, _ in layers:
         if node.abstract:
             raise GraphError(
                 f"verify: {node.label} was built from a Spec, so there are no values to compare; "
                 "call the model with arrays, or use costs for the table of costs"
             )
     rows = []
-    for node in layers:
-        differences, checked = _compared(node, tape.local(node), max_bytes, max_loops, draw)
+    for node, layer in layers:
+        differences, checked = _compared(node, layer, tape.local(node), max_bytes, max_loops, draw)
         widest = max(TOLERANCES[x.dtype] for x in (node, *node.inputs) if x.dtype in TOLERANCES)
         tolerance = widest if rtol is None else rtol
-        rows.append(Row(node.label, geometry(node), checked, differences, tolerance, cost(node)))
+        rows.append(Row(node.label, geometry(node), checked, differences, tolerance, cost(node, layer)))
     return Verification(tuple(rows), sum(node.op is not None for node in tape.nodes) - len(layers))
 
 
@@ -168,28 +166,27 @@ Maps = Sequence[LinearMap | None]
 
 
 def _compared(
-    node: Node, maps: Maps, max_bytes: int, max_loops: int, draw: np.random.Generator
+    node: Node, layer: Layer, maps: Maps, max_bytes: int, max_loops: int, draw: np.random.Generator
 ) -> tuple[dict[str, float], str]:
     """Each algorithm's difference, and on what part."""
-    op: Any = node.op
-    y, xs = np.asarray(node.value), [np.asarray(x.value) for x in node.inputs]
-    names = _algorithms(op, xs)
-    shapes, checked = _part(op, y, xs, max_bytes, max_loops)
+    assert node.op
+    op, y, xs = node.op, np.asarray(node.value), [np.asarray(x.value) for x in node.inputs]
+    shapes, checked = _part(op, layer, y, xs, max_bytes, max_loops)
     found: dict[str, float] = {}
     if checked != "whole":
-        fast = [name for name in names if name not in SLOW]
+        fast = {name: way for name, way in layer.ways.items() if tasks.algorithms()[name].cost is not never}
         if fast:
             g = _cotangent(y, draw)
-            whole = {"node": _by_maps(y, maps, g)} | {name: _by_algorithm(name, op, xs, g) for name in fast}
-            found = {name: _difference(results, whole[fast[0]]) for name, results in whole.items()}
+            whole = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in fast.items()}
+            first = whole[next(iter(fast))]
+            found = {name: _difference(results, first) for name, results in whole.items()}
             checked += f"; {', '.join(whole)} on the whole"
         xs = [x[tuple(map(slice, shape))] for x, shape in zip(xs, shapes, strict=False)]
-        y = op.evaluate(xs) if names else y[tuple(map(slice, shapes[-1]))]
+        y = op.evaluate(xs) if layer.ways else y[tuple(map(slice, shapes[-1]))]
         maps = op.jacobians(y, *xs)
     g = _cotangent(y, draw)
     wanted = _by_matrices(op, xs, maps, g)
-    parts = {"node": _by_maps(y, maps, g)}
-    parts |= {name: _by_algorithm(name, op, xs, g) for name in names}
+    parts = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in layer.ways.items()}
     for name, results in parts.items():
         found[name] = float(np.maximum(found.get(name, 0.0), _difference(results, wanted)))
     return found, checked
@@ -214,25 +211,10 @@ def _by_matrices(op: Op, xs: Sequence[Array], maps: Maps, g: Array) -> Results:
     return [value, *[None if M is None else M.T @ g.ravel().astype(np.float64) for M in matrices]]
 
 
-def _algorithms(op: Any, xs: Sequence[Array]) -> list[str]:
-    """The algorithms that compute this convolution; none for another op."""
-    if not isinstance(op, Conv | ConvInputGradient):
-        return []
-    window, x, w = op.window(*xs[:2]), *xs[:2]
-    work = Work(window, len(x), w.shape[1] * op.groups, len(w), op.groups, np.result_type(x, w))
-    return [name for name, algorithm in ALGORITHMS.items() if algorithm.supports(work)]
-
-
-def _by_algorithm(name: str, op: Any, xs: Sequence[Array], g: Array) -> Results:
-    """The three kernels, each in the place that a convolution, or a transposed one, gives it."""
-    forward, input_gradient, filter_gradient = ALGORITHMS[name][:3]
-    (x, w), b, groups = xs[:2], xs[2] if len(xs) == 3 else None, op.groups
-    window = op.window(x, w)
-    if isinstance(op, Conv):
-        y, c, d = forward(x, w, window, groups), input_gradient(g, w, window, groups), (x, g)
-    else:
-        y, c, d = input_gradient(x, w, window, groups), forward(g, w, window, groups), (g, x)
-    return [with_bias(y, b), c, filter_gradient(*d, window, groups)]
+def _by_op(op: Op, xs: Sequence[Array], g: Array) -> Results:
+    """What an op computes by its own algorithm."""
+    y = op.evaluate(xs)
+    return _by_maps(y, op.jacobians(y, *xs), g)
 
 
 def _difference(got: Results, wanted: Results) -> float:
@@ -253,19 +235,13 @@ def _difference(got: Results, wanted: Results) -> float:
 # --- the part of a large layer that is compared ------------------------------------------------------
 
 
-class Axis(NamedTuple):
-    """A side that can be cut: its letter, where it stands as (array, axis), −1 for the output, and the least length."""
-
-    letter: str
-    places: tuple[tuple[int, int], ...]
-    least: int = 1
-
-
-def _part(op: Any, y: Array, xs: Sequence[Array], max_bytes: int, max_loops: int) -> tuple[list[list[int]], str]:
+def _part(
+    op: Op, layer: Layer, y: Array, xs: Sequence[Array], max_bytes: int, max_loops: int
+) -> tuple[list[list[int]], str]:
     """Shapes of the inputs and the output, cut until loops and matrices fit; and what was cut, in words."""
     shapes = [list(array.shape) for array in (*xs, y)]
     cut: dict[str, str] = {}
-    for axes in _axes(op, xs):
+    for axes in layer.cuts:
         while not _fits(op, [Spec(tuple(s), y.dtype) for s in shapes[:-1]], max_bytes, max_loops):
             sides = [(shapes[i][k], axis) for axis in axes for i, k in axis.places[:1] if shapes[i][k] > axis.least]
             if not sides:
@@ -279,47 +255,11 @@ def _part(op: Any, y: Array, xs: Sequence[Array], max_bytes: int, max_loops: int
     return shapes, ", ".join(cut.values()) or "whole"
 
 
-def _fits(op: Any, xs: Sequence[Spec], max_bytes: int, max_loops: int) -> bool:
-    y = op.infer(*xs)
-    if isinstance(op, Conv | ConvInputGradient) and op.window(*xs[:2]).meetings.total > max_loops:
+def _fits(op: Op, xs: Sequence[Spec], max_bytes: int, max_loops: int) -> bool:
+    layer = op.layer(0, *xs)
+    if layer and layer.loops > max_loops:
         return False
-    if isinstance(op, MaxPool | Choice):
+    y = op.infer(*xs)
+    if layer and layer.nnz is not None:  # a selection, whose matrix needs values
         return bool(y.size * (y.dtype.itemsize + 8) <= max_bytes)
-    return all(J.nbytes <= max_bytes for J in op.jacobians(y, *xs))
-
-
-def _axes(op: Any, xs: Sequence[Array]) -> Iterator[list[Axis]]:
-    """What to cut first, next and last."""
-    bias = ((2, 0),) if len(xs) == 3 else ()
-    if isinstance(op, Conv | ConvInputGradient):
-        window = op.window(*xs[:2])
-        yield [Axis("N", ((0, 0),))]
-        yield [
-            Axis(letter, ((0, i),), _least(op, e, s, sum(pad)))
-            for i, (letter, e, s, pad) in enumerate(
-                zip("DHW"[-len(window.size) :], window.extent, window.stride, window.padding, strict=True), 2
-            )
-        ]
-        if op.groups == 1:
-            yield [Axis("K", ((1, 0 if isinstance(op, Conv) else 1), *bias))]
-    elif isinstance(op, POOLS):
-        yield [Axis("N", ((0, 0), (-1, 0)))]
-        if not isinstance(op, Maxout):
-            yield [Axis("C", ((0, 1), (-1, 1)))]
-    elif isinstance(op, ToeplitzMatmul):
-        yield [Axis("N", ((1, 0), (-1, 0)))]
-    elif isinstance(op, Linear):
-        yield [Axis("N" if i == 0 else f"axis {i}", ((0, i), (-1, i))) for i in range(xs[0].ndim - 1)]
-        yield [Axis("out", ((-1, -1), (1, 0), *bias))]
-    else:
-        yield [
-            Axis(c, ((-1, k), *((i, term.index(c)) for i, term in enumerate(op.terms) if c in term)))
-            for k, c in enumerate(op.out)
-        ]
-
-
-def _least(op: Op, extent: int, stride: int, padding: int) -> int:
-    """The shortest side of an input that leaves an output."""
-    if isinstance(op, Conv):
-        return max(1, extent - padding)
-    return max(1, 1 - (extent - 1 - padding) // stride)
+    return all(J is None or J.nbytes <= max_bytes for J in op.jacobians(y, *xs))

@@ -2,6 +2,7 @@
 
 from minigraph.kernels.registry import autotune as autotune
 from minigraph.kernels.registry import precision as precision
+from minigraph.ops.conv import lowering as lowering
 from minigraph.ops.conv.columns import col2im, im2col
 from minigraph.ops.conv.filters import connected_filters, conv_to_linear, linear_to_conv
 from minigraph.ops.conv.functions import (

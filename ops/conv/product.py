@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from minigraph.array import Array
+from minigraph.facts import Axis, Layer, one_sample
 from minigraph.maps import Formula, LinearMap, Shape
 from minigraph.node import Spec
 from minigraph.op import Op, expect, expect_floats
@@ -26,6 +27,7 @@ class ToeplitzMatmul(Op):
     size: Shape
     filters: Shape
     name = "toeplitz_matmul"
+    operands = ("w", "vec")
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -42,6 +44,12 @@ class ToeplitzMatmul(Op):
     def forward(self, w: Array, vec: Array) -> Array:
         y = self.conv.forward(vec.reshape(len(vec), *self.size), w)
         return y.reshape(len(vec), prod(y.shape[1:]))
+
+    def multiply_adds(self, y: Any, w: Any, vec: Any) -> int:
+        return int(y.size * prod(self.filters[1:]))
+
+    def layer(self, learned: int, w: Spec, vec: Spec) -> Layer:
+        return Layer((w, one_sample(vec)), 1, 0, cuts=[[Axis("N", ((1, 0), (-1, 0)))]])
 
     def jacobians(self, y: Any, w: Any, vec: Any) -> list[LinearMap]:
         shape = (vec.shape[0], *self.size)

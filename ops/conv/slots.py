@@ -9,13 +9,17 @@ products are the sibling ops again: derivatives of every order stay inside these
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.facts import Axis, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
 from minigraph.kernels.registry import Task
@@ -24,6 +28,7 @@ from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import (
+    WINDOW,
     Ints,
     Padding,
     Pairs,
@@ -129,6 +134,9 @@ def bias_map(b: Any, y: Any) -> LinearMap:
 class Slot(Op, abstract=True):
     """What the three ops share: the geometry of the form."""
 
+    weights = 1
+    usual = WINDOW
+
     stride: Ints
     padding: Padding
     dilation: Ints
@@ -140,6 +148,24 @@ class Slot(Op, abstract=True):
 
     def window(self, x: Any, w: Any) -> Window:
         raise NotImplementedError
+
+    def ways(self, problem: ConvProblem) -> dict[str, Slot]:
+        """This op by each algorithm that supports the problem."""
+        return {
+            name: replace(self, algorithm=name)
+            for name, kernel in tasks.algorithms().items()
+            if kernel.supports(problem)
+        }
+
+    def cuts(
+        self, window: Window, filters: int, inputs: int, least: Callable[[int, int, int], int]
+    ) -> list[list[Axis]]:
+        """The batch, then the image, then the filters, where they do not come in groups; ``filters``: their axis of w."""
+        sides = zip(spatial_axes(2, len(window.size)), window.extent, window.stride, window.padding, strict=True)
+        image = [Axis(letter, ((0, i),), least(e, s, sum(pad))) for (letter, i), e, s, pad in sides]
+        bias = ((2, 0),) if inputs == 3 else ()
+        some = [] if self.groups > 1 else [[Axis("K", ((1, filters), *bias))]]
+        return [[Axis("N", ((0, 0),))], image, *some]
 
     def solve(self, task: Task, a: Array, b: Array, window: Window) -> Array:
         """The open slot from the arrays of the other two."""
@@ -170,6 +196,7 @@ class Conv(Slot):
     """
 
     name = "conv"
+    operands = ("x", "w", "b")
 
     def window(self, x: Any, w: Any) -> Window:
         return window_over(self, x, w.shape[2:], self.stride, self.padding, self.dilation)
@@ -189,6 +216,19 @@ class Conv(Slot):
     def forward(self, x: Array, w: Array, b: Array | None = None) -> Array:
         y = self.solve(tasks.conv_forward, x, w, self.window(x, w))
         return y if b is None else tasks.add_to_channels(y, b)
+
+    def multiply_adds(self, y: Any, x: Any, w: Any, b: Any = None) -> int:
+        return int(y.size * prod(w.shape[1:]))
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        window = self.window(x, *weights[:1])
+        return Reach(window.extent, window.stride)
+
+    def layer(self, learned: int, x: Spec, w: Spec, *b: Spec) -> Layer:
+        window = self.window(x, w)
+        problem = ConvProblem(window, x.shape[0], x.shape[1], w.shape[0], self.groups, np.result_type(x.dtype, w.dtype))
+        cuts = self.cuts(window, 0, 2 + len(b), lambda extent, stride, padding: max(1, extent - padding))
+        return Layer((one_sample(x), w, *b), 0, 1, ways=self.ways(problem), loops=window.meetings.total, cuts=cuts)
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(x, w), x.shape, y.shape)
@@ -212,6 +252,7 @@ class ConvInputGradient(Slot):
     padding: Pairs
     output_padding: Ints = ()
     name = "conv_transpose"
+    operands = ("g", "w", "b")
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -238,6 +279,22 @@ class ConvInputGradient(Slot):
         x = self.solve(tasks.conv_input_gradient, g, w, self.window(g, w))
         return x if b is None else tasks.add_to_channels(x, b)
 
+    def multiply_adds(self, y: Any, g: Any, w: Any, b: Any = None) -> int:
+        return int(g.size * prod(w.shape[1:]))
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        window = self.window(x, *weights[:1])
+        taps = tuple(-(-e // s) for e, s in zip(window.extent, window.stride, strict=True))
+        return Reach(taps, tuple(Fraction(1, s) for s in window.stride))
+
+    def layer(self, learned: int, x: Spec, w: Spec, *b: Spec) -> Layer:
+        window, C = self.window(x, w), w.shape[1] * self.groups
+        problem = ConvProblem(window, x.shape[0], C, w.shape[0], self.groups, np.result_type(x.dtype, w.dtype))
+        cuts = self.cuts(
+            window, 1, 2 + len(b), lambda extent, stride, padding: max(1, 1 - (extent - 1 - padding) // stride)
+        )
+        return Layer((one_sample(x), w, *b), 0, 1, ways=self.ways(problem), loops=window.meetings.total, cuts=cuts)
+
     def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(g, w), x.shape, g.shape)
         maps: list[LinearMap] = [
@@ -257,6 +314,8 @@ class ConvFilterGradient(Slot):
 
     kernel: Ints = ()
     name = "conv_filter_gradient"
+    operands = ("x", "g")
+    weights = None
 
     def window(self, x: Any, g: Any) -> Window:
         return window_over(self, x, self.kernel, self.stride, self.padding, self.dilation)
@@ -271,6 +330,9 @@ class ConvFilterGradient(Slot):
 
     def forward(self, x: Array, g: Array) -> Array:
         return self.solve(tasks.conv_filter_gradient, x, g, self.window(x, g))
+
+    def multiply_adds(self, y: Any, x: Any, g: Any) -> int:
+        return int(g.size * prod(y.shape[1:]))
 
     def jacobians(self, w: Any, x: Any, g: Any) -> list[LinearMap]:
         form = self._form(self.window(x, g), x.shape, g.shape)

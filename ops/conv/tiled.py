@@ -11,12 +11,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.facts import Reach
 from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
 from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.geometry import Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
+from minigraph.ops.geometry import WINDOW, Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
 from minigraph.ops.matmul import einsum
 
 
@@ -185,6 +186,9 @@ class TiledConv(Op):
     dilation: Ints
     local: bool = False
     name = "tiled_conv"
+    operands = ("x", "w")
+    weights = 1
+    usual = WINDOW
 
     def __post_init__(self) -> None:
         self.name = f"{'locally_connected' if self.local else 'tiled_conv'}{len(self.stride)}d"
@@ -218,6 +222,13 @@ class TiledConv(Op):
 
     def forward(self, x: Array, w: Array) -> Array:
         return np.ascontiguousarray(self.form(x, w).fill(x=x, w=w))
+
+    def multiply_adds(self, y: Any, x: Any, w: Any) -> int:
+        return int(y.size * prod(w.shape[len(self.stride) + 1 :]))
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        window = self.form(x, *weights).window
+        return Reach(window.extent, window.stride)
 
     def jacobians(self, y: Any, x: Any, w: Any) -> list[LinearMap]:
         form = self.form(x, w)

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import signal
 
 from cases.case import Case, cases_of
+from minigraph.kernels.numpy.conv.direct import meetings
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.conv.direct import meetings
 from minigraph.ops.conv.filters import ConnectedFilters
 from minigraph.ops.conv.matrices import filter_matrix
 from minigraph.ops.conv.product import ToeplitzMatmul

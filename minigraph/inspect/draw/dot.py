@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,27 +29,6 @@ STYLES = {
 FONT = "DejaVu Sans Condensed,Arial,Helvetica,sans-serif"
 INK, SOFT, FAINT, VALUE, GRADIENT = "#1B1F24", "#59626D", "#858D97", "#1F5F93", "#9B2D63"
 WHITE, HOT = (255, 255, 255), (255, 122, 26)  # no time, and the most; dark text can be read on all between
-# The edges of all other ops say which operand they bring.
-COMMUTATIVE = {
-    "add",
-    "multiply",
-    "maximum",
-    "minimum",
-    "hypot",
-    "logaddexp",
-    "equal",
-    "not_equal",
-    "logical_and",
-    "logical_or",
-}
-UNSAID = {
-    "stride": "1",
-    "padding": "0",
-    "dilation": "1",
-    "groups": "1",
-    "algorithm": "auto",
-}  # needs no words
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 CLUSTERS = ("#F5F7F9", "#EBEFF3")
 TINY = 4  # arrays of at most so many entries are written out
 NAME_WIDTH, NAME_LINES, DETAIL_WIDTH = 26, 3, 34
@@ -291,8 +269,7 @@ def caption(node: Node) -> tuple[str, str]:
     """What a node is, and the hyper-parameters of its op that are not the defaults."""
     if node.op is None:
         return ("parameter" if isinstance(node, Parameter) else "input"), ""
-    signature = inspect.signature(type(node.op)).parameters
-    given = node.op.hyperparameters
+    given, usual = node.op.hyperparameters, node.op.usual_values
     shown: list[str] = []
     if "stride" in given:
         filters = [x.shape[2:] for x, role in zip(node.inputs, roles(node), strict=True) if role == "w"]
@@ -308,9 +285,7 @@ def caption(node: Node) -> tuple[str, str]:
             shown.append(indexing(value))
             continue
         text = setting(value)
-        default = signature[name].default if name in signature else inspect.Parameter.empty
-        unsaid = UNSAID.get(name) if default is inspect.Parameter.empty else setting(default)
-        if text != unsaid and name not in ("kernel_size", "seed"):
+        if (name not in usual or text != setting(usual[name])) and name not in ("kernel_size", "seed"):
             shown.append(text if name.isdigit() else f"{name} {text}")
     name = node.op.name
     if any(map(is_number, node.inputs)):
@@ -368,12 +343,9 @@ def gradient(node: Node) -> list[str]:
 def roles(node: Node) -> list[str]:
     """What the op calls its inputs, where that matters: x, w, b of a convolution, x₁ and x₂ of a division."""
     many = len([x for x in node.inputs if not is_number(x)]) > 1
-    if node.op is None or not many or node.op.name in COMMUTATIVE:
+    if node.op is None or not many:
         return [""] * len(node.inputs)
-    parameters = list(inspect.signature(node.op.forward).parameters.values())
-    if len(parameters) >= len(node.inputs) and all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
-        return [p.name for p, _ in zip(parameters, node.inputs, strict=False)]
-    return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, len(node.inputs) + 1)]
+    return node.op.operand_names(len(node.inputs))
 
 
 def edge(x: Node, node: Node, role: str | None) -> list[str]:
