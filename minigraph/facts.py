@@ -22,6 +22,18 @@ class Reach(NamedTuple):
     steps: tuple[int | Fraction, ...] | None
 
 
+class JacobianFormula(NamedTuple):
+    """The Jacobian of an op in one of its inputs, ∂vec(y)/∂vec(operand) with vec in C order, on paper.
+
+    ``shape``: of the matrix, (entries of y, entries of the operand).
+    """
+
+    operand: str
+    text: str
+    latex: str
+    shape: tuple[int, int]
+
+
 class Axis(NamedTuple):
     """An axis along which a layer can be cut without changing what is left.
 

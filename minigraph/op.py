@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
 from functools import wraps
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minigraph.anomaly import caller, finite
 from minigraph.array import IMPLEMENTATIONS, plain
-from minigraph.facts import Layer, Reach
+from minigraph.facts import JacobianFormula, Layer, Reach
 from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen
+from minigraph.notation import SUBSCRIPTS, latex
 
 if TYPE_CHECKING:
     from minigraph.maps import LinearMap
-
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
@@ -95,6 +95,8 @@ class Op:
     usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
     rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
     is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
+    formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
+    legend: Mapping[str, str] = {}  # what letters in the formulas stand for, beside operands and y
     lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
 
     @property
@@ -110,6 +112,28 @@ class Op:
         if len(self.operands) >= n:
             return list(self.operands[:n])
         return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, n + 1)] if n > 1 else ["x"]
+
+    def symbols(self, n: int) -> list[str]:
+        """The letters of n inputs in formulas."""
+        return self.operand_names(n)
+
+    def formula(self, i: int) -> str | None:
+        """∂y/∂xᵢ in general, in the grammar of ``minigraph.notation``; None where there is no derivative."""
+        return self.formulas[i] if i < len(self.formulas) else f"∂y/∂{self.symbols(i + 1)[i]}"
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        """∂y/∂xᵢ for inputs of these shapes, as the matrix ∂vec(y)/∂vec(xᵢ), vec in C order."""
+        return self.formula(i)
+
+    def jacobian_formulas(self, y: Any, *xs: Any) -> list[JacobianFormula | None]:
+        """The Jacobian in each input on paper, None where there is none; of y and xs only shapes and dtypes count."""
+        found: list[JacobianFormula | None] = []
+        for i, (name, x) in enumerate(zip(self.symbols(len(xs)), xs, strict=True)):
+            smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"
+            text = self.formula_at(i, y, *xs) if smooth else None
+            shape = (prod(y.shape), prod(x.shape))
+            found.append(None if text is None else JacobianFormula(name, text, latex(text), shape))
+        return found
 
     def is_bias(self, i: int) -> bool:
         """Whether input i is added to what the others give."""

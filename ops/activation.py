@@ -28,7 +28,7 @@ __all__ = [
 _ROOT2 = math.sqrt(2)
 
 
-relu = define("relu", positive_part, lambda y, x: x > 0)
+relu = define("relu", positive_part, lambda y, x: x > 0, formula="Ind(x > 0)")
 
 
 def _logistic(x: Any) -> Any:
@@ -40,14 +40,22 @@ def _logistic(x: Any) -> Any:
     return y
 
 
-sigmoid = define("sigmoid", _logistic, lambda y, x: logistic_density(x), numpy=[special.expit])
-softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x))
-silu = define("silu", lambda x: x * _logistic(x), lambda y, x: special.expit(x) * (1 + x * special.expit(-x)))
-_normal = define("normal_distribution", special.ndtr, lambda y, x: gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2))
+sigmoid = define("sigmoid", _logistic, lambda y, x: logistic_density(x), numpy=[special.expit], formula="y (1 − y)")
+softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), formula="σ(x)")
+silu = define(
+    "silu",
+    lambda x: x * _logistic(x),
+    lambda y, x: special.expit(x) * (1 + x * special.expit(-x)),
+    formula="σ(x) + x σ(x) σ(−x)",
+)
+_normal = define(
+    "normal_distribution", special.ndtr, lambda y, x: gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2), formula="φ(x)"
+)
 _gelu = define(
     "gelu",
     lambda x: x * special.ndtr(x),
     lambda y, x: _normal(x) + np.clip(x, -40, 40) * gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2),
+    formula="Φ(x) + x φ(x)",
 )
 _ROOT = math.sqrt(2 / math.pi)
 
@@ -64,7 +72,12 @@ def _tanh_slope(y: Any, x: Any) -> Any:
     return sigmoid(t) + slope * logistic_density(t)
 
 
-_gelu_tanh = define("gelu_tanh", lambda x: x * _logistic(_inner(x)[0]), _tanh_slope)
+_gelu_tanh = define(
+    "gelu_tanh",
+    lambda x: x * _logistic(_inner(x)[0]),
+    _tanh_slope,
+    formula="y/x + 2 √(2/π) (1 + 0.134145 x²) y (1 − y/x)",
+)
 
 
 def gelu(x: Any, approximate: str = "none") -> Any:
@@ -81,12 +94,14 @@ _leaky_relu = define(
     lambda x, slope: np.where(x > 0, x, slope * x),
     lambda y, x, slope: np.where(x > 0, x.dtype.type(1), slope),
     lambda y, x, slope: np.minimum(x, 0),
+    formula=["Ind(a > 0) + b Ind(a ≤ 0)", "min(a, 0)"],
 )
 _elu = define(
     "elu",
     lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     lambda y, x, alpha: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))),
     lambda y, x, alpha: np.expm1(np.minimum(x, 0)),
+    formula=["Ind(a > 0) + b eᵃ Ind(a ≤ 0)", "(eᵃ − 1) Ind(a ≤ 0)"],
 )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from minigraph import notation
 from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.elementwise import where_true
@@ -37,6 +38,7 @@ __all__ = [
 
 # A function of (y, *inputs); a number where the derivative is constant; None where there is none.
 Derivative = Callable[..., Any] | float | None
+Slopes = str | Sequence[str | None]  # the derivative in every argument, in the grammar of minigraph.notation
 SCALAR = np.float64  # has short cuts: to ask a NumPy scalar for its dtype costs as much as to multiply two
 
 
@@ -48,6 +50,22 @@ def _function(derivative: Derivative) -> Callable[..., Any] | None:
     if derivative is None or callable(derivative):
         return derivative
     return _one if derivative == 1 else lambda *args: derivative
+
+
+def slopes(derivatives: Sequence[Derivative], formula: Slopes) -> list[str | None]:
+    """The formula of each derivative, of numbers as they are; ∂y/∂x where none is given."""
+    given = [formula] if isinstance(formula, str) else list(formula)
+    found: list[str | None] = []
+    for i, d in enumerate(derivatives):
+        if d is None:
+            found.append(None)
+        elif given:
+            found.append(given[i])
+        else:
+            found.append(
+                f"∂y/∂{'x' if len(derivatives) == 1 else 'abc'[i]}" if callable(d) else f"{d:g}".replace("-", "−")
+            )
+    return found
 
 
 class Pointwise(Diagonal):
@@ -77,11 +95,12 @@ class Elementwise(Op):
     checks_itself = True
     table: dict[str, Elementwise] = {}
 
-    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative, formula: Slopes = ()) -> None:
         self.name = self.__name__ = name
+        self.slopes = slopes(derivatives, formula)
         self.function = self.kernel = function
         self.derivatives = tuple(map(_function, derivatives))
-        names = ["x"] if len(derivatives) == 1 else list("abc")[: len(derivatives)]
+        names = self.symbols(len(derivatives))
         self.__signature__ = Signature([Parameter(n, Parameter.POSITIONAL_ONLY) for n in names])
         known = [n for n, d in zip(names, derivatives, strict=True) if d is not None]
         rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "no derivative: it is zero wherever there is one"
@@ -93,6 +112,27 @@ class Elementwise(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {}
+
+    def symbols(self, n: int) -> list[str]:
+        return ["x"] if n == 1 else list("abc")[:n]
+
+    def formula(self, i: int) -> str | None:
+        slope = self.slopes[i]
+        return slope and self.diagonal(slope)
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        slope = self.slopes[i]
+        if slope is None:
+            return None
+        stretched = () if xs[i].shape == y.shape else (notation.stretching(xs[i].shape, y.shape),)
+        return self.diagonal(slope, *stretched) if y.shape else slope
+
+    @staticmethod
+    def diagonal(slope: str, stretched: str = "I") -> str:
+        """diag(slope) after the matrix that stretches the input, if any."""
+        if notation.constant(slope):
+            return notation.scaled(slope, stretched if stretched in ("I", "1") or slope == "1" else f"({stretched})")
+        return notation.times(f"diag({slope})", stretched)
 
     def is_bias(self, i: int) -> bool:
         return self.name == "add"
@@ -155,12 +195,19 @@ class Elementwise(Op):
         return maps
 
 
-def define(name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = ()) -> Elementwise:
+def define(
+    name: str,
+    function: Callable[..., Any],
+    *derivatives: Derivative,
+    numpy: Sequence[Any] = (),
+    formula: Slopes = (),
+) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes.
 
+    ``formula``: each derivative on paper, in x (or a, b, …) and y; constants 1 and −1 say it themselves.
     What others enter is checked when it is used, as their ops are.
     """
-    op = Elementwise.table[name] = Elementwise(name, function, *derivatives)
+    op = Elementwise.table[name] = Elementwise(name, function, *derivatives, formula=formula)
     if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
         op.kernel = numpy[0]
     if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "minigraph":
@@ -247,62 +294,93 @@ def _angle_slope(a: Any, b: Any) -> Any:
 # arithmetic
 add = E("add", operator.add, 1.0, 1.0, numpy=[np.add])
 subtract = E("subtract", operator.sub, 1.0, -1.0, numpy=[np.subtract])
-multiply = E("multiply", operator.mul, lambda y, a, b: b, lambda y, a, b: a, numpy=[np.multiply])
-divide = E("divide", operator.truediv, lambda y, a, b: 1 / b, lambda y, a, b: -y / b, numpy=[np.divide])
-power = E("power", operator.pow, _power_slope, _power_exponent_slope, numpy=[np.power])
+multiply = E("multiply", operator.mul, lambda y, a, b: b, lambda y, a, b: a, numpy=[np.multiply], formula=["b", "a"])
+divide = E(
+    "divide",
+    operator.truediv,
+    lambda y, a, b: 1 / b,
+    lambda y, a, b: -y / b,
+    numpy=[np.divide],
+    formula=["1/b", "−y/b"],
+)
+power = E("power", operator.pow, _power_slope, _power_exponent_slope, numpy=[np.power], formula=["b aᵇ⁻¹", "aᵇ log a"])
 power.kernel = _power
-remainder = E("remainder", np.remainder, 1.0, lambda y, a, b: -np.floor_divide(a, b))
-fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: np.rint((y - a) / b))
+remainder = E("remainder", np.remainder, 1.0, lambda y, a, b: -np.floor_divide(a, b), formula=["1", "−⌊a/b⌋"])
+fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: np.rint((y - a) / b), formula=["1", "−trunc(a/b)"])
 floor_divide = E("floor_divide", np.floor_divide, None, None)
 negative = E("negative", np.negative, -1.0)
 positive = E("positive", np.positive, 1.0)
-reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y)
-square = E("square", np.square, lambda y, x: 2 * x)
-absolute = E("absolute", np.absolute, lambda y, x: np.sign(x))
-_fabs = E("fabs", np.fabs, lambda y, x: np.sign(x))
-hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a))
-maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a)
-minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a)
-_where = E("where", np.where, None, lambda y, c, a, b: np.not_equal(c, 0), lambda y, c, a, b: np.equal(c, 0))
+reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, formula="−1/x²")
+square = E("square", np.square, lambda y, x: 2 * x, formula="2 x")
+absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), formula="sign(x)")
+_fabs = E("fabs", np.fabs, lambda y, x: np.sign(x), formula="sign(x)")
+hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a), formula=["a/y", "b/y"])
+maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, formula=["Ind(a ≥ b)", "Ind(b > a)"])
+minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, formula=["Ind(a ≤ b)", "Ind(b < a)"])
+_where = E(
+    "where",
+    np.where,
+    None,
+    lambda y, c, a, b: np.not_equal(c, 0),
+    lambda y, c, a, b: np.equal(c, 0),
+    formula=[None, "Ind(a ≠ 0)", "Ind(a = 0)"],
+)
 # exponentials and logarithms
-exp = E("exp", np.exp, lambda y, x: y)
-exp2 = E("exp2", np.exp2, lambda y, x: y * LN2)
-expm1 = E("expm1", np.expm1, lambda y, x: np.exp(x))
-log = E("log", np.log, lambda y, x: 1 / x)
-log2 = E("log2", np.log2, lambda y, x: (1 / LN2) / x)
-log10 = E("log10", np.log10, lambda y, x: (1 / LN10) / x)
-log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x))
-sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y)
-cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y))
-logaddexp = E("logaddexp", np.logaddexp, lambda y, a, b: special.expit(a - b), lambda y, a, b: special.expit(b - a))
+exp = E("exp", np.exp, lambda y, x: y, formula="eˣ")
+exp2 = E("exp2", np.exp2, lambda y, x: y * LN2, formula="y log 2")
+expm1 = E("expm1", np.expm1, lambda y, x: np.exp(x), formula="eˣ")
+log = E("log", np.log, lambda y, x: 1 / x, formula="1/x")
+log2 = E("log2", np.log2, lambda y, x: (1 / LN2) / x, formula="1/(x log 2)")
+log10 = E("log10", np.log10, lambda y, x: (1 / LN10) / x, formula="1/(x log 10)")
+log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x), formula="1/(1 + x)")
+sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y, formula="1/(2 y)")
+cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y), formula="1/(3 y²)")
+logaddexp = E(
+    "logaddexp",
+    np.logaddexp,
+    lambda y, a, b: special.expit(a - b),
+    lambda y, a, b: special.expit(b - a),
+    formula=["σ(a − b)", "σ(b − a)"],
+)
 logaddexp2 = E(
     "logaddexp2",
     np.logaddexp2,
     lambda y, a, b: special.expit((a - b) * LN2),
     lambda y, a, b: special.expit((b - a) * LN2),
+    formula=["2ᵃ⁻ʸ", "2ᵇ⁻ʸ"],
 )
 
 # trigonometric and hyperbolic
-sin = E("sin", np.sin, lambda y, x: np.cos(x))
-cos = E("cos", np.cos, lambda y, x: -np.sin(x))
-tan = E("tan", np.tan, lambda y, x: 1 + y * y)
-arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(_beside_one(x)))
-arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(_beside_one(x)))
-arctan = E("arctan", np.arctan, lambda y, x: 1 / np.hypot(1, x) / np.hypot(1, x))
-arctan2 = E("arctan2", np.arctan2, lambda y, a, b: _angle_slope(a, b), lambda y, a, b: -_angle_slope(b, a))
-sinh = E("sinh", np.sinh, lambda y, x: np.cosh(x))
-cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x))
-tanh = E("tanh", np.tanh, lambda y, x: 4 * logistic_density(2 * x))
-arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.hypot(1, x))
-arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x - 1) / np.sqrt(x + 1))
-arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / _beside_one(x))
-deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians])
-rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees])
-sinc = E("sinc", np.sinc, _sinc_slope)
-erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x))
+sin = E("sin", np.sin, lambda y, x: np.cos(x), formula="cos x")
+cos = E("cos", np.cos, lambda y, x: -np.sin(x), formula="−sin x")
+tan = E("tan", np.tan, lambda y, x: 1 + y * y, formula="1 + y²")
+arcsin = E("arcsin", np.arcsin, lambda y, x: 1 / np.sqrt(_beside_one(x)), formula="1/√(1 − x²)")
+arccos = E("arccos", np.arccos, lambda y, x: -1 / np.sqrt(_beside_one(x)), formula="−1/√(1 − x²)")
+arctan = E("arctan", np.arctan, lambda y, x: 1 / np.hypot(1, x) / np.hypot(1, x), formula="1/(1 + x²)")
+arctan2 = E(
+    "arctan2",
+    np.arctan2,
+    lambda y, a, b: _angle_slope(a, b),
+    lambda y, a, b: -_angle_slope(b, a),
+    formula=["b/(a² + b²)", "−a/(a² + b²)"],
+)
+sinh = E("sinh", np.sinh, lambda y, x: np.cosh(x), formula="cosh x")
+cosh = E("cosh", np.cosh, lambda y, x: np.sinh(x), formula="sinh x")
+tanh = E("tanh", np.tanh, lambda y, x: 4 * logistic_density(2 * x), formula="1 − y²")
+arcsinh = E("arcsinh", np.arcsinh, lambda y, x: 1 / np.hypot(1, x), formula="1/√(1 + x²)")
+arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x - 1) / np.sqrt(x + 1), formula="1/√(x² − 1)")
+arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / _beside_one(x), formula="1/(1 − x²)")
+deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians], formula="π/180")
+rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], formula="180/π")
+sinc = E("sinc", np.sinc, _sinc_slope, formula="(cos(π x) − y)/x")
+erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x), formula="2 exp(−x²)/√π")
 # slopes of saturating functions, which keep their digits where 1 − y² or 1 − y would cancel
-logistic_density: Elementwise = E("logistic_density", _logistic_density, lambda y, x: -y * np.tanh(0.5 * x))
-gaussian: Elementwise = E("gaussian", lambda x: np.exp(-np.square(_near(x))), lambda y, x: -2 * _near(x) * y)
+logistic_density: Elementwise = E(
+    "logistic_density", _logistic_density, lambda y, x: -y * np.tanh(0.5 * x), formula="−y tanh(x/2)"
+)
+gaussian: Elementwise = E(
+    "gaussian", lambda x: np.exp(-np.square(_near(x))), lambda y, x: -2 * _near(x) * y, formula="−2 x y"
+)
 
 # flat almost everywhere: the derivative is zero, so none is passed on
 sign = E("sign", np.sign, None)
