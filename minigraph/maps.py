@@ -685,5 +685,11 @@ class Apply(Op):
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
         return (self.map,)
 
+    def formula(self, i: int) -> str | None:
+        """P or Pᵀ where the map moves entries or adds them up, else A."""
+        if isinstance(self.map, Selection):
+            return "P"
+        return "Pᵀ" if isinstance(self.map, Transpose) and isinstance(self.map.of, Selection) else "A"
+
     def __str__(self) -> str:
         return str(self.map)

@@ -27,7 +27,7 @@ GREEK = {
 RELATIONS = {"=": ("=", "=="), "≠": (r"\neq", "!="), "<": ("<", "<"), ">": (">", ">"),
              "≤": (r"\leq", "<="), "≥": (r"\geq", ">=")}  # fmt: skip
 UPRIGHT = {"cos", "sin", "tan", "cosh", "sinh", "tanh", "exp", "log", "max", "min"}  # which LaTeX knows
-FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "mean", "sign", "softmax", "trunc"}
+FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "mean", "sign", "softmax", "trunc", "vec"}
 PYTHON = {"max": "maximum", "min": "minimum", "σ": "expit", "Φ": "ndtr", "φ": "norm.pdf", "Ind": ""}
 BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
 FENCES = {"(": (")", "(", ")"), "[": ("]", "[", "]"), "|": ("|", "|", "|"), "⌊": ("⌋", r"\lfloor ", r" \rfloor")}
@@ -217,7 +217,7 @@ class Parser:
 
     def call(self, name: str) -> Piece:
         """A function of what is in parentheses, or of the one factor after it."""
-        if name in ("diag", "softmax"):
+        if name in ("diag", "softmax", "vec"):
             self.entries = False
         tex = rf"\{name}" if name in UPRIGHT else rf"\{GREEK[name]}" if name in GREEK else rf"\operatorname{{{name}}}"
         if self.next.text == "(" and not self.next.spaced:
@@ -294,11 +294,13 @@ def times(a: str, b: str) -> str:
     return b if a == "I" else a if b == "I" else f"{term(a)} {factor(b)}"
 
 
-def transposed(text: str) -> str:
-    """The row of a vector: numbers before it and a number below it stay outside."""
+def transposed(text: str, numbers: str = "nN") -> str:
+    """The row of a vector: numbers before it and below it, digits and the letters ``numbers``, stay outside."""
     if _parsed(text)[0].kind == "sum":
         return f"({text})ᵀ"
-    number, rest, below = re.fullmatch(r"(−?(?:\d+ )?)(.*?)((?:/(?:[nN\d]|\(n − \d+\)))?)", text).groups()  # type: ignore[union-attr]
+    number, rest, below = re.fullmatch(
+        rf"(−?(?:\d+ )?)(.*?)((?:/(?:[{numbers}\d]|\([{numbers}\d −()]+\)))?)", text
+    ).groups()  # type: ignore[union-attr]
     return f"{number}{factor(rest)}ᵀ{below}" if rest not in ("", "1") else f"{number}1ᵀ{below}"
 
 

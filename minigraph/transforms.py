@@ -95,6 +95,7 @@ class Argument(Op):
     """y = x: a node of its own for an argument, which keeps the levels of differentiation apart.   J = I."""
 
     name = "argument"
+    formulas = ("I",)
     is_leaf = True
 
     def infer(self, x: Spec) -> Spec:

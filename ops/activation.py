@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
+from minigraph import notation
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
 from minigraph.kernels.numpy.elementwise import positive_part
@@ -119,6 +120,8 @@ class Softmax(Op):
     """p = eˣ / Σ eˣ along ``axis``.   (S) → (S);   J = diag(p) − p pᵀ for each line."""
 
     name = "softmax"
+    formulas = ("diag(y) − y yᵀ",)
+    of_lines = "⊕ᵢ (diag(yᵢ) − yᵢ yᵢᵀ)", "diag(y) − diag(y) ({}) diag(y)"
     usual: ClassVar[dict[str, Any]] = {"axis": -1}
 
     def __init__(self, axis: int = -1) -> None:
@@ -127,6 +130,15 @@ class Softmax(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"axis": self.axis}
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        """For one line the formula; for lines that are rows a block each; else by the sums S over all lines."""
+        axis = normalize_axis_index(self.axis, len(y.shape))
+        before, after = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
+        rows, crossing = self.of_lines
+        if after > 1:
+            return crossing.format(notation.kronecker([("I", before), ("1 1ᵀ", y.shape[axis]), ("I", after)]))
+        return self.formula(i) if before == 1 else rows
 
     def infer(self, x: Spec) -> Spec:
         if not isinstance(self.axis, (int, np.integer)) or isinstance(self.axis, bool):
@@ -158,6 +170,8 @@ class LogSoftmax(Softmax):
     """y = x − log Σ eˣ along ``axis``.   (S) → (S);   J = I − 1 pᵀ for each line, p = eʸ."""
 
     name = "log_softmax"
+    formulas = ("I − 1 exp(y)ᵀ",)
+    of_lines = "⊕ᵢ (I − 1 exp(yᵢ)ᵀ)", "I − ({}) diag(exp(y))"
 
     def forward(self, x: Array) -> Any:
         y = x - x.max(axis=self.axis, keepdims=True)

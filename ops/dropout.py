@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Dropout(Op):
     """
 
     name = "dropout"
+    formulas = ("diag(m)",)
+    legend: ClassVar[dict[str, str]] = {"m": "the mask"}
     p: float
     seed: int
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from math import floor, isfinite, prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
 from minigraph.facts import Reach
@@ -136,6 +137,16 @@ class Interpolate(Op):
     mode: str = "nearest"
     align_corners: bool = False
     name = "interpolate"
+
+    def formula(self, i: int) -> str | None:
+        d = len(self.size)
+        return " ⊗ ".join(["I", *(notation.numbered("R", k) for k in range(1, d + 1))]) if d > 1 else "I ⊗ R"
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        text = str(self.formula(i))
+        return text if prod(y.shape[:2]) > 1 else text.removeprefix("I ⊗ ")
+
+    legend: ClassVar[dict[str, str]] = {"R": "the weights of the pixels in each output, along one axis"}
 
     def infer(self, x: Spec) -> Spec:
         expect_axes(self, len(self.size), "N, C", x=x)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from minigraph import notation
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
 from minigraph.kernels.numpy.summation import inner, mean, total
@@ -80,6 +81,15 @@ LOSSES = {
 }
 
 
+# The derivative in the input on paper; that in the target has x and t exchanged.
+SLOPES = {
+    "mse_loss": "2 (x − t)",
+    "l1_loss": "sign(x − t)",
+    "huber_loss": "clip(x − t, −δ, δ)",
+    "smooth_l1_loss": "clip((x − t)/β, −1, 1)",
+}
+
+
 class ElementwiseLoss(Op):
     """l = f(input, target), entry by entry, then summed or averaged.   (S), (S) → () or (S);   J = Sum · diag(∂f)."""
 
@@ -95,6 +105,28 @@ class ElementwiseLoss(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"reduction": self.reduction, **self.options}
+
+    legend: ClassVar[dict[str, str]] = {"w": "weight", "p": "pos_weight", "n": "the number of entries"}
+
+    def symbols(self, n: int) -> list[str]:
+        return ["x", "t"][:n]
+
+    def slope(self, i: int) -> str:
+        """∂l/∂xᵢ of one entry on paper."""
+        if self.name in SLOPES:
+            return SLOPES[self.name].replace("x − t", "t − x") if i else SLOPES[self.name]
+        if "pos_weight" in self.options:
+            text = "(p − 1) log(1 + e⁻ˣ) − x" if i else "(1 − t) σ(x) − p t σ(−x)"
+        else:
+            text = "−x" if i else "σ(x) − t"
+        return f"w {notation.factor(text)}" if "weight" in self.options else text
+
+    def formula(self, i: int) -> str | None:
+        row = notation.transposed(self.slope(i))
+        return {"none": f"diag({self.slope(i)})", "sum": row, "mean": notation.over(row, "n")}[self.reduction]
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return self.formula(i) if xs[i].shape else self.slope(i)
 
     def infer(self, input: Spec, target: Spec) -> Spec:
         got = {"input": input, "target": target}
@@ -201,6 +233,39 @@ class CrossEntropy(Op):
 
     name = "cross_entropy"
     operands = ("s", "labels")
+    legend: ClassVar[dict[str, str]] = {
+        "p": "the probabilities softmax(s), 0 for labels that are ignored",
+        "t": "the target distribution, times the weights of the classes",
+        "Σ": "over the classes of each place",
+        "N": "the number of labels, or the sum of their weights",
+        "w": "the weights of the classes",
+        "ε": "label_smoothing",
+    }
+
+    def slope_formula(self, labels: Any) -> str:
+        """∂l/∂s of one place on paper."""
+        whole = self.weight is None and (labels is None or labels.dtype.kind != "f")
+        return "p − t" if whole else "p Σ t − t"
+
+    def formula(self, i: int) -> str | None:
+        return self.summed(i, None)
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return self.summed(i, xs[1], xs[0].shape) if i == 0 or xs[1].dtype.kind == "f" else None
+
+    def summed(self, i: int, labels: Any, shape: tuple[int, ...] = (2, 2)) -> str:
+        """The row of the loss, or with reduction "none" one for each place, from the slope."""
+        text = self.slope_formula(labels)
+        if i:
+            text = "−" + "".join(
+                ("(1 − ε) " if self.label_smoothing else "", "" if self.weight is None else "w ", "log(p)")
+            )
+        if self.reduction == "none" and math.prod(shape) != shape[axis := 1 if len(shape) > 1 else 0]:
+            sums = notation.kronecker(("1ᵀ" if k == axis else "I", n) for k, n in enumerate(shape))
+            return notation.times(sums, f"diag({text})")
+        row = notation.transposed(text)
+        return notation.over(row, "N") if self.reduction == "mean" else row
+
     usual: ClassVar[dict[str, Any]] = {
         "reduction": "mean",
         "label_smoothing": 0.0,
@@ -342,6 +407,9 @@ class NLLLoss(CrossEntropy):
 
     name = "nll_loss"
 
+    def slope_formula(self, labels: Any) -> str:
+        return "−t"
+
     def infer(self, s: Spec, labels: Spec) -> Spec:
         if labels.dtype.kind == "f":
             raise TypeError(f"{self}: got labels {labels}; wanted integer class numbers")
@@ -369,6 +437,15 @@ class MultiMarginLoss(CrossEntropy):
     """
 
     name = "multi_margin_loss"
+    legend: ClassVar[dict[str, str]] = {
+        "e": "p w_t/C max(0, margin − s_t + s)ᵖ⁻¹, and 0 at the label",
+        "t": "1 at the label, 0 elsewhere",
+        "Σ": "over the classes of each place",
+        "N": "the number of labels",
+    }
+
+    def slope_formula(self, labels: Any) -> str:
+        return "e − t Σ e"
 
     def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean") -> None:
         super().__init__(weight, math.nan, reduction)  # no label equals NaN
@@ -422,6 +499,13 @@ class L2Penalty(Op):
     """y = λ Σᵢ ‖xᵢ‖².   any shapes → ();   Jᵢ = 2λ vec(xᵢ)ᵀ."""
 
     name = "l2_penalty"
+    legend: ClassVar[dict[str, str]] = {"λ": "weight"}
+
+    def formula(self, i: int) -> str | None:
+        return f"2 λ {notation.numbered('x', i + 1)}ᵀ"
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return f"2 λ {self.symbols(len(xs))[i]}" + ("ᵀ" if xs[i].shape else "")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight

@@ -7,13 +7,15 @@ g ↦ einsum("ij,kj->ik", g, b): products again, so the family is closed under d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from math import prod
 from operator import index
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.array import Array, plain
 from minigraph.facts import Axis, Layer
 from minigraph.kernels import tasks
@@ -48,6 +50,22 @@ class Contraction(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"subscripts": self.subscripts} if self.name == "einsum" else {}
+
+    legend: ClassVar[dict[str, str]] = {
+        "[ ]": "the matrix of these entries: its rows by the indices of y, its columns by those of the operand, with ′ where y has them too",
+        "i": "the index of the first axes, which all factors share",
+    }
+
+    def symbols(self, n: int) -> list[str]:
+        if not 1 < n <= 8:
+            return super().symbols(n)
+        return [name if len(t) > 1 else name.lower() for name, t in zip("ABCDEFGH", self.terms, strict=False)]
+
+    def formula(self, i: int) -> str | None:
+        return slot_formula(self, i, dict.fromkeys("".join(self.terms), 2))
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return slot_formula(self, i, self.sides(*xs))
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         array = plain(x, self.name)
@@ -161,6 +179,63 @@ class Contraction(Op):
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(prod(y.shape) * row, row, col),
                        rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
+
+
+def slot_formula(op: Contraction, s: int, sides: dict[str, int]) -> str:
+    """The Jacobian in slot s on paper: a Kronecker product where it is one, else its entries."""
+    names, term, out = op.symbols(len(op.terms)), op.terms[s], op.out
+    others = [(t, n) for i, (t, n) in enumerate(zip(op.terms, names, strict=True)) if i != s]
+    if len(others) < 2:
+        other, name = others[0] if others else ("", "")
+        shared = 0
+        while out[shared : shared + 1] and out[: shared + 1] == term[: shared + 1] == other[: shared + 1]:
+            shared += 1
+        factors = kronecker_factors(out[shared:], term[shared:], other[shared:], name + "ᵢ" * (shared > 0), sides)
+        if factors is not None:
+            if shared < len(other):
+                text = notation.kronecker(factors)
+                return f"⊕ᵢ {notation.term(text)}" if shared else text
+            if shared:
+                return notation.kronecker([(f"diag({name})", 0), *factors])
+            return (
+                notation.scaled(name, notation.term(notation.kronecker(factors)))
+                if name
+                else notation.kronecker(factors)
+            )
+    below = ["Σ_{" + c + "}" for c in dict.fromkeys("".join(t for t, _ in others)) if c not in out + term]
+    same = ["δ_{" + c + c + "′}" for c in term if c in out]
+    return "[" + " ".join([*same, *below, *(f"{n}_{{{t}}}" if t else n for t, n in others)] or "1") + "]"
+
+
+def kronecker_factors(
+    out: str, term: str, other: str, name: str, sides: dict[str, int]
+) -> list[tuple[str, int]] | None:
+    """Of ∂y[out]/∂x[term], y the product with ``name``[other]: a matrix for each run of axes; None if there are none.
+
+    Axes that y and x share give I, axes that are summed in x alone 1ᵀ, and those of the other factor its matrix.
+    """
+    found: list[tuple[str, int]] = []
+    i = j = 0
+    placed = not other
+    while i < len(out) or j < len(term):
+        a, b = out[i : i + 1], term[j : j + 1]
+        if a and a == b and a not in other:
+            found.append(("I", sides[a]))
+            i, j = i + 1, j + 1
+        elif not placed and ((a and a in other) or (b and b in other)):
+            rows = "".join(takewhile(lambda c: c in other and c not in term, out[i:]))
+            columns = "".join(takewhile(lambda c: c in other and c not in out, term[j:]))
+            if other not in (rows + columns, columns + rows):
+                return None
+            matrix = name if rows and columns or len(other) == 1 else f"vec({name})"
+            found.append((matrix if other == rows + columns and rows else matrix + "ᵀ", 0))
+            i, j, placed = i + len(rows), j + len(columns), True
+        elif b and b not in out + other:
+            found.append(("1ᵀ", sides[b]))
+            j += 1
+        else:
+            return None
+    return found if placed else None
 
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
@@ -298,6 +373,16 @@ class Linear(Op):
     name = "linear"
     operands = ("x", "w", "b")
     weights = 1
+    formulas = ("I ⊗ w", "P (I ⊗ x)", "1 ⊗ I")
+    legend: ClassVar[dict[str, str]] = {"P": "the permutation that puts samples before outputs"}
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        N, outputs = prod(y.shape[:-1]), y.shape[-1]
+        if i == 1:
+            if len(xs[0].shape) == 1 or N == 1:
+                return notation.kronecker([("I", outputs), ("xᵀ" if len(xs[0].shape) == 1 else "x", 0)])
+            return notation.times("P", notation.kronecker([("I", outputs), ("x", 0)])) if outputs > 1 else "x"
+        return notation.kronecker([("1", N), ("I", outputs)] if i else [("I", N), ("w", 0)])
 
     def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
         got = {"x": x, "w": w} | ({"b": b} if b else {})
@@ -338,6 +423,10 @@ class SparseProduct(Op):
     """y = A x for a constant sparse A (m, n).   x (n) or (n, k) → (m) or (m, k);   J = A, or A ⊗ I_k."""
 
     name = "sparse_matmul"
+    formulas = ("A ⊗ I",)
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return notation.kronecker([("A", 0), ("I", prod(y.shape[1:]))])
 
     def __init__(self, matrix: Any) -> None:
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
 from minigraph.kernels import tasks
@@ -47,8 +48,37 @@ class Normalization(Op, abstract=True):
 
     operands = ("x", "w", "b")
     weights = 1
+    formulas = ("diag(w) σ⁻¹ (I − 1 1ᵀ/m − x̂ x̂ᵀ/m)", "diag(x̂) (1 ⊗ I)", "1 ⊗ I")
+    legend: ClassVar[dict[str, str]] = {
+        "m": "the number of entries of a group",
+        "x̂": "x with mean 0 and deviation 1 in each group",
+        "σ": "the root of variance + eps of each group",
+        "S": "1 where two entries are of one group",
+        "i": "the group",
+    }
     eps: float
     statistics: ClassVar[Any] = None  # given, not taken from x
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        groups = self.groups(xs[0])
+        if i:
+            stretched = notation.stretching(groups.affine, groups.view)
+            return stretched if i == 2 else notation.times("diag(x̂)", stretched)
+        return self.projection(groups, len(xs) > 1)
+
+    def projection(self, groups: Groups, weighted: bool) -> str:
+        """∂y/∂x on paper: for one group, for groups one after another, and for groups in between each other."""
+        view, axes, _ = groups
+        if self.statistics is not None:
+            return "diag(w/σ)" if weighted else "diag(1/σ)"
+        last = max(i for i, n in enumerate(view) if i in axes) + 1
+        first = min(axes)
+        if any(n > 1 for i, n in enumerate(view) if i not in axes and first < i) or prod(view[last:]) > 1:
+            return f"diag({'w' if weighted else '1'}/σ) (I − S/m − diag(x̂) S diag(x̂)/m)"
+        w = "diag(w) " if weighted else ""
+        if prod(view) == groups.size:
+            return f"{w}σ⁻¹ (I − 1 1ᵀ/m − x̂ x̂ᵀ/m)"
+        return f"⊕ᵢ {w.replace('w', 'wᵢ')}σᵢ⁻¹ (I − 1 1ᵀ/m − x̂ᵢ x̂ᵢᵀ/m)"
 
     def groups(self, x: Any) -> Groups:
         raise NotImplementedError
@@ -360,6 +390,11 @@ class LocalResponseNorm(Op):
     beta: float
     k: float
     name = "local_response_norm"
+    formulas = ("diag(1/sᵝ) − 2 α β diag(y/s) A diag(x)",)
+    legend: ClassVar[dict[str, str]] = {
+        "s": "k + α A x², entry by entry",
+        "A": "the sum over each window of channels, divided by size",
+    }
 
     def infer(self, x: Spec) -> Spec:
         expect(x.ndim >= 3 and min(x.shape[1:]) > 0, self, "x (N, C, *n) with at least one channel and position", x=x)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample
 from minigraph.kernels import tasks
@@ -33,6 +34,9 @@ __all__ = [
     "adaptive_max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool", "max_pool1d",
     "max_pool2d", "max_pool3d", "maxout", "pool_matrix",
 ]  # fmt: skip
+
+
+CHOICE = "0/1, at this x: in the row of each output a 1 at the entry that it is, the first of equal ones"
 
 
 def max_pool1d(
@@ -281,6 +285,8 @@ class MaxPool(Pool):
     """
 
     name = "max_pool"
+    formulas = ("A",)
+    legend: ClassVar[dict[str, str]] = {"A": CHOICE}
     selects = True
 
     def forward(self, x: Array) -> tuple[Array, Any]:
@@ -321,6 +327,13 @@ class AvgPool(Pool):
 
     count_include_pad: bool = True
     name = "avg_pool"
+    formulas = ("I ⊗ A",)
+    legend: ClassVar[dict[str, str]] = {
+        "A": "of each plane, the same whatever x is: 1/r at the pixels of a window of r, a row for each window"
+    }
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return notation.kronecker([("I", prod(y.shape[:2])), ("A", 0)])
 
     def forward(self, x: Array) -> Array:
         return self._map(x).push(x)  # type: ignore[no-any-return]
@@ -351,6 +364,12 @@ class GlobalAvgPool(Op):
     """Average over all positions.   x (N, C, *n) → (N, C).   J = 1/size.   Raises ShapeError."""
 
     name = "global_avg_pool"
+    formulas = ("(I ⊗ 1ᵀ)/n",)
+    legend: ClassVar[dict[str, str]] = {"n": "the number of positions"}
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        n = prod(xs[0].shape[2:])
+        return notation.over(notation.kronecker([("I", prod(y.shape)), ("1ᵀ", n)]), "n")
 
     def infer(self, x: Spec) -> Spec:
         expect(x.ndim > 2 and min(x.shape[2:]) > 0, self, "x (N, C, *n) with at least one position", x=x)
@@ -468,6 +487,16 @@ class AdaptiveAvgPool(AdaptivePool):
     """Average of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = I ⊗ A₁ ⊗ …, one A (n′, n) for each axis."""
 
     name = "adaptive_avg_pool"
+    legend: ClassVar[dict[str, str]] = {"A": "the averages along one axis: 1/r at the pixels of a window of r"}
+
+    def formula(self, i: int) -> str | None:
+        return " ⊗ ".join(
+            ["I", *([notation.numbered("A", k) for k in range(1, self.axes + 1)] if self.axes > 1 else "A")]
+        )
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        text = str(self.formula(i))
+        return text if prod(y.shape[:2]) > 1 else text.removeprefix("I ⊗ ")
 
     def averages(self, x: Any) -> list[Array]:
         """A for each axis: row i has 1/r at the r pixels of window i."""
@@ -508,6 +537,9 @@ class AdaptiveAvgPool(AdaptivePool):
 
 class Choice(Op, abstract=True):
     """Each output entry is the largest of some inputs.   J = A, 0/1: A[p, q] = 1 iff q wins p, the first of equals."""
+
+    formulas = ("A",)
+    legend: ClassVar[dict[str, str]] = {"A": CHOICE}
 
     def winners(self, x: Array) -> Array:
         """The flat number in x of each output entry."""

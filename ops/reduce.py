@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
+from minigraph import notation
 from minigraph.arguments import expect_number
 from minigraph.array import Array
 from minigraph.kernels.numpy.summation import Axis, running, single, total
@@ -59,6 +60,42 @@ class Reduction(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"axis": self.axis, "keepdims": self.keepdims, **self.options}
+
+    @property
+    def slope(self) -> str:
+        """∂y/∂xᵢ on paper, for each entry of x, where y is as long as x."""
+        n = f"(n − {self.options['ddof']:g})" if self.options.get("ddof") else "n"
+        order = self.options.get("ord", 2)
+        return {
+            "sum": "1",
+            "mean": "1/n",
+            "prod": "∏_{j≠i} x_j",
+            "max": "Ind(x = y)",
+            "min": "Ind(x = y)",
+            "var": f"2 (x − mean x)/{n}",
+            "std": f"(x − mean x)/({n} y)",
+            "logsumexp": "exp(x − y)",
+            "norm": {1: "sign(x)", 2: "x/y", np.inf: "sign(x) Ind(|x| = y)"}.get(order, "sign(x) |x/y|ᵖ⁻¹"),
+        }[self.name]
+
+    legend: ClassVar[dict[str, str]] = {
+        "n": "the number of entries that each y is of",
+        "p": "the order of the norm",
+        "Ind": "1 where it holds, of equal entries at the first",
+    }
+
+    def formula(self, i: int) -> str | None:
+        return notation.transposed(self.slope, "nNy")
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        """A row for a single y, else the sums of diag(slope)."""
+        axes, shape = self.axes(xs[0]), xs[0].shape
+        if not shape:
+            return self.slope
+        sums = notation.kronecker(("1ᵀ" if i in axes else "I", n) for i, n in enumerate(shape))
+        if self.slope in ("1", "1/n"):
+            return sums if self.slope == "1" else notation.over(sums, "n")
+        return self.formula(i) if sums == "1ᵀ" else notation.times(sums, f"diag({self.slope})")
 
     def axes(self, x: Any) -> tuple[int, ...]:
         return tuple(range(len(x.shape))) if self.axis is None else normalize_axis_tuple(self.axis, len(x.shape))
@@ -301,6 +338,13 @@ class CumulativeSum(Op):
     """yᵢ = x₁ + … + xᵢ along ``axis``.   (S) → (S);   J = lower triangle of ones, for each line."""
 
     name = "cumsum"
+    formulas = ("L",)
+    legend: ClassVar[dict[str, str]] = {"L": "the lower triangle of ones"}
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        axis = normalize_axis_index(self.axis, len(y.shape))
+        before, after = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
+        return notation.kronecker([("I", before), ("L", 0), ("I", after)])
 
     def __init__(self, axis: int) -> None:
         try:

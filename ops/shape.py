@@ -12,11 +12,12 @@ from functools import partial
 from inspect import signature
 from itertools import pairwise
 from operator import index, itemgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from minigraph import notation
 from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.facts import Reach
@@ -35,6 +36,7 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_SECTIONS = 1_000_000
+RESHAPES = {"reshape", "ravel", "squeeze", "expand_dims", "atleast_1d", "atleast_2d", "copy"}  # keep vec(x) as it is
 
 
 class Rearrange(Op):
@@ -58,6 +60,14 @@ class Rearrange(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return self._hyperparameters
+
+    legend: ClassVar[dict[str, str]] = {"P": "0/1: in the row of each output a 1 at the entry that it is, if any"}
+
+    def formula(self, i: int) -> str | None:
+        return "I" if self.name in RESHAPES and "F" not in map(str, self.hyperparameters.values()) else "P"
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return notation.stretching(xs[0].shape, y.shape) if self.name == "broadcast_to" else self.formula(i)
 
     def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
         d = len(x.shape) - 2
@@ -357,6 +367,10 @@ class Concatenate(Op):
     """y = the xs one after another along ``axis``.   Jᵢ places xᵢ among zeros; Jᵢᵀ is its slice of g."""
 
     name = "concatenate"
+    legend: ClassVar[dict[str, str]] = {"P": "0/1: a 1 in the row of each output that is of this operand, at its entry"}
+
+    def formula(self, i: int) -> str | None:
+        return notation.numbered("P", i + 1)
 
     def __init__(self, axis: int = 0) -> None:
         self.axis = _integer(self.name, "axis", axis)
@@ -482,6 +496,7 @@ class Cast(Op):
     """y = x in another dtype.   (S) → (S);   J = I."""
 
     name = "astype"
+    formulas = ("I",)
 
     def __init__(self, dtype: Any) -> None:
         wanted = "wanted float32, float64, an integer type or bool"

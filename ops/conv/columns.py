@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -122,6 +122,10 @@ class Im2col(_Columns):
     """Every patch as a column.   x (N, C, *n) → (C · f…, N · n′…).   J: one 1 in a row, none for padding."""
 
     name = "im2col"
+    formulas = ("P",)
+    legend: ClassVar[dict[str, str]] = {
+        "P": "0/1: in the row of each entry of a patch a 1 at its pixel, none in the padding"
+    }
 
     def infer(self, x: Spec) -> Spec:
         expect_axes(self, len(self.stride), "N, C", x=x)
@@ -141,6 +145,8 @@ class Col2im(_Columns):
 
     out_shape: Shape
     name = "col2im"
+    formulas = ("Pᵀ",)
+    legend: ClassVar[dict[str, str]] = {"P": "that of im2col"}
 
     def infer(self, cols: Spec) -> Spec:
         x = Spec(self.out_shape, cols.dtype)

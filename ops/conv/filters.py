@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -65,6 +65,8 @@ class ConnectedFilters(Op):
 
     table: Array
     name = "connected_filters"
+    formulas = ("P",)
+    legend: ClassVar[dict[str, str]] = {"P": "0/1: places the planes, with zero rows where there is no connection"}
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, one_sample
 from minigraph.maps import Formula, LinearMap, Shape
 from minigraph.node import Spec
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops.conv.slots import Conv
+from minigraph.ops.conv.slots import Conv, patches
 from minigraph.ops.shape import reshape
 
 
@@ -28,6 +29,12 @@ class ToeplitzMatmul(Op):
     filters: Shape
     name = "toeplitz_matmul"
     operands = ("w", "vec")
+    formulas = ("P (I ⊗ M_X)", "I ⊗ M_F")
+    legend = Conv.legend
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        N = y.shape[0]
+        return notation.kronecker([("I", N), ("M_F", 0)]) if i else patches(N, self.filters[0], self.conv.groups)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

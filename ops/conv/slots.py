@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
@@ -121,6 +122,11 @@ class Held(LinearMap):
         return {"w": "M_F", "x": "M_X", "y": "M_Y"}[self.slot]
 
 
+def bias_formula(y: Any) -> str:
+    """The Jacobian of a bias on paper: for each channel of y."""
+    return notation.kronecker([("1", y.shape[0]), ("I", y.shape[1]), ("1", prod(y.shape[2:]))])
+
+
 def bias_map(b: Any, y: Any) -> LinearMap:
     """v ↦ v[k] at every position of channel k of y; Jᵀ sums over samples and positions."""
     out, channel = y.shape, (1, y.shape[1], *[1] * (len(y.shape) - 2))
@@ -130,12 +136,27 @@ def bias_map(b: Any, y: Any) -> LinearMap:
     )
 
 
+def patches(N: int, K: int, groups: int) -> str:
+    """∂vec(y)/∂vec(w) on paper: M_X for each filter, then the samples before the filters."""
+    each = notation.kronecker([("I", K), ("M_X", 0)])
+    if groups > 1:
+        each = f"⊕_g {notation.term(notation.kronecker([('I', K // groups), ('M_{X_g}', 0)]))}"
+    return each if N == 1 or K == 1 else notation.times("P", each)
+
+
 @dataclass(eq=False)
 class Slot(Op, abstract=True):
     """What the three ops share: the geometry of the form."""
 
     weights = 1
     usual = WINDOW
+    legend: ClassVar[dict[str, str]] = {
+        "M_F": "the Toeplitz matrix of the filters: of one sample vec(y) = M_F vec(x)",
+        "M_X": "a patch of x in each row, sample after sample",
+        "M_{X_g}": "M_X of the channels of group g",
+        "M_Y": "the form with y held: vec(x) = M_Y vec(w)",
+        "P": "the permutation that puts samples before filters",
+    }
 
     stride: Ints
     padding: Padding
@@ -197,6 +218,13 @@ class Conv(Slot):
 
     name = "conv"
     operands = ("x", "w", "b")
+    formulas = ("I ⊗ M_F", "P (I ⊗ M_X)", "1 ⊗ I ⊗ 1")
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        N, K = y.shape[:2]
+        if i == 1:
+            return patches(N, K, self.groups)
+        return notation.kronecker([("I", N), ("M_F", 0)]) if i == 0 else bias_formula(y)
 
     def window(self, x: Any, w: Any) -> Window:
         return window_over(self, x, w.shape[2:], self.stride, self.padding, self.dilation)
@@ -253,6 +281,10 @@ class ConvInputGradient(Slot):
     output_padding: Ints = ()
     name = "conv_transpose"
     operands = ("g", "w", "b")
+    formulas = ("I ⊗ M_Fᵀ", "M_Y", "1 ⊗ I ⊗ 1")
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return (notation.kronecker([("I", y.shape[0]), ("M_Fᵀ", 0)]), "M_Y", bias_formula(y))[i]
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -315,6 +347,13 @@ class ConvFilterGradient(Slot):
     kernel: Ints = ()
     name = "conv_filter_gradient"
     operands = ("x", "g")
+    formulas = ("M_Yᵀ", "(P (I ⊗ M_X))ᵀ")
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        N, K = xs[1].shape[:2]
+        text = patches(N, K, self.groups)
+        return f"({text})ᵀ" if text[0] in "P⊕" else text + "ᵀ"  # of I ⊗ M_X in place
+
     weights = None
 
     def window(self, x: Any, g: Any) -> Window:

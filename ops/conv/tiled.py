@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
+from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Reach
 from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
@@ -187,6 +188,15 @@ class TiledConv(Op):
     local: bool = False
     name = "tiled_conv"
     operands = ("x", "w")
+    formulas = ("I ⊗ M_F", "M_X")
+    legend: ClassVar[dict[str, str]] = {
+        "M_F": "in row (k, p) the filter k of position p's bank, laid into a zero image",
+        "M_X": "in row (n, k, p) the patch at p, in the columns of filter k of position p's bank",
+    }
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        return "M_X" if i else notation.kronecker([("I", y.shape[0]), ("M_F", 0)])
+
     weights = 1
     usual = WINDOW
 
