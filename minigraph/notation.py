@@ -27,6 +27,7 @@ GREEK = {
 RELATIONS = {"=": ("=", "=="), "≠": (r"\neq", "!="), "<": ("<", "<"), ">": (">", ">"),
              "≤": (r"\leq", "<="), "≥": (r"\geq", ">=")}  # fmt: skip
 UPRIGHT = {"cos", "sin", "tan", "cosh", "sinh", "tanh", "exp", "log", "max", "min"}  # which LaTeX knows
+ONES = r"\mathbf{1}"
 FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "mean", "sign", "softmax", "trunc", "vec"}
 PYTHON = {"max": "maximum", "min": "minimum", "σ": "expit", "Φ": "ndtr", "φ": "norm.pdf", "Ind": ""}
 BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
@@ -69,7 +70,7 @@ def piece(latex: str, python: str, kind: str = "factor", bare: str = "") -> Piec
 
 def bold(part: Piece) -> str:
     """LaTeX of a factor of a product of matrices, in which 1 is the vector of ones."""
-    return r"\mathbf{1}" if part.kind == "one" else part.latex
+    return ONES if part.kind == "one" else part.latex
 
 
 def fenced(left: str, inside: str, right: str) -> str:
@@ -131,7 +132,16 @@ class Parser:
         while self.take("⊗"):
             self.entries = False
             parts.append(self.product())
-        return parts[0] if len(parts) == 1 else piece(r" \otimes ".join(map(bold, parts)), "", "kronecker")
+        return (
+            parts[0]
+            if len(parts) == 1
+            else Piece(
+                tex := r" \otimes ".join(map(bold, parts)),
+                f"kron({', '.join(p.python for p in parts)})",
+                "kronecker",
+                tex,
+            )
+        )
 
     def product(self) -> Piece:
         found = self.factor()
@@ -167,9 +177,11 @@ class Parser:
             if "⊤" in raised:
                 self.entries = False
             exponent = Parser(raised).whole()
+            if raised == "⊤":
+                found = piece(bold(found) + r"^{\top}", f"transposed({found.python})")
+                continue
             python = f"{found.python}**{exponent.python if raised.isalnum() else f'({exponent.python})'}"
-            base = bold(found) if "⊤" in raised else found.latex
-            found = piece(f"{base}^{{{exponent.latex}}}", python)
+            found = piece(f"{found.latex}^{{{exponent.latex}}}", python)
         return found
 
     def atom(self) -> Piece:
@@ -180,7 +192,8 @@ class Parser:
         if kind == "big":
             self.entries = False
             sub = self.lowered(piece(BIG[text], "")).latex
-            return piece(f"{sub} {self.product().latex}", "", "product")
+            inside = self.product()
+            return piece(f"{sub} {inside.latex}", f"sum({inside.python})", "product")
         if text in FUNCTIONS or (text in ("σ", "Φ", "φ") and self.next == ("sign", "(", False)):
             return self.call(text)
         if kind == "word":

@@ -15,7 +15,7 @@ from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.facts import JacobianFormula, Layer, Reach
 from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen
-from minigraph.notation import SUBSCRIPTS, latex
+from minigraph.notation import ONES, SUBSCRIPTS, latex
 
 if TYPE_CHECKING:
     from minigraph.maps import LinearMap
@@ -132,7 +132,8 @@ class Op:
             smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"
             text = self.formula_at(i, y, *xs) if smooth else None
             shape = (prod(y.shape), prod(x.shape))
-            found.append(None if text is None else JacobianFormula(name, text, latex(text), shape))
+            tex = text and (ONES if text == "1" and shape != (1, 1) else latex(text))
+            found.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
         return found
 
     def is_bias(self, i: int) -> bool:

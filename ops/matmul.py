@@ -187,21 +187,16 @@ def slot_formula(op: Contraction, s: int, sides: dict[str, int]) -> str:
     others = [(t, n) for i, (t, n) in enumerate(zip(op.terms, names, strict=True)) if i != s]
     if len(others) < 2:
         other, name = others[0] if others else ("", "")
+        factors = kronecker_factors(out, term, other, name, sides)
+        if factors is not None:
+            text = notation.kronecker(factors)
+            return notation.scaled(name, notation.term(text)) if name and not other else text
         shared = 0
         while out[shared : shared + 1] and out[: shared + 1] == term[: shared + 1] == other[: shared + 1]:
             shared += 1
-        factors = kronecker_factors(out[shared:], term[shared:], other[shared:], name + "ᵢ" * (shared > 0), sides)
+        factors = kronecker_factors(out[shared:], term[shared:], other[shared:], name + "ᵢ", sides) if shared else None
         if factors is not None:
-            if shared < len(other):
-                text = notation.kronecker(factors)
-                return f"⊕ᵢ {notation.term(text)}" if shared else text
-            if shared:
-                return notation.kronecker([(f"diag({name})", 0), *factors])
-            return (
-                notation.scaled(name, notation.term(notation.kronecker(factors)))
-                if name
-                else notation.kronecker(factors)
-            )
+            return f"⊕ᵢ {notation.term(notation.kronecker(factors))}"
     below = ["Σ_{" + c + "}" for c in dict.fromkeys("".join(t for t, _ in others)) if c not in out + term]
     same = ["δ_{" + c + c + "′}" for c in term if c in out]
     return "[" + " ".join([*same, *below, *(f"{n}_{{{t}}}" if t else n for t, n in others)] or "1") + "]"
@@ -222,6 +217,9 @@ def kronecker_factors(
         if a and a == b and a not in other:
             found.append(("I", sides[a]))
             i, j = i + 1, j + 1
+        elif not placed and out[i : i + len(other)] == term[j : j + len(other)] == other:
+            found.append((f"diag({name})", 0))
+            i, j, placed = i + len(other), j + len(other), True
         elif not placed and ((a and a in other) or (b and b in other)):
             rows = "".join(takewhile(lambda c: c in other and c not in term, out[i:]))
             columns = "".join(takewhile(lambda c: c in other and c not in out, term[j:]))

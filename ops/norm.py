@@ -196,6 +196,9 @@ class BatchNorm(Normalization):
     statistics: tuple[Array, Array] | None = field(default=None, repr=False)  # type: ignore[misc]
     name = "batch_norm"
 
+    def formula(self, i: int) -> str | None:
+        return "diag(w/σ)" if i == 0 and self.statistics is not None else super().formula(i)
+
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"training": self.statistics is None, "eps": self.eps}

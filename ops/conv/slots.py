@@ -350,6 +350,8 @@ class ConvFilterGradient(Slot):
     formulas = ("M_Yᵀ", "(P (I ⊗ M_X))ᵀ")
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        if i == 0:
+            return "M_Yᵀ"
         N, K = xs[1].shape[:2]
         text = patches(N, K, self.groups)
         return f"({text})ᵀ" if text[0] in "P⊕" else text + "ᵀ"  # of I ⊗ M_X in place
