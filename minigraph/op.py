@@ -96,7 +96,7 @@ class Op:
     rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
     is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
     formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
-    legend: Mapping[str, str] = {}  # what letters in the formulas stand for, beside operands and y
+    legend: ClassVar[Mapping[str, str]] = {}  # what letters in the formulas stand for, beside operands and y
     lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
 
     @property

@@ -18,13 +18,14 @@ from minigraph import notation
 from minigraph.node import FLOATS
 from minigraph.op import Op
 from minigraph.ops.conv.matrices import filter_matrix
+from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.dropout import Dropout
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.interpolate import Interpolate
 from minigraph.ops.loss import CrossEntropy, ElementwiseLoss, L2Penalty, MultiMarginLoss
 from minigraph.ops.matmul import Contraction, Linear, SparseProduct
 from minigraph.ops.norm import LocalResponseNorm, Normalization
-from minigraph.ops.pool import AdaptiveAvgPool
+from minigraph.ops.pool import AdaptiveAvgPool, AvgPool
 from minigraph.ops.reduce import CumulativeSum, Reduction
 from minigraph.tape import Tape
 
@@ -42,6 +43,11 @@ def formulas_of(node):
     """The op's Jacobians, as arrays, with their formulas."""
     found = node.op.jacobian_formulas(node.value, *[x.value for x in node.inputs])
     return list(zip(node.op.maps(node), found, strict=True))
+
+
+def jacobians(y):
+    """Of the last op: each Jacobian as an array, with its text."""
+    return [(J.toarray(), formula.text) for J, formula in formulas_of(y)]
 
 
 NODES = [(cls, node) for cls, case in CASES for node in nodes_of(case) if type(node.op) is cls]
@@ -228,13 +234,17 @@ def letters(node):
         return {"L": Matrix(np.tri(y.shape[op.axis]))}
     if isinstance(op, L2Penalty):
         return {notation.python(name): x for name, x in given.items()} | {"λ": op.weight}
-    conv = {"x": "x", "w": "w"} if op.name.startswith("conv") and "x" in given and "w" in given else None
-    if conv and op.groups == 1:
-        window = op.window(given["x"], given["w"])
-        image = type(op)(op.stride, op.padding, op.dilation)
-        one = given["x"][:1]
-        M_F = image.jacobians(image.infer(mg.Spec(one.shape), mg.Spec(given["w"].shape)), one, given["w"])[0]
-        return {"M_X": Matrix(filter_matrix(given["x"], window).tocsr().toarray()), "M_F": Matrix(M_F.toarray())}
+    if isinstance(op, Conv | ConvInputGradient):
+        x, w = xs[0][:1], xs[1]
+        (J, _), *_ = jacobians(op(mg.parameter(x), mg.parameter(w)))  # of one sample
+        if isinstance(op, ConvInputGradient):
+            return {"M_F": Matrix(J.T)}
+        patches = {"M_X": Matrix(filter_matrix(xs[0], op.window(x, w)).tocsr().toarray())} if op.groups == 1 else {}
+        return {"M_F": Matrix(J)} | patches
+    if op.name == "global_avg_pool":
+        return {"n": prod(xs[0].shape[2:])}
+    if isinstance(op, AvgPool):
+        return {"A": Matrix(op.jacobians(y[:1, :1], xs[0][:1, :1])[0].toarray())}
     return given | {"y": y}
 
 
@@ -243,7 +253,7 @@ def evaluable(text, known):
     if any(sign in text for sign in "⊕[∏∂"):
         return False
     found = compile(notation._parsed(text.removeprefix("P "))[0].python, text, "eval").co_names
-    return set(found) <= {*known, *Sized([]), "I"}
+    return set(found) <= {*known, *Sized([]), "I", "J", "u", "pdf"}
 
 
 CHECKED = [
@@ -262,11 +272,6 @@ def test_formulas_evaluated(cls, node):
         if text.startswith("P "):
             dense, found = in_order(dense), map(in_order, found)
         assert any(np.allclose(a, dense, rtol=1e-6, atol=1e-9) for a in found), f"{text} is not {J.shape} {dense}"
-
-
-def jacobians(y):
-    """Of the last op: each Jacobian as an array, with its text."""
-    return [(J.toarray(), formula.text) for J, formula in formulas_of(y)]
 
 
 def blocks(parts):
@@ -311,6 +316,12 @@ def test_structure():
     assert (text_x, text_w) == ("M_F", "I ⊗ M_X")
     np.testing.assert_allclose(J_w, np.kron(np.eye(2), mg.patch_matrix(image[:1], 2).toarray()))
     np.testing.assert_allclose(J_x, mg.conv_matrix(y.inputs[1].value, image.shape[1:]).toarray())
+
+    y = mg.conv2d(mg.parameter(image[:, :2]), mg.parameter(rng.standard_normal((4, 1, 2, 2))), groups=2)
+    _, (J_w, text_w) = jacobians(y)
+    assert text_w == "P (⊕_g (I ⊗ M_{X_g}))"
+    each = blocks([np.kron(np.eye(2), mg.patch_matrix(image[:, [g]], 2).toarray()) for g in range(2)])
+    np.testing.assert_allclose(J_w, each.reshape(4, 2, 15, 16).swapaxes(0, 1).reshape(J_w.shape))
 
     layer = mg.layer_norm(mg.parameter(s), 3, mg.parameter(np.array([1.0, 2, 3])))
     (J, text), *_ = jacobians(layer)
