@@ -422,7 +422,7 @@ def _fields(tape: Tape) -> dict[Node, _Field]:
     fields: dict[Node, _Field] = {}
     for node in tape.nodes:
         if node.op:
-            inputs = node.inputs[: node.op.weights]
+            inputs = node.inputs[: node.op.data_operands]
             found = [_behind(node, x, fields[x]) for x in inputs if x in fields]
             if found:
                 fields[node] = reduce(_larger, found)

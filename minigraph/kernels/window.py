@@ -62,6 +62,11 @@ class Window:
         return replace(self, padding=tuple((b, (o - 1) * s + e - n - b) for n, (b, _), e, s, o in ends))
 
     @cached_property
+    def whole(self) -> bool:
+        """Whether there is one window, which is the image."""
+        return self.kernel == self.size and not any(map(any, self.padding)) and set(self.dilation) == {1}
+
+    @cached_property
     def pixels(self) -> tuple[Array, ...]:
         """For each axis the pixel under (output position, tap), −1 in the padding: (n′, f)."""
         return tuple(

@@ -134,7 +134,7 @@ def bias_map(b: Any, y: Any) -> LinearMap:
 class Slot(Op, abstract=True):
     """What the three ops share: the geometry of the form."""
 
-    weights = 1
+    data_operands = 1
     usual = WINDOW
 
     stride: Ints
@@ -315,7 +315,7 @@ class ConvFilterGradient(Slot):
     kernel: Ints = ()
     name = "conv_filter_gradient"
     operands = ("x", "g")
-    weights = None
+    data_operands = None
 
     def window(self, x: Any, g: Any) -> Window:
         return window_over(self, x, self.kernel, self.stride, self.padding, self.dilation)
