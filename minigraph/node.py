@@ -164,6 +164,11 @@ class Node(ArrayLike):
         return int(self._value.size)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the value, also of one that is not there."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def label(self) -> str:
         """How messages and tables call this node."""
         if self.name:

@@ -101,7 +101,7 @@ class Module:
         seen = self._seen()
         for _, module in self._walk():
             for name, value in module._others():
-                if any(id(part) not in seen for part in parts_in(value, PARTS)):
+                if type(value) not in PLAIN and any(id(part) not in seen for part in parts_in(value, PARTS)):
                     module._refuse(name, value)
         return self._walk(once)
 

@@ -25,7 +25,7 @@ from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_m
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
 from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
-from minigraph.node import Spec, value_of
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import (
     WINDOW,
@@ -41,6 +41,13 @@ from minigraph.ops.geometry import (
 )
 
 Letter = Literal["x", "w", "y"]
+TERMS: list[tuple[Letter, Letter]] = [("x", "w"), ("y", "w"), ("x", "y")]
+# By the slots that are filled, in any order: the task that computes the third, and the order of its arguments.
+TASKS: dict[tuple[Letter, ...], tuple[Task, tuple[Letter, Letter]]] = {
+    order: (task, names)
+    for task, names in zip(tasks.CONVOLUTIONS, TERMS, strict=True)
+    for order in (names, names[::-1])
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,10 @@ class Form:
         return (self.N, self.C, *self.window.size) if slot == "x" else (self.N, self.K, *self.window.out)
 
     def fill(self, slots: dict[Letter, Any]) -> Any:
-        """What the two filled slots make of the open one."""
+        """What the two filled slots make of the open one: an array of arrays, a Node where there is a Node."""
+        if not any(isinstance(v, Node | Spec) for v in slots.values()):
+            task, (a, b) = TASKS[tuple(slots)]
+            return task(np.asarray(slots[a]), np.asarray(slots[b]), self.window, self.groups, algorithm=self.algorithm)
         window = self.window.exact
         hyper = window.stride, window.padding, window.dilation, self.groups, self.algorithm
         if "y" not in slots:
@@ -83,9 +93,11 @@ class Held(LinearMap):
         (self.slot,) = {"x", "w", "y"} - {source, target}
 
     def push(self, v: Any) -> Any:
+        expect(np.shape(v) == self.in_shape, str(self), f"a tangent of shape {self.in_shape}", shape=np.shape(v))
         return self.form.fill({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
 
     def pull(self, g: Any) -> Any:
+        expect(np.shape(g) == self.out_shape, str(self), f"a cotangent of shape {self.out_shape}", shape=np.shape(g))
         return self.form.fill({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
 
     def _pull_rows(self, rows: Any) -> Any:
