@@ -21,7 +21,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
-from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
+from minigraph.kernels.numpy.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
 from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
@@ -115,10 +115,10 @@ class Held(LinearMap):
     def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
         if self.slot == "w":
-            return image_matrix(held, form.window, form.groups, form.N)
+            return toeplitz_matrix(held, form.window, form.groups, form.N)
         if self.slot == "x":
-            return filter_matrix(held, form.window, form.groups, form.K)
-        return output_matrix(held, form.window, form.groups, form.C)
+            return patches_matrix(held, form.window, form.groups, form.K)
+        return outputs_matrix(held, form.window, form.groups, form.C)
 
     @property
     def bounds(self) -> Bounds:
