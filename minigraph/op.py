@@ -100,7 +100,7 @@ class Op:
     @property
     def usual_values(self) -> dict[str, Any]:
         """Hyper-parameters by name, with the value that needs no words."""
-        found: Any = fields(self) if is_dataclass(self) else ()  # type: ignore[unreachable]
+        found: Any = fields(self) if is_dataclass(self) else ()
         return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
 
     def operand_names(self, n: int) -> list[str]:
@@ -194,7 +194,7 @@ class Op:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments, for tables and diagrams."""
-        found: Any = fields(self) if is_dataclass(self) else ()  # type: ignore[unreachable]
+        found: Any = fields(self) if is_dataclass(self) else ()
         return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}
 
     def __str__(self) -> str:
