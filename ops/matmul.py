@@ -370,7 +370,7 @@ class Linear(Op):
 
     name = "linear"
     operands = ("x", "w", "b")
-    weights = 1
+    data_operands = 1
     formulas = ("I ⊗ w", "P (I ⊗ x)", "1 ⊗ I")
     legend: ClassVar[dict[str, str]] = {"P": "the permutation that puts samples before outputs"}
 

@@ -47,7 +47,7 @@ class Normalization(Op, abstract=True):
     """
 
     operands = ("x", "w", "b")
-    weights = 1
+    data_operands = 1
     formulas = ("diag(w) σ⁻¹ (I − 1 1ᵀ/m − x̂ x̂ᵀ/m)", "diag(x̂) (1 ⊗ I)", "1 ⊗ I")
     legend: ClassVar[dict[str, str]] = {
         "m": "the number of entries of a group",
@@ -428,7 +428,7 @@ class LocalResponseNorm(Op):
     def settings(self, x: Any) -> tuple[Any, ...]:
         """What the kernels ask for: the window over the channels, its divisor, and the numbers."""
         over = self.window(x)
-        channels = Window(*(side[:1] for side in (over.size, over.kernel, over.stride, over.padding, over.dilation)))
+        channels = Window(over.size[:1], over.kernel[:1], over.stride[:1], over.padding[:1], over.dilation[:1])
         return channels, self.size, self.alpha, self.beta, self.k
 
     def forward(self, x: Array) -> Any:

@@ -17,7 +17,7 @@ import minigraph as mg
 from minigraph import notation
 from minigraph.node import FLOATS
 from minigraph.op import Op
-from minigraph.ops.conv.matrices import filter_matrix
+from minigraph.ops.conv.columns import Im2col
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.dropout import Dropout
 from minigraph.ops.elementwise import Elementwise
@@ -239,7 +239,8 @@ def letters(node):
         (J, _), *_ = jacobians(op(mg.parameter(x), mg.parameter(w)))  # of one sample
         if isinstance(op, ConvInputGradient):
             return {"M_F": Matrix(J.T)}
-        patches = {"M_X": Matrix(filter_matrix(xs[0], op.window(x, w)).tocsr().toarray())} if op.groups == 1 else {}
+        columns = Im2col(w.shape[2:], op.stride, op.padding, op.dilation)(xs[0])
+        patches = {"M_X": Matrix(columns.T)} if op.groups == 1 else {}
         return {"M_F": Matrix(J)} | patches
     if op.name == "global_avg_pool":
         return {"n": prod(xs[0].shape[2:])}

@@ -14,11 +14,12 @@ from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Reach
 from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
+from minigraph.kernels.window import Ints, Window
 from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.geometry import WINDOW, Ints, Padding, Window, expect_axes, integers, paddings, shape_of, window_over
+from minigraph.ops.geometry import WINDOW, Padding, expect_axes, integers, paddings, shape_of, window_over
 from minigraph.ops.matmul import einsum
 
 
@@ -188,6 +189,8 @@ class TiledConv(Op):
     local: bool = False
     name = "tiled_conv"
     operands = ("x", "w")
+    data_operands = 1
+    usual = WINDOW
     formulas = ("I ⊗ M_F", "M_X")
     legend: ClassVar[dict[str, str]] = {
         "M_F": "in row (k, p) the filter k of position p's bank, laid into a zero image",
@@ -196,9 +199,6 @@ class TiledConv(Op):
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         return "M_X" if i else notation.kronecker([("I", y.shape[0]), ("M_F", 0)])
-
-    weights = 1
-    usual = WINDOW
 
     def __post_init__(self) -> None:
         self.name = f"{'locally_connected' if self.local else 'tiled_conv'}{len(self.stride)}d"
