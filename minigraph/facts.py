@@ -25,9 +25,10 @@ class Reach(NamedTuple):
 class JacobianFormula(NamedTuple):
     """The Jacobian of an op in one of its inputs, ∂vec(y)/∂vec(operand) with vec in C order, on paper.
 
-    ``operand``: the letter of the input in ``text``, ``latex``: the same in LaTeX; y is the value, the op's ``legend``
-    tells the rest. In diag(…) letters stand for vec of the arrays, broadcast to each other; ⊗ is Kronecker's product, ⊕ᵢ
-    a block for each i along the diagonal, I an identity and 1 a column of ones of the sides that fit. ``shape``: of the matrix, (entries of y, entries of the operand).
+    ``operand``: the letter of the input in ``text``; ``latex``: the text in LaTeX; y is the value, and the op's ``legend``
+    tells the rest. In diag(…) letters stand for vec of the arrays, broadcast to each other. ⊗ is Kronecker's product, ⊕ᵢ
+    puts a block for each i along the diagonal, I is the identity and 1 the column of ones of the sides that fit.
+    ``shape``: of the matrix, (entries of y, entries of the operand).
     """
 
     operand: str
