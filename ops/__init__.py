@@ -9,6 +9,7 @@ if __name__ != "minigraph.ops":
 
 from minigraph.ops import elementwise as _elementwise
 from minigraph.ops import matmul as _matmul
+from minigraph.ops import norm as _norm  # noqa: F401  imported before its name goes to NumPy's function
 from minigraph.ops import queries as _queries  # noqa: F401  enters itself into the table of NumPy's functions
 from minigraph.ops import reduce as _reduce
 from minigraph.ops import shape as _shape

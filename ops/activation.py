@@ -28,7 +28,7 @@ __all__ = [
 _ROOT2 = math.sqrt(2)
 
 
-relu = define("relu", positive_part, lambda y, x: x > 0)
+relu = define("relu", positive_part, lambda y, x: x > 0, doc="max(x, 0) with derivative 0 at 0")
 
 
 def _logistic(x: Any) -> Any:
@@ -40,9 +40,14 @@ def _logistic(x: Any) -> Any:
     return y
 
 
-sigmoid = define("sigmoid", _logistic, lambda y, x: logistic_density(x), numpy=[special.expit])
-softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x))
-silu = define("silu", lambda x: x * _logistic(x), lambda y, x: special.expit(x) * (1 + x * special.expit(-x)))
+sigmoid = define("sigmoid", _logistic, lambda y, x: logistic_density(x), numpy=[special.expit], doc="1 / (1 + e⁻ˣ)")
+softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), doc="log(1 + eˣ)")
+silu = define(
+    "silu",
+    lambda x: x * _logistic(x),
+    lambda y, x: special.expit(x) * (1 + x * special.expit(-x)),
+    doc="x / (1 + e⁻ˣ)",
+)
 _normal = define("normal_distribution", special.ndtr, lambda y, x: gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2))
 _gelu = define(
     "gelu",

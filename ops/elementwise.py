@@ -77,17 +77,19 @@ class Elementwise(Op):
     checks_itself = True
     table: dict[str, Elementwise] = {}
 
-    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative, doc: str = "") -> None:
         self.name = self.__name__ = name
         self.function = self.kernel = function
         self.derivatives = tuple(map(_function, derivatives))
         names = ["x"] if len(derivatives) == 1 else list("abc")[: len(derivatives)]
         self.__signature__ = Signature([Parameter(n, Parameter.POSITIONAL_ONLY) for n in names])
         known = [n for n, d in zip(names, derivatives, strict=True) if d is not None]
-        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "no derivative: it is zero wherever there is one"
+        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "No derivative: it is zero wherever there is one"
+        one, given = len(names) == 1, ", ".join(names)
+        shapes = "(S) → (S)" if one else f"{', '.join(f'{n} ({n.upper()})' for n in names)} → their broadcast shape"
         self.__doc__ = (
-            f"y = {name}({', '.join(names)}), entry by entry. Shapes broadcast as in NumPy: (S), … → (S, …). {rule}.\n\n"
-            "Raises ShapeError for shapes that do not broadcast. The derivative is a line of the table in this op's module."
+            f"{doc or f'{name}({given})'}, entry by entry. {shapes}. {rule}.\n\n"
+            f"Raises {'' if one else 'ShapeError for shapes that do not broadcast, '}TypeError for dtypes that it does not take."
         )
 
     @property
@@ -155,12 +157,15 @@ class Elementwise(Op):
         return maps
 
 
-def define(name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = ()) -> Elementwise:
+def define(
+    name: str, function: Callable[..., Any], *derivatives: Derivative, numpy: Sequence[Any] = (), doc: str = ""
+) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes.
 
+    ``doc``: what it computes, where the name does not say so.
     What others enter is checked when it is used, as their ops are.
     """
-    op = Elementwise.table[name] = Elementwise(name, function, *derivatives)
+    op = Elementwise.table[name] = Elementwise(name, function, *derivatives, doc=doc)
     if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
         op.kernel = numpy[0]
     if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "minigraph":
@@ -260,7 +265,7 @@ reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y)
 square = E("square", np.square, lambda y, x: 2 * x)
 absolute = E("absolute", np.absolute, lambda y, x: np.sign(x))
 _fabs = E("fabs", np.fabs, lambda y, x: np.sign(x))
-hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a))
+hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a), doc="√(a² + b²)")
 maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a)
 minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a)
 _where = E("where", np.where, None, lambda y, c, a, b: np.not_equal(c, 0), lambda y, c, a, b: np.equal(c, 0))
@@ -274,7 +279,13 @@ log10 = E("log10", np.log10, lambda y, x: (1 / LN10) / x)
 log1p = E("log1p", np.log1p, lambda y, x: 1 / (1 + x))
 sqrt = E("sqrt", np.sqrt, lambda y, x: 0.5 / y)
 cbrt = E("cbrt", np.cbrt, lambda y, x: 1 / (3 * y * y))
-logaddexp = E("logaddexp", np.logaddexp, lambda y, a, b: special.expit(a - b), lambda y, a, b: special.expit(b - a))
+logaddexp = E(
+    "logaddexp",
+    np.logaddexp,
+    lambda y, a, b: special.expit(a - b),
+    lambda y, a, b: special.expit(b - a),
+    doc="log(eᵃ + eᵇ)",
+)
 logaddexp2 = E(
     "logaddexp2",
     np.logaddexp2,
@@ -298,8 +309,8 @@ arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x - 1) / np.sqrt(x +
 arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / _beside_one(x))
 deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians])
 rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees])
-sinc = E("sinc", np.sinc, _sinc_slope)
-erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x))
+sinc = E("sinc", np.sinc, _sinc_slope, doc="sin(πx) / (πx), 1 at 0")
+erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x), doc="2/√π ∫ exp(−t²) dt from 0 to x")
 # slopes of saturating functions, which keep their digits where 1 − y² or 1 − y would cancel
 logistic_density: Elementwise = E("logistic_density", _logistic_density, lambda y, x: -y * np.tanh(0.5 * x))
 gaussian: Elementwise = E("gaussian", lambda x: np.exp(-np.square(_near(x))), lambda y, x: -2 * _near(x) * y)
