@@ -53,9 +53,9 @@ from minigraph.ops.conv import *
 from minigraph.ops.dropout import *
 from minigraph.ops.interpolate import *
 from minigraph.ops.loss import *
-from minigraph.ops.matmul import linear
-from minigraph.ops.norm import *
+from minigraph.ops.normalization import *
 from minigraph.ops.pool import *
+from minigraph.ops.products import linear
 from minigraph.ops.reduce import logsumexp
 from minigraph.ops.shape import flatten
 from minigraph.tape import Tape

@@ -8,17 +8,16 @@ if __name__ != "minigraph.ops":
     raise ImportError(f"got import of {__name__!r}; wanted minigraph.ops (import minigraph)")
 
 from minigraph.ops import elementwise as _elementwise
-from minigraph.ops import matmul as _matmul
-from minigraph.ops import norm as _norm  # noqa: F401  imported before its name goes to NumPy's function
+from minigraph.ops import products as _products
 from minigraph.ops import queries as _queries  # noqa: F401  enters itself into the table of NumPy's functions
 from minigraph.ops import reduce as _reduce
 from minigraph.ops import shape as _shape
 from minigraph.ops.elementwise import *
-from minigraph.ops.matmul import *
+from minigraph.ops.products import *
 from minigraph.ops.reduce import *
 from minigraph.ops.shape import *
 
-__all__ = [*_elementwise.__all__, *_matmul.__all__, *_reduce.__all__, *_shape.__all__]
+__all__ = [*_elementwise.__all__, *_products.__all__, *_reduce.__all__, *_shape.__all__]
 
 
 def __dir__() -> list[str]:

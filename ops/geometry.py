@@ -67,7 +67,8 @@ def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pair
 
 # --- one function for several axes -----------------------------------------------------------------
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 SIDES = ("D", "H", "W"), ("D′", "H′", "W′"), ("f", "f", "f"), ("t", "t", "t")  # in shapes, by axis
 
 

@@ -26,7 +26,7 @@ from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import expect_bytes
 from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, over_axes, pairs, several, window_over
-from minigraph.ops.matmul import einsum
+from minigraph.ops.products import einsum
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",

@@ -27,7 +27,15 @@ FUNCTIONS = {
     if not inspect.isclass(f := getattr(mg, name)) and not inspect.ismodule(f) and callable(f)
 }
 OVER_AXES = sorted(name for name in mg.__all__ if re.search(r"[123]d$", name))
-NETWORK = ("activation", "conv", "dropout", "interpolate", "loss", "norm", "pool")  # modules whose names are all public
+NETWORK = (
+    "activation",
+    "conv",
+    "dropout",
+    "interpolate",
+    "loss",
+    "normalization",
+    "pool",
+)  # modules whose names are all public
 
 
 def test_the_names_are_a_table_of_contents():

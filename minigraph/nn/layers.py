@@ -20,8 +20,8 @@ from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, pool, shape
 from minigraph.ops.geometry import LARGEST, integers, paddings, pairs, several
-from minigraph.ops.matmul import linear
-from minigraph.ops.norm import batch_norm, local_response_norm
+from minigraph.ops.normalization import batch_norm, local_response_norm
+from minigraph.ops.products import linear
 from minigraph.random import generator
 
 

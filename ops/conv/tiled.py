@@ -29,7 +29,7 @@ from minigraph.ops.geometry import (
     shape_of,
     window_over,
 )
-from minigraph.ops.matmul import einsum
+from minigraph.ops.products import einsum
 
 
 def _tiled_conv(d: int, x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
