@@ -164,6 +164,11 @@ class Node(ArrayLike):
         return int(self._value.size)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the value, also of one that is not there."""
+        return self.size * self.dtype.itemsize
+
+    @property
     def label(self) -> str:
         """How messages and tables call this node."""
         if self.name:
@@ -237,7 +242,7 @@ class Parameter(Node):
         self._value = value if value.ndim else value[()]
         self.changed = next(_serials)
 
-    def room(self) -> Any:
+    def next_value(self) -> Any:
         """An array to write the next value into: this value's own where nobody else has it, else a new one."""
         if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > ONE:
             return np.empty_like(self._value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -91,7 +91,7 @@ class Op:
     # --- facts, which verify, costs, summary, draw, lower and others read ---------------------------
 
     operands: Sequence[str] = ()  # names of the inputs, where they need telling apart
-    weights: ClassVar[int | None] = None  # the first input that is no data; None where all are data
+    data_operands: ClassVar[int | None] = None  # how many inputs are data, the others weights; None where all are
     usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
     rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
     is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
@@ -100,10 +100,8 @@ class Op:
     @property
     def usual_values(self) -> dict[str, Any]:
         """Hyper-parameters by name, with the value that needs no words."""
-        fields = getattr(self, "__dataclass_fields__", {})
-        return {name: field.default for name, field in fields.items() if field.default is not MISSING} | dict(
-            self.usual
-        )
+        found = fields(self) if is_dataclass(self) else ()
+        return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
 
     def operand_names(self, n: int) -> list[str]:
         """The names of n inputs: ``operands``, or x₁, x₂, …"""
@@ -196,8 +194,8 @@ class Op:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments, for tables and diagrams."""
-        fields = getattr(self, "__dataclass_fields__", {})
-        return {name: getattr(self, name) for name, field in fields.items() if field.init and field.repr}
+        found = fields(self) if is_dataclass(self) else ()
+        return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}
 
     def __str__(self) -> str:
         return self.name

@@ -87,7 +87,7 @@ class SGD:
         first = momentum and velocity is None
         if first:
             velocity = self._velocity[p] = np.empty_like(p.value)
-        new = p.room()
+        new = p.next_value()
         settings = self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov
         try:
             tasks.sgd_step(new, p.value, g, velocity, first, *settings)

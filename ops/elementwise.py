@@ -169,7 +169,8 @@ def define(
     if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
         op.kernel = numpy[0]
     if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "minigraph":
-        for part, check in Op.guards.items():
+        for part in ("infer", "forward", "jacobians"):
+            check = Op.guards[part]
             setattr(op, part, MethodType(check(getattr(Elementwise, part)), op))
     IMPLEMENTATIONS.update(dict.fromkeys([function, *numpy], op))
     return op

@@ -11,14 +11,13 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from minigraph.kernels.window import Ints, Pairs, Window
+from minigraph.kernels.window import PIXELS, Ints, Pairs, Window
 from minigraph.node import Spec
 from minigraph.op import Op, expect
 
 Padding = Pairs | Literal["same"]
 WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}  # what needs no words
 LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
-PIXELS = 2**40  # of a channel at most, which no memory holds
 
 
 _window: Callable[..., Window] = lru_cache(4096)(Window)  # keeps slices and tables from step to step
@@ -33,6 +32,8 @@ def window_over(op: Op | str, x: Spec, kernel: Ints, stride: Ints, padding: Padd
         )
     size = tuple(x.shape[-len(kernel) :])
     window = _window(size, kernel, stride, padding, dilation)
+    if window.valid:
+        return window
     expect(min(size) > 0, op, "an image of at least one pixel", x=x)
     expect(min(kernel) > 0, op, "a kernel of at least one tap", kernel=kernel)
     if min(window.out) < 1:
@@ -112,6 +113,8 @@ def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
 
 def integers(op: str, name: str, value: Any, d: int, least: int = 1) -> Ints:
     """An argument for each of ``d`` axes: one integer, or ``d`` of them. Raises TypeError or ShapeError."""
+    if type(value) is int and least <= value <= LARGEST:
+        return (value,) * d
     found = _numbers(op, name, value, f"an integer or {d} of them")
     found = found * d if len(found) == 1 else found
     expect(len(found) == d, op, f"an integer or {d} of them", **{name: value})
@@ -141,6 +144,8 @@ def pairs(op: str, value: Any, d: int, wanted: str = "") -> Pairs:
 
     For two axes: p; (vertical, horizontal); (top, bottom, left, right).
     """
+    if type(value) is int and 0 <= value <= LARGEST:
+        return ((value, value),) * d
     wanted = wanted or f"an integer, {d} or {2 * d} of them"
     found = _numbers(op, "padding", value, wanted)
     expect(len(found) in (1, d, 2 * d), op, wanted, padding=value)
@@ -176,7 +181,8 @@ def expect_axes(op: Op | str, d: int, layout: str, **got: Spec) -> None:
     """Every Spec must have two axes and ``d`` spatial ones."""
     spatial = ", ".join(("D", "H", "W")[3 - d :])
     for name, spec in got.items():
-        expect(spec.ndim == d + 2, op, f"{name} of {d + 2} axes ({layout}, {spatial})", **{name: spec})
+        if len(spec.shape) != d + 2:
+            expect(False, op, f"{name} of {d + 2} axes ({layout}, {spatial})", **{name: spec})
 
 
 def expect_groups(op: Op | str, groups: int, channels: int, filters: int, **got: Spec) -> None:

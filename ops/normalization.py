@@ -46,7 +46,7 @@ class Normalization(Op, abstract=True):
     """
 
     operands = ("x", "w", "b")
-    weights = 1
+    data_operands = 1
     eps: float
     statistics: ClassVar[Any] = None  # given, not taken from x
 

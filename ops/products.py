@@ -297,7 +297,7 @@ class Linear(Op):
 
     name = "linear"
     operands = ("x", "w", "b")
-    weights = 1
+    data_operands = 1
 
     def infer(self, x: Spec, w: Spec, b: Spec | None = None) -> Spec:
         got = {"x": x, "w": w} | ({"b": b} if b else {})

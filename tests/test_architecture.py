@@ -20,12 +20,7 @@ MODULES = sorted(
 )
 
 
-TAKEN = {"minigraph.ops.conv.im2col"}  # by the op of the same name, until the file is renamed
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xfail) if name in TAKEN else name for name in MODULES]
-)
+@pytest.mark.parametrize("name", MODULES)
 def test_a_module_has_its_name_to_itself(name):
     if name == "minigraph.inspect.plot":
         pytest.importorskip("matplotlib")

@@ -91,7 +91,7 @@ def test_a_wrong_algorithm_is_named(monkeypatch, kernel, where):
 
     kernels[kernel] = wrong
     for task, run in zip(tasks.CONVOLUTIONS, kernels, strict=True):
-        monkeypatch.setitem(task.kernels, "wrong", Kernel("wrong", run))
+        monkeypatch.setitem(task.kernels, "wrong", Kernel("wrong", run, cost=lambda problem: 1e9))
     leaf = arrays()
     x, w = mg.parameter(1e-9 * leaf(np.copy, 2, 3, 6, 6)), leaf(mg.parameter, 3, 3, 3, 3)
     for y in (mg.conv2d(x, w), mg.conv_transpose2d(x, w)):

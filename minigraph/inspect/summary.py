@@ -274,7 +274,7 @@ def _summarised(outputs: Sequence[Node], depth: int | None, parameters: Iterable
     totals = Totals(
         **{name: sum(getattr(row, name) for row in rows) for name in columns},
         unused=sum(p.size for p in parameters if p not in on_tape),
-        parameter_bytes=sum(map(_nbytes, on_tape)),
+        parameter_bytes=sum(p.nbytes for p in on_tape),
         inference=graph.inference(),
         training=graph.training(),
     )
@@ -349,8 +349,8 @@ class _Graph:
             parameters=sum(p.size for p in own),
             weights=sum(p.size for p in own if p not in self.biases),
             multiply_adds=sum(node.op.multiply_adds(node, *node.inputs) for node in nodes if node.op),
-            forward=sum(_nbytes(node) for node in nodes if self.base[node] is node),
-            backward=sum(_nbytes(node) for node in nodes if self.base[node] is node and node in self.active),
+            forward=sum(node.nbytes for node in nodes if self.base[node] is node),
+            backward=sum(node.nbytes for node in nodes if self.base[node] is node and node in self.active),
             receptive_field=None if size is None else tuple(map(ceil, size)),
             stride=None if stride is None else tuple(int(s) if s == int(s) else float(s) for s in stride),
         )
@@ -361,29 +361,25 @@ class _Graph:
         now = most = 0
         for node in self.tape.nodes:
             if self.base[node] is node and (node.op or node in self.inputs):
-                now += _nbytes(node)
+                now += node.nbytes
                 most = max(most, now)
-            now -= sum(_nbytes(x) for x in {self.base[x] for x in node.inputs} if last[x] is node and x.op)
+            now -= sum(x.nbytes for x in {self.base[x] for x in node.inputs} if last[x] is node and x.op)
         return most
 
     def training(self) -> int:
         """The most bytes at once of values, cotangents and the parameters' gradients, over the backward walk."""
         values = [node for node in self.tape.nodes if self.base[node] is node and (node.op or node in self.inputs)]
         there = {self.base[node] for node in self.tape.nodes if node not in self.inner}  # cotangents; parameters' stay
-        now = most = sum(map(_nbytes, [*values, *there]))
+        now = most = sum(node.nbytes for node in [*values, *there])
         for node in reversed(self.tape.nodes):
             for x in {self.base[x] for x in node.inputs if x in self.active} if node in self.active else ():
                 if x not in there:
                     there.add(x)
-                    now += _nbytes(x)
+                    now += x.nbytes
             most = max(most, now)
             if node.op and node in self.active and self.base[node] is node:
-                now -= 2 * _nbytes(node)
+                now -= 2 * node.nbytes
         return most
-
-
-def _nbytes(node: Node) -> int:
-    return node.size * node.dtype.itemsize
 
 
 def _inputs(tape: Tape) -> dict[Node, None]:
@@ -422,7 +418,7 @@ def _fields(tape: Tape) -> dict[Node, _Field]:
     fields: dict[Node, _Field] = {}
     for node in tape.nodes:
         if node.op:
-            inputs = node.inputs[: node.op.weights]
+            inputs = node.inputs[: node.op.data_operands]
             found = [_behind(node, x, fields[x]) for x in inputs if x in fields]
             if found:
                 fields[node] = reduce(_larger, found)

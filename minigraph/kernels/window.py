@@ -15,6 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
+PIXELS = 2**40  # of a channel at most, which no memory holds
 
 
 class Meetings(NamedTuple):
@@ -60,6 +61,16 @@ class Window:
         """
         ends = zip(self.size, self.padding, self.extent, self.stride, self.out, strict=True)
         return replace(self, padding=tuple((b, (o - 1) * s + e - n - b) for n, (b, _), e, s, o in ends))
+
+    @cached_property
+    def valid(self) -> bool:
+        """Whether there is an image, a kernel and an output, of fewer positions than PIXELS."""
+        return min(*self.size, *self.kernel, *self.out) > 0 and prod(self.out) < PIXELS
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether there is one window, which is the image."""
+        return self.kernel == self.size and not any(map(any, self.padding)) and set(self.dilation) == {1}
 
     @cached_property
     def pixels(self) -> tuple[Array, ...]:

@@ -101,7 +101,7 @@ class Module:
         seen = self._seen()
         for _, module in self._walk():
             for name, value in module._others():
-                if any(id(part) not in seen for part in parts_in(value, PARTS)):
+                if type(value) not in PLAIN and any(id(part) not in seen for part in parts_in(value, PARTS)):
                     module._refuse(name, value)
         return self._walk(once)
 
@@ -380,7 +380,7 @@ def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
 def _laid(value: Array, dtype: Any) -> Array:
     """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
     if value.ndim > 2:
-        value = np.moveaxis(np.ascontiguousarray(layout.last(value)), -1, 1)
+        value = np.moveaxis(np.ascontiguousarray(layout.channels_last(value)), -1, 1)
     return np.array(value, dtype, order="K")
 
 

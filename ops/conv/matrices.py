@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.numpy.matrices import filter_matrix, image_matrix
+from minigraph.kernels.numpy.matrices import patches_matrix, toeplitz_matrix
 from minigraph.maps import MAX_BYTES
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
@@ -62,7 +62,7 @@ def conv_matrix(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    matrix = image_matrix(w, window, groups)
+    matrix = toeplitz_matrix(w, window, groups)
     expect_bytes(op, matrix.nnz, matrix.nbytes, max_bytes)
     return matrix.tocsr()
 
@@ -98,7 +98,7 @@ def patch_matrix(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
     )
-    matrix = filter_matrix(x, window)
+    matrix = patches_matrix(x, window)
     expect_bytes(op, matrix.nnz, matrix.nbytes, max_bytes)
     return matrix.tocsr()
 

@@ -21,11 +21,11 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
-from minigraph.kernels.numpy.matrices import BlockMatrix, filter_matrix, image_matrix, output_matrix
+from minigraph.kernels.numpy.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
 from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
-from minigraph.node import Spec, value_of
+from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import (
     WINDOW,
@@ -41,6 +41,13 @@ from minigraph.ops.geometry import (
 )
 
 Letter = Literal["x", "w", "y"]
+TERMS: list[tuple[Letter, Letter]] = [("x", "w"), ("y", "w"), ("x", "y")]
+# By the slots that are filled, in any order: the task that computes the third, and the order of its arguments.
+TASKS: dict[tuple[Letter, ...], tuple[Task, tuple[Letter, Letter]]] = {
+    order: (task, names)
+    for task, names in zip(tasks.CONVOLUTIONS, TERMS, strict=True)
+    for order in (names, names[::-1])
+}
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,10 @@ class Form:
         return (self.N, self.C, *self.window.size) if slot == "x" else (self.N, self.K, *self.window.out)
 
     def fill(self, slots: dict[Letter, Any]) -> Any:
-        """What the two filled slots make of the open one."""
+        """What the two filled slots make of the open one: an array of arrays, a Node where there is a Node."""
+        if not any(isinstance(v, Node | Spec) for v in slots.values()):
+            task, (a, b) = TASKS[tuple(slots)]
+            return task(np.asarray(slots[a]), np.asarray(slots[b]), self.window, self.groups, algorithm=self.algorithm)
         window = self.window.exact
         hyper = window.stride, window.padding, window.dilation, self.groups, self.algorithm
         if "y" not in slots:
@@ -83,9 +93,11 @@ class Held(LinearMap):
         (self.slot,) = {"x", "w", "y"} - {source, target}
 
     def push(self, v: Any) -> Any:
+        expect(np.shape(v) == self.in_shape, str(self), f"a tangent of shape {self.in_shape}", shape=np.shape(v))
         return self.form.fill({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
 
     def pull(self, g: Any) -> Any:
+        expect(np.shape(g) == self.out_shape, str(self), f"a cotangent of shape {self.out_shape}", shape=np.shape(g))
         return self.form.fill({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
 
     def _pull_rows(self, rows: Any) -> Any:
@@ -103,10 +115,10 @@ class Held(LinearMap):
     def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
         if self.slot == "w":
-            return image_matrix(held, form.window, form.groups, form.N)
+            return toeplitz_matrix(held, form.window, form.groups, form.N)
         if self.slot == "x":
-            return filter_matrix(held, form.window, form.groups, form.K)
-        return output_matrix(held, form.window, form.groups, form.C)
+            return patches_matrix(held, form.window, form.groups, form.K)
+        return outputs_matrix(held, form.window, form.groups, form.C)
 
     @property
     def bounds(self) -> Bounds:
@@ -134,7 +146,7 @@ def bias_map(b: Any, y: Any) -> LinearMap:
 class Slot(Op, abstract=True):
     """What the three ops share: the geometry of the form."""
 
-    weights = 1
+    data_operands = 1
     usual = WINDOW
 
     stride: Ints
@@ -315,7 +327,7 @@ class ConvFilterGradient(Slot):
     kernel: Ints = ()
     name = "conv_filter_gradient"
     operands = ("x", "g")
-    weights = None
+    data_operands = None
 
     def window(self, x: Any, g: Any) -> Window:
         return window_over(self, x, self.kernel, self.stride, self.padding, self.dilation)

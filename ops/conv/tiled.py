@@ -184,7 +184,7 @@ class TiledConv(Op):
     local: bool = False
     name = "tiled_conv"
     operands = ("x", "w")
-    weights = 1
+    data_operands = 1
     usual = WINDOW
 
     def __post_init__(self) -> None:

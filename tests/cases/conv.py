@@ -8,9 +8,9 @@ from scipy import signal
 
 from cases.case import Case, cases_of
 from minigraph.kernels.numpy.conv.direct import meetings
+from minigraph.kernels.numpy.matrices import patches_matrix
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.filters import ConnectedFilters
-from minigraph.ops.conv.matrices import filter_matrix
 from minigraph.ops.conv.product import ToeplitzMatmul
 from minigraph.ops.conv.slots import Conv, ConvFilterGradient, ConvInputGradient
 from minigraph.ops.conv.tiled import TiledConv
@@ -92,7 +92,7 @@ def unfoldings():
 def im2col(rng):
     for op, shape in unfoldings():
         x = rng.standard_normal(shape)
-        yield Case(op, (x,), filter_matrix(x, op.window(x)).tocsr().toarray().T, (x[0, 0],), "axes")
+        yield Case(op, (x,), patches_matrix(x, op.window(x)).tocsr().toarray().T, (x[0, 0],), "axes")
 
 
 @cases_of(Col2im)
@@ -101,7 +101,7 @@ def col2im(rng):
         op = Col2im(of.kernel_size, of.stride, of.padding, of.dilation, shape)
         units = np.eye(prod(shape)).reshape(-1, *shape)
         cols = rng.standard_normal(op.selection(units[0], op.window(units)).out_shape)
-        expect = [np.vdot(filter_matrix(e, op.window(e)).tocsr().toarray().T, cols) for e in units]
+        expect = [np.vdot(patches_matrix(e, op.window(e)).tocsr().toarray().T, cols) for e in units]
         yield Case(op, (cols,), np.reshape(expect, shape), (cols[1:],), "cols of shape")
 
 

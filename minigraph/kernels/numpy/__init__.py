@@ -20,7 +20,7 @@ for task, run in (
     (tasks.map_entries, elementwise.map_entries),
     (tasks.total, summation.total),
     (tasks.add_to_channels, layout.add_to_channels),
-    (tasks.channel_totals, layout.totals),
+    (tasks.channel_totals, layout.channel_totals),
     (tasks.sgd_step, optim.sgd_step),
 ):
     task.register("numpy", run, cost=lambda problem: 1.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy.memory import LARGE, empty, empty_like, in_memory, zeros_like
-from minigraph.kernels.numpy.threads import by_shares
+from minigraph.kernels.numpy.threads import parallel_slices
 from minigraph.kernels.window import Array
 
 
@@ -45,7 +45,7 @@ def map_entries(function: Callable[..., Any], *xs: Any) -> Any:
         else:
             target[s] = call(s)
 
-    by_shares(part, len(target), first.size)
+    parallel_slices(part, len(target), first.size)
     return out.transpose(np.argsort(order))
 
 

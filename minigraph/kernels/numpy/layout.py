@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.kernels.numpy import memory, summation
-from minigraph.kernels.numpy.threads import SHARED, by_shares, scratch
+from minigraph.kernels.numpy.threads import SHARED, parallel_slices, scratch
 from minigraph.kernels.window import Array
 
 RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
@@ -28,7 +28,7 @@ def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Arr
     return np.moveaxis(y, -1, 1), y
 
 
-def last(x: Array) -> Array:
+def channels_last(x: Array) -> Array:
     """A view of x (N, C, *n) as (N, *n, C)."""
     return x.transpose(0, *range(2, x.ndim), 1)  # in a fraction of moveaxis's time
 
@@ -55,7 +55,7 @@ def pixels(x: Array) -> Array | None:
 
     Some channels of such images lie so too, with others between the pixels.
     """
-    turned = last(x)
+    turned = channels_last(x)
     if x.size and x.shape[1] == 1:  # whose step says nothing
         return turned.reshape(-1, 1) if turned[..., 0].flags.c_contiguous else None
     steps = [n * s for n, s in zip(turned.shape[1:-1], turned.strides[1:-1], strict=True)]
@@ -64,7 +64,7 @@ def pixels(x: Array) -> Array | None:
     return turned.reshape(-1, x.shape[1])
 
 
-def like(g: Array, x: Array) -> Array:
+def pixels_like(g: Array, x: Array) -> Array:
     """The pixels (M, C) of g (N, C, *n), a copy where they do not lie as x's."""
     found = pixels(g)
     if found is None:
@@ -76,7 +76,7 @@ def like(g: Array, x: Array) -> Array:
     return found
 
 
-def lines(*arrays: Array) -> tuple[int, list[Array]]:
+def rows_of_pixels(*arrays: Array) -> tuple[int, list[Array]]:
     """R, and the pixels (M, C) as lines (M / R, R · C)."""
     M, C = arrays[0].shape
     R = 1
@@ -85,40 +85,40 @@ def lines(*arrays: Array) -> tuple[int, list[Array]]:
     return R, [a.reshape(M // R, R * C) for a in arrays]
 
 
-def transform(function: Callable[..., object], arrays: list[Array], vectors: list[Any]) -> None:
+def map_pixels(function: Callable[..., object], arrays: list[Array], vectors: list[Any]) -> None:
     """``function(*lines, *repeated)`` on parts of ``arrays`` (M, C), to be changed in place, with ``vectors`` (C,)."""
-    R, seen = lines(*arrays)
+    R, rows = rows_of_pixels(*arrays)
     repeated = [np.tile(v, R) for v in vectors]
-    by_shares(lambda s: function(*[a[s] for a in seen], *repeated), len(seen[0]), seen[0].size)
+    parallel_slices(lambda s: function(*[a[s] for a in rows], *repeated), len(rows[0]), rows[0].size)
 
 
-def sums(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: Sequence[Any] = ()) -> Array:
+def sum_pixels(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: Sequence[Any] = ()) -> Array:
     """The sums over all pixels that ``terms(*lines, *repeated)`` gives for parts of ``arrays`` (M, C): (k, C) in float64."""
-    R, seen = lines(*arrays)
+    R, rows = rows_of_pixels(*arrays)
     repeated = [np.tile(v, R) for v in vectors]
-    found = by_shares(lambda s: terms(*[a[s] for a in seen], *repeated), len(seen[0]), seen[0].size)
+    found = parallel_slices(lambda s: terms(*[a[s] for a in rows], *repeated), len(rows[0]), rows[0].size)
     stack: Array = np.array(found, float)
     total: Array = stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))
     return total
 
 
-def total(a: Array) -> Array:
+def sum_rows(a: Array) -> Array:
     """Σ over the lines of a (M, C): (C,). Of many in pieces, which are added in double precision."""
     if len(a) <= MANY:
         return np.asarray(np.ones(len(a), a.dtype) @ a)
     whole = len(a) // MANY * MANY
     pieces = np.ones(MANY, a.dtype) @ a[:whole].reshape(-1, MANY, a.shape[1])
-    return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + total(a[whole:]))
+    return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + sum_rows(a[whole:]))
 
 
-def total_product(a: Array, b: Array) -> Array:
+def sum_row_products(a: Array, b: Array) -> Array:
     """Σ over the lines of a b (M, C): (C,)."""
     if len(a) > MANY:
-        return total(np.multiply(a, b, out=scratch("product", a.shape, a.dtype)))
+        return sum_rows(np.multiply(a, b, out=scratch("product", a.shape, a.dtype)))
     return np.asarray(np.einsum("ij,ij->j", a, b))
 
 
-def inside(var: Array, dtype: Any) -> Array:
+def in_range(var: Array, dtype: Any) -> Array:
     """Where a variance is one whose terms neither overflow nor vanish in dtype."""
     low, high = _limits(dtype)
     found: Array = (var > low) & (var < high)
@@ -130,9 +130,9 @@ def _limits(dtype: Any) -> tuple[float, float]:
     return float(np.finfo(dtype).tiny) ** 0.6, float(np.finfo(dtype).max) ** 0.6
 
 
-def moderate(var: Array, dtype: Any) -> bool:
+def all_in_range(var: Array, dtype: Any) -> bool:
     """Whether all variances are ``inside``."""
-    return bool(inside(var, dtype).all())
+    return bool(in_range(var, dtype).all())
 
 
 def means_are_small(mean: Array, var: Array) -> bool:
@@ -144,24 +144,24 @@ def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance over the pixels of x (M, C): (C,) each. In one pass where there are many and means are small."""
     if x.size < SHARED:
         return exact_moments(x)
-    first, second = sums(lambda x: (total(x), total_product(x, x)), [x]) / len(x)
+    first, second = sum_pixels(lambda x: (sum_rows(x), sum_row_products(x, x)), [x]) / len(x)
     var = second - first * first
     return (first, var) if means_are_small(first, var) else exact_moments(x)
 
 
 def exact_moments(x: Array) -> tuple[Array, Array]:
     """The same, of parts about their own means, then put together (Chan et al. 1979)."""
-    R, (seen,) = lines(x)
+    R, (rows,) = rows_of_pixels(x)
 
     def part(s: slice) -> tuple[Array, Array, Any]:
-        entries = seen[s]
-        mean = (total(entries) / len(entries)).astype(x.dtype)
+        entries = rows[s]
+        mean = (sum_rows(entries) / len(entries)).astype(x.dtype)
         rest = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
-        off = total(rest) / len(entries)  # what rounding left
-        squares = total(np.multiply(rest, rest, out=rest)) - off * off * len(entries)
+        off = sum_rows(rest) / len(entries)  # what rounding left
+        squares = sum_rows(np.multiply(rest, rest, out=rest)) - off * off * len(entries)
         return mean + off.astype(float), squares, np.full(len(mean), len(entries))
 
-    found = np.array(by_shares(part, len(seen), seen.size), float)
+    found = np.array(parallel_slices(part, len(rows), rows.size), float)
     means, squares, weights = np.moveaxis(found, 1, 0).reshape(3, -1, x.shape[1])
     mean = (weights * means).sum(0) / len(x)
     return mean, (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / len(x)
@@ -172,15 +172,15 @@ def add_to_channels(y: Array, b: Array) -> Array:
     fits = np.result_type(y, b) == y.dtype
     found = pixels(y) if fits and y.dtype.kind == "f" else None
     if found is not None:
-        transform(lambda y, b: np.add(y, b, out=y), [found], [b.astype(y.dtype, copy=False)])
+        map_pixels(lambda y, b: np.add(y, b, out=y), [found], [b.astype(y.dtype, copy=False)])
         return y
     return np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if fits else None)
 
 
-def totals(g: Array) -> Array:
+def channel_totals(g: Array) -> Array:
     """The sum over samples and positions of g (N, C, *n): (C,)."""
     found = pixels(g)
     if found is None:
         return np.asarray(summation.total(g, (0, *range(2, g.ndim))))
-    (sum_,) = sums(lambda g: (total(g),), [found])
+    (sum_,) = sum_pixels(lambda g: (sum_rows(g),), [found])
     return np.asarray(sum_, g.dtype)

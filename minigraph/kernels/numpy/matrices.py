@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.numpy.threads import SHARED, parallel, ranges
+from minigraph.kernels.numpy.threads import SHARED, parallel, slices
 from minigraph.kernels.sparse import index_dtype
 from minigraph.kernels.window import Array, Ints, Window
 
@@ -91,11 +91,11 @@ class BlockMatrix:
         def part(positions: slice) -> None:
             columns, places, _ = self.pattern(np.arange(positions.start, positions.stop))
             columns, entries = columns.astype(index), slice(ends[positions.start], ends[positions.stop])
-            for u in ranges(len(self.held), PART // max(len(columns), 1)):
+            for u in slices(len(self.held), PART // max(len(columns), 1)):
                 np.add(starts[:, u], columns, out=indices[:, u, :, entries])
                 data[:, u, :, entries] = np.take(self.held[u], places, axis=1)[:, None]
 
-        parallel(part, ranges(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED)
+        parallel(part, slices(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED)
         return canonical(data.ravel(), indices.ravel(), indptr, (B * P, self.width))
 
     def rows(self, index: Array) -> sp.csr_array:
@@ -118,7 +118,7 @@ def canonical(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]
     return matrix
 
 
-def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> BlockMatrix:
+def toeplitz_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> BlockMatrix:
     """From x to y, holding w: row (n, k, p) has w[k, c, i] in column (n, c, q). M_F for a batch of one."""
     K, C, T, S = len(w), w.shape[1], prod(window.kernel), prod(window.size)
     starts = np.arange(batch * groups).reshape(batch, groups).repeat(K // groups, axis=1)[..., None] * (C * S)
@@ -126,7 +126,7 @@ def image_matrix(w: Array, window: Window, groups: int, batch: int = 1) -> Block
     return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width, True)
 
 
-def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> BlockMatrix:
+def patches_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -> BlockMatrix:
     """From w to y, holding x: row (n, k, p) has x[n, c, q] in column (k, c, i). M_X for one filter."""
     N, C, T, S = len(x), x.shape[1] // groups, prod(window.kernel), prod(window.size)
     starts = np.tile(np.arange(filters).reshape(groups, -1), (1, N, 1)) * (C * T)
@@ -134,7 +134,7 @@ def filter_matrix(x: Array, window: Window, groups: int = 1, filters: int = 1) -
     return BlockMatrix(held, window.pixels, window.size, S, numbers(C, T), starts, width)
 
 
-def output_matrix(y: Array, window: Window, groups: int, channels: int) -> BlockMatrix:
+def outputs_matrix(y: Array, window: Window, groups: int, channels: int) -> BlockMatrix:
     """From w to x, holding y: row (n, c, q) has y[n, k, p] in column (k, c, i)."""
     N, K, C, T, P = len(y), y.shape[1] // groups, channels // groups, prod(window.kernel), prod(window.out)
     starts = np.tile(np.arange(groups)[:, None] * (K * C * T) + np.arange(C) * T, (1, N, 1))

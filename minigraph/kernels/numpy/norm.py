@@ -14,7 +14,7 @@ import numpy as np
 
 from minigraph.kernels.numpy import layout as order
 from minigraph.kernels.numpy import summation
-from minigraph.kernels.numpy.threads import by_sample, scratch
+from minigraph.kernels.numpy.threads import parallel_samples, scratch
 from minigraph.kernels.window import Array, Window
 
 
@@ -56,7 +56,7 @@ def _centred(x: Any, groups: Groups, eps: float) -> tuple[Any, Any, Any, Any]:
     var = _mean_square(rest, groups)
     square = var + eps
     plain = getattr(square, "value", square)
-    inside = order.inside(plain, plain.dtype)
+    inside = order.in_range(plain, plain.dtype)
     if inside.all():
         inverse = 1 / np.sqrt(square)
     else:  # squares that overflow or vanish
@@ -135,7 +135,7 @@ def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, stat
     if pixels is None or any(p is not None and p.dtype != x.dtype for p in (w, b)):
         return None
     mean, var = order.moments(pixels) if statistics is None else statistics
-    if not order.moderate(var + eps, x.dtype):
+    if not order.all_in_range(var + eps, x.dtype):
         return None
     inverse = 1 / np.sqrt(var + eps)
     scale = inverse if w is None else inverse * w
@@ -148,7 +148,7 @@ def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, stat
         np.multiply(y, scale, out=y)
         np.add(y, shift, out=y)
 
-    order.transform(part, [pixels, y.reshape(-1, C)], [a.astype(x.dtype) for a in (mean, scale, shift)])
+    order.map_pixels(part, [pixels, y.reshape(-1, C)], [a.astype(x.dtype) for a in (mean, scale, shift)])
     return images, tuple(a.astype(x.dtype).reshape(groups.affine) for a in (mean, var, inverse))
 
 
@@ -174,23 +174,23 @@ def normalize_gradient(
 def _pixelwise(g: Array, x: Array, w: Array | None, inverse: Array) -> bool:
     """Whether x̂ and g can be taken pixel by pixel: channels lie last, and σ⁻² neither overflows nor vanishes."""
     alike = x.dtype.kind == "f" and x.dtype == g.dtype and (w is None or w.dtype == x.dtype)
-    return alike and order.pixels(x) is not None and order.moderate(inverse**2, x.dtype)
+    return alike and order.pixels(x) is not None and order.all_in_range(inverse**2, x.dtype)
 
 
 def _pixel_gradients(
     g: Array, x: Array, w: Array | None, mean: Array, inverse: Array, constant: bool, wanted: tuple[bool, ...]
 ) -> list[Array | None]:
     """a g − b (x − μ) − a Σ g / m for x, with a = w σ⁻¹ and b = a σ⁻¹ Σ x̂g / m; Σ x̂g for w, Σ g for b."""
-    arrays = [order.like(a, x) for a in (g, x)]
+    arrays = [order.pixels_like(a, x) for a in (g, x)]
     small = order.means_are_small(mean, inverse**-2)  # then x passes for x − μ, and the sum is made good afterwards
 
     def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
         if small:
-            return order.total(g), order.total_product(g, x)
+            return order.sum_rows(g), order.sum_row_products(g, x)
         rest = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
-        return order.total(g), order.total_product(g, rest)
+        return order.sum_rows(g), order.sum_row_products(g, rest)
 
-    total, dot = order.sums(products, arrays, [mean])
+    total, dot = order.sum_pixels(products, arrays, [mean])
     dot = ((dot - mean * total if small else dot) * inverse).astype(g.dtype)
     total = total.astype(g.dtype)
     of_x = None
@@ -210,7 +210,7 @@ def _pixel_gradients(
             np.subtract(out, rest, out=out)
             np.subtract(out, shift, out=out)
 
-        order.transform(project, [*arrays, out.reshape(-1, C)], [scale, mean, slope, shift])
+        order.map_pixels(project, [*arrays, out.reshape(-1, C)], [scale, mean, slope, shift])
     return [of_x, *(s if wanted[i:] and wanted[i] else None for i, s in ((1, dot), (2, total)))]
 
 
@@ -226,7 +226,7 @@ def local_response_norm(x: Array, window: Window, divisor: int, alpha: float, be
         y: Array = (z * power(s, -beta)).astype(x.dtype, copy=False)
         return y
 
-    found: Array = by_sample(damped, x)
+    found: Array = parallel_samples(damped, x)
     return found
 
 
@@ -242,14 +242,14 @@ def local_response_norm_gradient(
         found: Array = (g * power(s, -beta) - z * shared).astype(x.dtype)
         return found
 
-    found: Array = by_sample(pulled, g, x, y)
+    found: Array = parallel_samples(pulled, g, x, y)
     return found
 
 
 def _band(v: Array, window: Window, transposed: bool = False) -> Array:
     """The sums over the window of each channel of v (N, C, *n), or the transpose of that."""
     found = np.zeros_like(v)
-    source, target = order.last(v), order.last(found)
+    source, target = order.channels_last(v), order.channels_last(found)
     for outputs, pixels in window.axis_taps[0]:
         if transposed:
             target[..., pixels] += source[..., outputs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigraph.kernels.numpy.memory import in_memory
-from minigraph.kernels.numpy.threads import by_shares
+from minigraph.kernels.numpy.threads import parallel_slices
 from minigraph.kernels.window import Array
 
 
@@ -38,4 +38,4 @@ def sgd_step(
             d = d + momentum * v if nesterov else v
         np.subtract(old, lr * d, out=new)
 
-    by_shares(part, len(turned[0]), new.size)
+    parallel_slices(part, len(turned[0]), new.size)

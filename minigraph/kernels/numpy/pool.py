@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, lines, parts
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, crop_rows, split_batch
 from minigraph.kernels.numpy.elementwise import where_true
 from minigraph.kernels.numpy.memory import empty_like
-from minigraph.kernels.numpy.threads import equal, parallel
+from minigraph.kernels.numpy.threads import equal_slices, parallel
 from minigraph.kernels.window import Array, Window
 
 MANY = 16  # entries of a side that are added one after another in single precision
@@ -19,7 +19,7 @@ MANY = 16  # entries of a side that are added one after another in single precis
 
 def blocks(x: Array, window: Window) -> list[Part]:
     """The windows over x in blocks of samples, or of lines of a sample, whose entries stay in cache."""
-    return parts(len(x), window.out[0], x[:1].nbytes // window.out[0], BLOCK_BYTES)
+    return split_batch(len(x), window.out[0], x[:1].nbytes // window.out[0], BLOCK_BYTES)
 
 
 def max_pool(x: Array, window: Window) -> tuple[Array, None]:
@@ -28,7 +28,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, None]:
 
     def part(block: Part) -> None:
         samples, outputs = block
-        pixels, over = lines(window, outputs)
+        pixels, over = crop_rows(window, outputs)
         found = x[samples, :, pixels]
         for i in range(len(window.out)):
             found = largest(found, over, i)
@@ -58,12 +58,12 @@ def max_pool_gradient(g: Array, x: Array, y: Array, window: Window, saved: None)
     """The cotangent of x: each entry of g (N, C, *n′) goes to the first entry of its window that is y."""
     out, nan = empty_like(x, g.dtype), bool(np.isnan(y).any())
     rows = slice(0, window.out[0])
-    if lines(window, rows)[0] != slice(0, window.size[0]) or window.extent[0] < window.stride[0]:
+    if crop_rows(window, rows)[0] != slice(0, window.size[0]) or window.extent[0] < window.stride[0]:
         out[...] = 0  # pixels beside and between the windows
 
     def part(block: Part) -> None:
         samples, outputs = block
-        pixels, over = lines(window, outputs)
+        pixels, over = crop_rows(window, outputs)
         under, most, cotangents, target = x[samples, :, pixels], y[samples, :, outputs], g[samples, :, outputs], \
             out[samples, :, pixels]  # fmt: skip
         target[...] = 0
@@ -80,7 +80,7 @@ def max_pool_gradient(g: Array, x: Array, y: Array, window: Window, saved: None)
     if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
         parallel(part, blocks(x, window))
     else:
-        parallel(part, [(samples, rows) for samples in equal(len(x), BLOCK_BYTES // max(x[:1].nbytes, 1))])
+        parallel(part, [(samples, rows) for samples in equal_slices(len(x), BLOCK_BYTES // max(x[:1].nbytes, 1))])
     return out
 
 
@@ -95,9 +95,9 @@ def avg_pool(x: Array, window: Window, divisors: Array) -> Array:
 
 def avg_pool_gradient(g: Array, window: Window, divisors: Array) -> Array:
     """The transpose: each entry of g (N, C, *n′) over its divisor, added to every pixel of its window."""
-    if prod(window.out) == 1 and window.kernel == window.size:  # the value goes to every pixel
+    if window.whole:  # the value goes to every pixel
         images, x = layout.empty(*g.shape[:2], window.size, g.dtype)
-        x[...] = layout.last(g / divisors)
+        x[...] = layout.channels_last(g / divisors)
         return images
     x = g / divisors
     dtype = _wide(x, window)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy.memory import empty
-from minigraph.kernels.numpy.threads import blas, busy, parallel, ranges, scratch
+from minigraph.kernels.numpy.threads import blas, busy, parallel, scratch, slices
 from minigraph.kernels.window import Array
 
 GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
@@ -85,14 +85,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     if work < SMALL or busy():
         return product(a, b, out)
     if work < GEMM:
-        with blas.alone():  # its own threads would go on waiting for work, in the way of ours
+        with blas.single_threaded():  # its own threads would go on waiting for work, in the way of ours
             return product(a, b, out)
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
     count, side = 2, max(m, n)
     while count < 16 and work > count * PART and side > 2 * count * SIDE:
         count *= 2
-    parts = ranges(side, -(-side // count // 16) * 16)
+    parts = slices(side, -(-side // count // 16) * 16)
     if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
 

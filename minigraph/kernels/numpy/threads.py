@@ -110,7 +110,7 @@ class _Blas:
         return 10**6 if cores and set(cores) <= {"SkylakeX", "Cooperlake", "SapphireRapids"} else 0
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def single_threaded(self) -> Iterator[None]:
         with _lock:
             self.inside += 1
             if not self.limited:
@@ -195,7 +195,7 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
         else:
             ends.put(None)
 
-    with blas.alone():
+    with blas.single_threaded():
         while len(_helpers) < others:
             _helpers.append(_Helper())
         for helper in _helpers[:others]:
@@ -218,22 +218,22 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
     return results
 
 
-def ranges(n: int, step: int) -> list[slice]:
+def slices(n: int, step: int) -> list[slice]:
     """0 … n in slices of ``step``, the last one shorter."""
     step = max(1, step)
     return [slice(i, min(i + step, n)) for i in range(0, n, step)]
 
 
-def equal(n: int, most: int, times: int = 1) -> list[slice]:
+def equal_slices(n: int, most: int, times: int = 1) -> list[slice]:
     """0 … n in equal slices of at most ``most``, even in number over all ``times``, so that two threads end together."""
     count = -(-n // max(most, 1))
     count = min(n, count + (count > 1 and count * times % 2))
     return [slice(i * n // count, (i + 1) * n // count) for i in range(count)]
 
 
-def by_shares(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
+def parallel_slices(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
     """``task`` for equal parts of 0 … n, which stand for so many entries; on all threads if these are enough."""
-    return parallel(task, equal(n, n * CHUNK // max(entries, 1)), entries >= SHARED)
+    return parallel(task, equal_slices(n, n * CHUNK // max(entries, 1)), entries >= SHARED)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -264,10 +264,10 @@ def _references() -> int:
 _FREE = _references()
 
 
-def by_sample(function: Callable[..., Any], *xs: Any) -> Any:
+def parallel_samples(function: Callable[..., Any], *xs: Any) -> Any:
     """``function(*xs)``, arrays (N, …) → array of xs' shape, each sample by itself, in parts of several samples."""
     if any(type(x) is not np.ndarray for x in xs) or not xs[0].size:
         return function(*xs)
     out = empty_like(xs[0], np.result_type(*xs))
-    by_shares(lambda s: np.copyto(out[s], function(*[x[s] for x in xs])), len(out), out.size)
+    parallel_slices(lambda s: np.copyto(out[s], function(*[x[s] for x in xs])), len(out), out.size)
     return out

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from numpy.lib.stride_tricks import as_strided
 
-from minigraph.kernels.numpy.threads import equal, scratch
+from minigraph.kernels.numpy.threads import equal_slices, scratch
 from minigraph.kernels.window import Array, Window
 
 RATE = (
@@ -19,40 +19,40 @@ BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for
 Part = tuple[slice, slice]  # samples, and outputs of the first axis
 
 
-def parts(n: int, rows: int, each: int, most: int | None = None, least: int = 0) -> list[Part]:
+def split_batch(n: int, rows: int, each: int, most: int | None = None, least: int = 0) -> list[Part]:
     """The batch in blocks of samples, or of lines of one sample, of at most ``most`` bytes or entries, ``each`` a line."""
     if most is None:  # several for each thread, unless they are very short
         most = max(min(BLOCK_BYTES, max(BLOCK_BYTES // 2, n * rows * each // 8)), least)
     samples = most // max(rows * each, 1)
     if samples or rows == 1:
-        return [(s, slice(0, rows)) for s in equal(n, samples)]
-    blocks = equal(rows, most // max(each, 1), n)
+        return [(s, slice(0, rows)) for s in equal_slices(n, samples)]
+    blocks = equal_slices(rows, most // max(each, 1), n)
     return [(slice(i, i + 1), s) for i in range(n) for s in blocks]
 
 
-def lines(window: Window, outputs: slice) -> tuple[slice, Window]:
+def crop_rows(window: Window, outputs: slice) -> tuple[slice, Window]:
     """The pixels of the first axis under some of its outputs, and the window over these alone."""
-    return _lines(window, 0, outputs.start, outputs.stop)
+    return _crop(window, 0, outputs.start, outputs.stop)
 
 
-def pieces(part: Part, outputs: int, each: int, most: int) -> list[tuple[slice, ...]]:
+def cut_rows(part: Part, outputs: int, each: int, most: int) -> list[tuple[slice, ...]]:
     """A part whose line, of ``each`` bytes, is longer than ``most``: the outputs of the second axis in pieces too."""
     if outputs == 1 or each <= most or part[1].stop - part[1].start > 1:
         return [part]
-    return [(*part, s) for s in equal(outputs, most * outputs // each)]
+    return [(*part, s) for s in equal_slices(outputs, most * outputs // each)]
 
 
-def region(window: Window, outputs: Sequence[slice]) -> tuple[list[slice], Window]:
+def crop(window: Window, outputs: Sequence[slice]) -> tuple[list[slice], Window]:
     """The pixels of each axis under some outputs of the first axes, and the window over these alone."""
     found = []
     for axis, some in enumerate(outputs):
-        pixels, window = _lines(window, axis, some.start, some.stop)
+        pixels, window = _crop(window, axis, some.start, some.stop)
         found.append(pixels)
     return found, window
 
 
 @lru_cache(4096)
-def _lines(window: Window, axis: int, start: int, stop: int) -> tuple[slice, Window]:
+def _crop(window: Window, axis: int, start: int, stop: int) -> tuple[slice, Window]:
     s, n, before = window.stride[axis], window.size[axis], window.padding[axis][0]
     first, last = start * s - before, (stop - 1) * s - before + window.extent[axis]
     lo = min(max(first, 0), n)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, lines, parts, patches
-from minigraph.kernels.numpy.threads import equal, parallel, scratch
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, Part, crop_rows, patches, split_batch
+from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
@@ -27,7 +27,7 @@ def taps(x: Array, window: Window, part: Part) -> Array:
     Then the windows of a line are neighbours, and a tap is a line of the image.
     """
     samples, outputs = part
-    pixels, over = lines(window, outputs)
+    pixels, over = crop_rows(window, outputs)
     found = patches(x[samples, pixels], over)
     if window.stride[-1] > 1:
         return found
@@ -51,8 +51,8 @@ def blocks(N: int, C: int, window: Window, dtype: Any, most: int = BLOCK_BYTES) 
     """Parts of about two megabytes, whose lines are whole."""
     line = prod(window.out[1:]) * C * np.dtype(dtype).itemsize
     if len(window.out) == 1:
-        return [(s, slice(0, window.out[0])) for s in equal(N, most // max(window.out[0] * line, 1))]
-    return parts(N, window.out[0], line, most)
+        return [(s, slice(0, window.out[0])) for s in equal_slices(N, most // max(window.out[0] * line, 1))]
+    return split_batch(N, window.out[0], line, most)
 
 
 def repeated(w: Array, window: Window) -> Array:
@@ -81,14 +81,14 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y[n, c, p] = Σ x[n, c, q] w[c, 0, i]."""
     images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(np.ascontiguousarray(layout.last(x)), w[:, 0], window, y)
+    correlate(np.ascontiguousarray(layout.channels_last(x)), w[:, 0], window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
     images, x = layout.empty(len(g), len(w), window.size, np.result_type(g, w))
-    cotangents = np.ascontiguousarray(layout.last(g))
+    cotangents = np.ascontiguousarray(layout.channels_last(g))
     for pixels, meeting, phase in phases(window):
         if phase is None:
             x[pixels] = 0
@@ -100,7 +100,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """w[c, 0, i] = Σ x[n, c, q] g[n, c, p]: for each tap the sum of a product, parts added in order."""
     dtype, C = np.result_type(x, g), x.shape[1]
-    X, G = (np.ascontiguousarray(layout.last(a)) for a in (x, g))
+    X, G = (np.ascontiguousarray(layout.channels_last(a)) for a in (x, g))
     terms = SUMMED * (window.out[-1] if window.stride[-1] == 1 else 1) * C * dtype.itemsize
     all_parts = blocks(len(x), C, window, dtype, min(BLOCK_BYTES, terms)) if x.size and g.size else []
     places, offsets = letters(window)

@@ -23,7 +23,7 @@ import scipy  # scipy.fft loads when first used
 
 from minigraph.kernels.numpy.conv.direct import grouped
 from minigraph.kernels.numpy.products import matmul
-from minigraph.kernels.numpy.threads import ranges, threads
+from minigraph.kernels.numpy.threads import slices, threads
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Ints, Window
 
@@ -34,10 +34,10 @@ SOME, STEP = 4096, 2654435761  # entries that are looked at for the usual magnit
 
 
 class Torus(NamedTuple):
-    """The sites of one geometry, as slices: ``seen`` are the pixels that a window reaches, on the image itself."""
+    """The sites of one geometry, as slices: ``visible`` are the pixels that a window reaches, on the image itself."""
 
     sides: Ints
-    seen: tuple[slice, ...]
+    visible: tuple[slice, ...]
     pixels: tuple[slice, ...]
     taps: tuple[slice, ...]
     outputs: tuple[slice, ...]
@@ -46,11 +46,11 @@ class Torus(NamedTuple):
     def of(cls, window: Window) -> Torus:
         before, padding = [b for b, _ in window.padding], window.exact.padding
         room = [n + b + a for n, (b, a) in zip(window.size, padding, strict=True)]
-        seen = [min(n, max(0, r - b)) for n, b, r in zip(window.size, before, room, strict=True)]
+        visible = [min(n, max(0, r - b)) for n, b, r in zip(window.size, before, room, strict=True)]
         return cls(
             tuple(scipy.fft.next_fast_len(r, real=True) for r in room),
-            tuple(slice(m) for m in seen),
-            tuple(slice(b, b + m) for b, m in zip(before, seen, strict=True)),
+            tuple(slice(m) for m in visible),
+            tuple(slice(b, b + m) for b, m in zip(before, visible, strict=True)),
             tuple(slice(0, e, d) for e, d in zip(window.extent, window.dilation, strict=True)),
             tuple(slice(0, (o - 1) * s + 1, s) for o, s in zip(window.out, window.stride, strict=True)),
         )
@@ -99,9 +99,9 @@ class Torus(NamedTuple):
             return spectra[id(of)][1]
 
         g_, a_, s_, b_ = self.block(groups, A, S, B)
-        for g, b, a in itertools.product(ranges(groups, g_), ranges(B, b_), ranges(A, a_)):
+        for g, b, a in itertools.product(slices(groups, g_), slices(B, b_), slices(A, a_)):
             total: Any = 0
-            for s in ranges(S, s_):
+            for s in slices(S, s_):
                 product = matmul(spectrum(left, g, a, s), spectrum(right, g, s, b))
                 total = np.add(total, product, out=product)
             out.array[(..., g, a, b)] = self.values(total, out.sites) if S else 0
@@ -141,7 +141,7 @@ def real(kernel: Callable[..., Array]) -> Callable[..., Array]:
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """Ŷ = X̂ · conj(Ŵ)ᵀ at every frequency: (N, C) · (C, K)."""
     torus, y = Torus.of(window), np.empty((len(x), len(w), *window.out), np.result_type(x, w))
-    X = Planes(images(x, groups)[torus.seen], torus.pixels)
+    X = Planes(images(x, groups)[torus.visible], torus.pixels)
     W = Planes(grouped(w, groups, 0).swapaxes(-1, -2), torus.taps, conjugated=True)
     torus.multiply(X, W, Planes(images(y, groups), torus.outputs))
     return y
@@ -151,7 +151,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """X̂ = Ĝ · Ŵ at every frequency: (N, K) · (K, C)."""
     torus, x = Torus.of(window), np.zeros((len(g), w.shape[1] * groups, *window.size), np.result_type(g, w))
     G, W = Planes(images(g, groups), torus.outputs), Planes(grouped(w, groups, 0), torus.taps)
-    torus.multiply(G, W, Planes(images(x, groups)[torus.seen], torus.pixels))
+    torus.multiply(G, W, Planes(images(x, groups)[torus.visible], torus.pixels))
     return x
 
 
@@ -160,7 +160,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     torus = Torus.of(window)
     w = np.zeros((g.shape[1], x.shape[1] // groups, *window.kernel), np.result_type(x, g))
     G = Planes(images(g, groups).swapaxes(-1, -2), torus.outputs, conjugated=True)
-    X = Planes(images(x, groups)[torus.seen], torus.pixels)
+    X = Planes(images(x, groups)[torus.visible], torus.pixels)
     torus.multiply(G, X, Planes(grouped(w, groups, 0), torus.taps))
     return w
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, lines, parts, patches, pieces, region
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, crop, crop_rows, cut_rows, patches, split_batch
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.products import gemm, gemm_transposed, matmul
-from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
+from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, slices
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
@@ -39,10 +39,10 @@ TALL = 1 << 14  # rows of a block of a filter gradient: longer sums would lose d
 CHAIN = 32  # blocks whose products are added one after another; more are added in double precision
 
 
-def rows_of(x: Array, window: Window, part: tuple[slice, ...], groups: int) -> Array:
+def patch_rows(x: Array, window: Window, part: tuple[slice, ...], groups: int) -> Array:
     """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
     samples, *outputs = part
-    pixels, window = region(window, outputs)
+    pixels, window = crop(window, outputs)
     found = patches(x[(samples, *pixels)], window)
     found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
     found = np.moveaxis(found, -2, 0)
@@ -109,7 +109,7 @@ def from_banded(found: Array, window: Window) -> Array:
     return w
 
 
-def in_rows(y: Array, m: int) -> Array:
+def grouped_outputs(y: Array, m: int) -> Array:
     """A view of y (N, *n′, K) with m outputs of the last axis in a row: (N, …, n′/m, m, K)."""
     return y.reshape(*y.shape[:-2], y.shape[-2] // m, m, y.shape[-1])
 
@@ -121,7 +121,7 @@ def is_identity(work: ConvProblem) -> bool:
 
 
 @lru_cache(4096)
-def neighbours(work: ConvProblem) -> int:
+def outputs_per_row(work: ConvProblem) -> int:
     """m: how many outputs of the last axis make the cheapest row."""
     if is_identity(work):
         return 1
@@ -147,16 +147,16 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, K) = the patches of x (N, *n, C) times ``filters`` (groups, *f, C/groups, K/groups)."""
     groups, K = len(filters), y.shape[-1]
     work = ConvProblem(window, len(x), x.shape[-1], K, groups, y.dtype)
-    m = neighbours(work)
+    m = outputs_per_row(work)
     if not (x.size and y.size):
         y[...] = 0
         return
-    wide, matrix, Y = banded_window(window, m), banded(filters, window, m), in_rows(y, m)
+    wide, matrix, Y = banded_window(window, m), banded(filters, window, m), grouped_outputs(y, m)
     matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
     def block(part: tuple[slice, ...], multiply: Any = gemm) -> None:
-        rows, target = rows_of(x, wide, part, groups), Y[part]
+        rows, target = patch_rows(x, wide, part, groups), Y[part]
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
             return
@@ -167,7 +167,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         layout.copy(target, by_output.reshape(target.shape))
 
     least = ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
-    blocks = in_pieces(parts(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
+    blocks = in_pieces(split_batch(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
     if is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
@@ -177,34 +177,34 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
 def in_pieces(blocks: list[Part], window: Window, each: int, most: int) -> list[tuple[slice, ...]]:
     """Blocks of lines, each of at most ``most`` bytes of rows where there is a second axis to cut, ``each`` a line."""
     outputs = (*window.out, 1)[1]
-    return [piece for block in blocks for piece in pieces(block, outputs, each, most)]
+    return [piece for block in blocks for piece in cut_rows(block, outputs, each, most)]
 
 
-def by_group(w: Array, groups: int, dtype: Any) -> Array:
+def filters_by_group(w: Array, groups: int, dtype: Any) -> Array:
     """Filters w (K, C/groups, *f) as (groups, K/groups, *f, C/groups), a view where they lie channels last."""
-    last = np.ascontiguousarray(layout.last(w), dtype)
+    last = np.ascontiguousarray(layout.channels_last(w), dtype)
     return last.reshape(groups, len(w) // groups, *w.shape[2:], w.shape[1])
 
 
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """y = im2col(x) · Wᵀ: (N n′…, C f…) · (C f…, K)."""
     images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
-    correlate(layout.last(x), np.moveaxis(by_group(w, groups, y.dtype), 1, -1), window, y)
+    correlate(layout.channels_last(x), np.moveaxis(filters_by_group(w, groups, y.dtype), 1, -1), window, y)
     return images
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
     images, x = layout.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
-    filters = np.moveaxis(by_group(w, groups, x.dtype), 1, -2)
+    filters = np.moveaxis(filters_by_group(w, groups, x.dtype), 1, -2)
     if scatters(ConvProblem(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
-        scatter(layout.last(g), filters, window.exact, x)
+        scatter(layout.channels_last(g), filters, window.exact, x)
         return images
     for pixels, taps, phase in phases(window):
         if phase is None:
             x[pixels] = 0
         else:
-            correlate(layout.last(g), filters[(slice(None), *taps)], phase, x[pixels])
+            correlate(layout.channels_last(g), filters[(slice(None), *taps)], phase, x[pixels])
     return images
 
 
@@ -221,7 +221,7 @@ def scatters(work: ConvProblem) -> bool:
     )
     products = 2 * outputs * work.K * taps * work.C / RATE
     runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
-    return (products + runs) * int(work.dtype.itemsize) / 4 < 1e9 * sum(seconds(t, neighbours(t)) for t in turned)
+    return (products + runs) * int(work.dtype.itemsize) / 4 < 1e9 * sum(seconds(t, outputs_per_row(t)) for t in turned)
 
 
 def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
@@ -235,15 +235,15 @@ def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
 
     def block(samples: slice) -> None:
         planes = np.zeros((C, samples.stop - samples.start, *window.size), x.dtype)
-        for outputs in ranges(window.out[0], 4 * BLOCK_BYTES * window.out[0] // max(each * planes.shape[1], 1)):
-            pixels, part = lines(window, outputs)
+        for outputs in slices(window.out[0], 4 * BLOCK_BYTES * window.out[0] // max(each * planes.shape[1], 1)):
+            pixels, part = crop_rows(window, outputs)
             columns = matrix @ np.reshape(g[samples, outputs], (-1, matrix.shape[1])).T
             columns = columns.reshape(taps, C, -1, *part.out)
             for column, (at, under) in zip(columns, part.taps, strict=True):
                 planes[:, :, pixels][under] += column[at]
         x[samples] = np.moveaxis(planes, 0, -1)
 
-    parallel(block, equal(len(x), 4 * BLOCK_BYTES // max(each, 1)))
+    parallel(block, equal_slices(len(x), 4 * BLOCK_BYTES // max(each, 1)))
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
@@ -252,8 +252,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     if not (x.size and g.size):
         return np.zeros((groups * K, C, *window.kernel), dtype)
     work = ConvProblem(window, len(x), x.shape[1], g.shape[1], groups, dtype)
-    m = neighbours(work)
-    wide, X, G = banded_window(window, m), layout.last(x), in_rows(layout.last(g), m)
+    m = outputs_per_row(work)
+    wide, X, G = banded_window(window, m), layout.channels_last(x), grouped_outputs(layout.channels_last(g), m)
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
     many = prod(shape) * dtype.itemsize > LANE_BYTES
@@ -261,16 +261,16 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
         most = min(-(-x.nbytes // (1 if many else LANES)), tall)
-        blocks: list[tuple[slice, ...]] = [*parts(len(x), wide.out[0], each, most)]
+        blocks: list[tuple[slice, ...]] = [*split_batch(len(x), wide.out[0], each, most)]
     else:
         most = min(BLOCK_BYTES << 3 if many else BLOCK_BYTES, tall)
-        cut = parts(len(x), wide.out[0], each, most if many or most < BLOCK_BYTES else None)
+        cut = split_batch(len(x), wide.out[0], each, most if many or most < BLOCK_BYTES else None)
         blocks = in_pieces(cut, wide, each, BLOCK_BYTES << 3 if many else BLOCK_BYTES)
     lanes = 1 if many else min(LANES, len(blocks))
     total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
 
     def add(part: tuple[slice, ...], to: Array, first: bool) -> None:
-        rows = rows_of(X, wide, part, groups)
+        rows = patch_rows(X, wide, part, groups)
         apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
         cotangents = apart.reshape(groups, rows.shape[1], m * K)
         out = to if first and to.dtype == dtype else scratch("sum", shape, dtype)
@@ -298,7 +298,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 
 def cost(work: ConvProblem) -> float:
     """Seconds of a core for the forward slot."""
-    return seconds(work, neighbours(work))
+    return seconds(work, outputs_per_row(work))
 
 
 register_convolution("im2col", forward, input_gradient, filter_gradient, cost=cost)

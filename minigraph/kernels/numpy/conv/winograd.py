@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import RATE, Part, lines, parts, patches
+from minigraph.kernels.numpy.conv.blocks import RATE, Part, crop_rows, patches, split_batch
 from minigraph.kernels.numpy.memory import empty
-from minigraph.kernels.numpy.threads import equal, parallel, ranges, scratch
+from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, slices
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window
 
@@ -76,7 +76,7 @@ class Winograd:
         K, C = w.shape[:2]
         square = np.kron(self.G, self.G).astype(dtype)
         square = square[:, ::-1] if turned else square
-        rows = np.ascontiguousarray(layout.last(w), dtype).reshape(K, self.r**2, C)
+        rows = np.ascontiguousarray(layout.channels_last(w), dtype).reshape(K, self.r**2, C)
         U = empty((len(square), K, C), dtype)
         for_each_filter(square, rows, U.swapaxes(0, 1))
         return U.reshape(-1, groups, K // groups, C)
@@ -85,7 +85,7 @@ class Winograd:
         """Y = Aᵀ [G w · Bᵀ x]: for each t (tiles, C) · (C, K)."""
         images, y = layout.empty(len(x), len(w), window.out, np.result_type(x, w))
         if x.size and w.size:
-            self.correlate(layout.last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
+            self.correlate(layout.channels_last(x), self.filters(w, groups, y.dtype).swapaxes(2, 3), window, y)
         else:
             y[...] = 0
         return images
@@ -97,7 +97,7 @@ class Winograd:
             axes = zip(window.out, window.size, window.padding, strict=True)
             padding = tuple((self.r - 1 - b, n - o + b) for o, n, (b, _) in axes)
             turned = Window(window.out, window.kernel, (1, 1), padding, (1, 1))
-            self.correlate(layout.last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
+            self.correlate(layout.channels_last(g), self.filters(w, groups, x.dtype, turned=True), turned, x)
         else:
             x[...] = 0
         return images
@@ -118,7 +118,7 @@ class Winograd:
             each, n = spans(image, some)
             V, M = empty((len(U), n, C), y.dtype), empty((len(U), n, K), y.dtype)
             parallel(lambda e: self.transform(self.BT, x, image, e[0], V[:, e[1]]), each)
-            parallel(lambda t: multiply(V[t], U[t], M[t]), ranges(len(U), 6))
+            parallel(lambda t: multiply(V[t], U[t], M[t]), slices(len(U), 6))
             parallel(lambda e: self.write(M[:, e[1]], output, e[0], y), each)
 
         if U.nbytes <= FEW:
@@ -131,7 +131,7 @@ class Winograd:
         """W = Gᵀ Σ [(Bᵀ x)ᵀ · A g]: for each t (C, tiles) · (tiles, K)."""
         image, output = self.image_tiles(window), self.output_tiles(window)
         C, K, dtype, side = x.shape[1], g.shape[1], np.result_type(x, g), len(self.BT)
-        X, G = layout.last(x), layout.last(g)
+        X, G = layout.channels_last(x), layout.channels_last(g)
         blocks = self.blocks(len(x), image, max(C, K)) if x.size and g.size else []
 
         def transform(block: Part, V: Array, M: Array) -> None:
@@ -158,7 +158,7 @@ class Winograd:
             each, n = spans(image, some)
             V, M = empty((side**2, n, C), dtype), empty((side**2, n, K), dtype)
             parallel(lambda e: transform(e[0], V[:, e[1]], M[:, e[1]]), each)
-            parallel(lambda t: add_products(sums[0, t], V[t], M[t], first), ranges(side**2, 6))
+            parallel(lambda t: add_products(sums[0, t], V[t], M[t], first), slices(side**2, 6))
 
         shape = side**2, groups, K // groups, C // groups
         few = prod(shape) * dtype.itemsize <= FEW
@@ -178,17 +178,17 @@ class Winograd:
 
     def blocks(self, N: int, image: Window, C: int) -> list[Part]:
         """The batch in blocks of some hundred tiles, as far as these stay in cache."""
-        return parts(N, image.out[0], image.out[1] * C, min(self.entries, max(self.entries // 2, TILES * C)))
+        return split_batch(N, image.out[0], image.out[1] * C, min(self.entries, max(self.entries // 2, TILES * C)))
 
     def waves(self, blocks: list[Part], dtype: Any) -> list[list[Part]]:
         """Blocks of which as many go together as stay in cache between transforms and products."""
         each = self.entries * len(self.BT) ** 2 * np.dtype(dtype).itemsize
-        return [blocks[some] for some in ranges(len(blocks), WAVE_BYTES // each)]
+        return [blocks[some] for some in slices(len(blocks), WAVE_BYTES // each)]
 
     def transform(self, matrix: Array, x: Array, tiles: Window, part: Part, out: Array) -> None:
         """Out (t, tiles, C) = ``matrix`` · tile · ``matrix``ᵀ for every tile of a part of x (N, *n, C)."""
         samples, outputs = part
-        pixels, window = lines(tiles, outputs)
+        pixels, window = crop_rows(tiles, outputs)
         found = patches(x[samples, pixels], window)  # (N, *tiles, *m, C)
         n, side, m = prod(found.shape[:3]) * x.shape[-1], *matrix.shape
         matrix = matrix.astype(out.dtype)
@@ -206,7 +206,7 @@ class Winograd:
         np.matmul(AT, as_matrices(M, side).swapaxes(0, 1), out=half.swapaxes(0, 1))
         entries = scratch("entries", (m, m, n), M.dtype)
         np.matmul(AT, half, out=entries)
-        pixels, window = lines(tiles, outputs)
+        pixels, window = crop_rows(tiles, outputs)
         y = y[samples, pixels]
         found = entries.reshape(m, m, len(y), *window.out, y.shape[-1])
         for rows, i in whole_and_rest(y.shape[1], m):
@@ -219,7 +219,7 @@ class Winograd:
 
 def for_each_filter(matrix: Array, w: Array, out: Array) -> None:
     """Out (K, s, C) = ``matrix`` (s, t) · w (K, t, C), filter by filter."""
-    parallel(lambda s: np.matmul(matrix, w[s], out=out[s]), equal(len(w), FILTERS // max(w[0].size, 1)))
+    parallel(lambda s: np.matmul(matrix, w[s], out=out[s]), equal_slices(len(w), FILTERS // max(w[0].size, 1)))
 
 
 def multiply(V: Array, U: Array, out: Array) -> None:
