@@ -96,12 +96,18 @@ _elu = define(
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
-    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J_x = diag(1 or negative_slope); a slope may be learned."""
+    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J_x = diag(1 or negative_slope); a slope may be learned.
+
+    Maas et al. 2013; learned, He et al. 2015. Raises ShapeError for a slope that does not broadcast with x.
+    """
     return _leaky_relu(x, negative_slope)
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or α eˣ). Clevert et al. 2016."""
+    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or α eˣ). Clevert et al. 2016.
+
+    Raises ShapeError for an α that does not broadcast with x.
+    """
     return _elu(x, alpha)
 
 

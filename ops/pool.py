@@ -72,12 +72,18 @@ avg_pool1d, avg_pool2d, avg_pool3d = over_axes(_avg_pool)
 
 
 def global_avg_pool(x: Any) -> Any:
-    """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel."""
+    """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel. Lin et al. 2014.
+
+    Raises ShapeError for an x without a position, TypeError for what is not float.
+    """
     return GlobalAvgPool()(x)
 
 
 def global_max_pool(x: Any) -> Any:
-    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins."""
+    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins.
+
+    Raises ShapeError for an x without a position, TypeError for what is not float.
+    """
     return GlobalMaxPool()(x)
 
 

@@ -98,6 +98,13 @@ def test_docstrings_say_the_shape(name):
     assert "→" in text or "shape" in text or name in NO_SHAPE
 
 
+@pytest.mark.parametrize("name", mg.__all__[mg.__all__.index("conv1d") :])
+def test_docstrings_of_networks_say_derivatives_and_errors(name):
+    text = inspect.getdoc(getattr(mg, name))
+    assert "Raises " in text
+    assert re.search(r"\bJ\b|\bJ_|Jacobian|∂|M_F|M_X|A vec", text)
+
+
 def test_the_module_says_what_there_is():
     names = re.findall(r"``(\w+)``", mg.__doc__)
     assert {"constant", "grad", "nn", "ops", "extend"} <= set(names) <= set(mg.__all__) | {"np"}
