@@ -21,7 +21,8 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def checked(self: Op, *xs: Any) -> Any:
-        y, saved = forward(self, *map(read_only, xs)), ()
+        y: Any = forward(self, *map(read_only, xs))
+        saved: list[Any] = []
         if type(y) is tuple:
             y, *saved = y
         wanted = self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])

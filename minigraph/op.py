@@ -100,7 +100,7 @@ class Op:
     @property
     def usual_values(self) -> dict[str, Any]:
         """Hyper-parameters by name, with the value that needs no words."""
-        found = fields(self) if is_dataclass(self) else ()
+        found: Any = fields(self) if is_dataclass(self) else ()
         return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
 
     def operand_names(self, n: int) -> list[str]:
@@ -123,7 +123,7 @@ class Op:
         same = y.shape[-d:] == x.shape[-d:]
         return Reach((1,) * d, (1,) * d) if same else Reach(tuple(x.shape[-d:]), None)
 
-    def layer(self, learned: int, *xs: Spec) -> Layer | None:
+    def layer(self, learned: int, *xs: Any) -> Layer | None:
         """What ``costs`` and ``verify`` need to know of a layer; ``learned``: the first input that is a parameter, or −1."""
         return None
 
@@ -194,7 +194,7 @@ class Op:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments, for tables and diagrams."""
-        found = fields(self) if is_dataclass(self) else ()
+        found: Any = fields(self) if is_dataclass(self) else ()
         return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}
 
     def __str__(self) -> str:

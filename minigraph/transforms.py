@@ -262,7 +262,7 @@ class Checkpoint(Op):
         tape, nodes = self.again(y, xs)
         return [None if x is None else Total(tape, x) for x in nodes]
 
-    def pull(self, g: Any, wanted: Sequence[bool], y: Any, *xs: Any, saved: Any = None) -> list[Any]:  # type: ignore[override]
+    def pull(self, g: Any, wanted: Sequence[bool], y: Any, *xs: Any, saved: Any = None) -> list[Any]:
         """All cotangents by one walk."""
         tape, nodes = self.again(y, xs)
         asked = [x for x, some in zip(nodes, wanted, strict=True) if some and x is not None]

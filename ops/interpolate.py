@@ -16,10 +16,11 @@ from minigraph.array import Array, plain
 from minigraph.facts import Reach
 from minigraph.kernels.numpy.summation import product
 from minigraph.kernels.sparse import compressed
+from minigraph.kernels.window import Ints
 from minigraph.maps import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops.geometry import Ints, expect_axes, integers, shape_of
+from minigraph.ops.geometry import expect_axes, integers, shape_of
 
 __all__ = ["interpolate"]
 

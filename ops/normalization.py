@@ -390,7 +390,7 @@ class LocalResponseNorm(Op):
     def settings(self, x: Any) -> tuple[Any, ...]:
         """What the kernels ask for: the window over the channels, its divisor, and the numbers."""
         over = self.window(x)
-        channels = Window(*(side[:1] for side in (over.size, over.kernel, over.stride, over.padding, over.dilation)))
+        channels = Window(over.size[:1], over.kernel[:1], over.stride[:1], over.padding[:1], over.dilation[:1])
         return channels, self.size, self.alpha, self.beta, self.k
 
     def forward(self, x: Array) -> Any:

@@ -1,5 +1,7 @@
 """One test for every op: its sample calls in ``cases`` are held against everything else."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cases import CASES, elementwise
@@ -68,6 +70,9 @@ def test_op(cls, case):
             if J is not None:
                 check_map(J, rng)
 
+        if node.op and node.op.pull:
+            pulls_as_its_maps(node, tape.local(node), rng)
+
     if y.dtype not in FLOATS:
         return
     v = {x: rng.standard_normal(x.shape) for x in floats(nodes)}
@@ -81,6 +86,17 @@ def test_op(cls, case):
         keeps_float32(case)
         keeps_each_dtype(case)
     forward_inside_reverse(case, nodes, v)
+
+
+def pulls_as_its_maps(node, maps, rng):
+    """What an op gives by one kernel is what its maps pull one by one, whatever is wanted of it."""
+    g, xs = rng.standard_normal(node.shape), [x.value for x in node.inputs]
+    for wanted in itertools.product((True, False), repeat=len(xs)):
+        found = node.op.pull(g, wanted, node.value, *xs, saved=node.saved)
+        assert found is not NotImplemented and len(found) == len(xs)
+        for c, J, asked in zip(found, maps, wanted, strict=True):
+            if asked and J is not None:
+                np.testing.assert_allclose(np.zeros(J.in_shape) if c is None else c, J.pull(g), rtol=1e-10, atol=1e-11)
 
 
 def check_map(J, rng):

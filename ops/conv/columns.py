@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.kernels.window import Ints, Window
 from minigraph.maps import LinearMap, Selection, Shape
 from minigraph.node import Spec
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops.geometry import (
-    Ints,
-    Padding,
-    Window,
-    expect_axes,
-    integers,
-    paddings,
-    shape_of,
-    sides,
-    window_over,
-)
+from minigraph.ops.geometry import Padding, expect_axes, integers, paddings, shape_of, sides, window_over
 
 
 def im2col(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:

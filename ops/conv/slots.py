@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import prod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,21 +24,11 @@ from minigraph.kernels import tasks
 from minigraph.kernels.numpy.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
+from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops.geometry import (
-    WINDOW,
-    Ints,
-    Padding,
-    Pairs,
-    Window,
-    expect_axes,
-    expect_bias,
-    expect_groups,
-    window_onto,
-    window_over,
-)
+from minigraph.ops.geometry import WINDOW, Padding, expect_axes, expect_bias, expect_groups, window_onto, window_over
 
 Letter = Literal["x", "w", "y"]
 TERMS: list[tuple[Letter, Letter]] = [("x", "w"), ("y", "w"), ("x", "y")]
@@ -146,7 +136,7 @@ def bias_map(b: Any, y: Any) -> LinearMap:
 class Slot(Op, abstract=True):
     """What the three ops share: the geometry of the form."""
 
-    data_operands = 1
+    data_operands: ClassVar[int | None] = 1
     usual = WINDOW
 
     stride: Ints

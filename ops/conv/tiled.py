@@ -13,22 +13,12 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.facts import Reach
 from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
+from minigraph.kernels.window import Ints, Window
 from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.geometry import (
-    WINDOW,
-    Ints,
-    Padding,
-    Window,
-    expect_axes,
-    integers,
-    over_axes,
-    paddings,
-    shape_of,
-    window_over,
-)
+from minigraph.ops.geometry import WINDOW, Padding, expect_axes, integers, over_axes, paddings, shape_of, window_over
 from minigraph.ops.products import einsum
 
 

@@ -115,7 +115,7 @@ def normalize(
     x: Array, w: Array | None, b: Array | None, groups: Groups, eps: float, statistics: tuple[Array, Array] | None
 ) -> tuple[Array, Moments]:
     """w x̂ + b, and the moments; of given ``statistics`` (mean, variance) where there are any."""
-    found = _normalize_pixels(x, w, b, groups, eps, statistics)
+    found: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics)
     if found is not None:
         return found
     view = np.reshape(x.astype(x.dtype if w is None else np.result_type(x, w, b), copy=False), groups.view)

@@ -96,7 +96,7 @@ def avg_pool(x: Array, window: Window, divisors: Array) -> Array:
 def avg_pool_gradient(g: Array, window: Window, divisors: Array) -> Array:
     """The transpose: each entry of g (N, C, *n′) over its divisor, added to every pixel of its window."""
     if window.whole:  # the value goes to every pixel
-        images, x = layout.empty(*g.shape[:2], window.size, g.dtype)
+        images, x = layout.empty(g.shape[0], g.shape[1], window.size, g.dtype)
         x[...] = layout.channels_last(g / divisors)
         return images
     x = g / divisors
