@@ -339,7 +339,7 @@ METHODS = {
     "std": (0,), "sum": (1, None, None, True), "swapaxes": (0, 1), "transpose": (1, 0), "var": (1,),
     "astype": (np.float32,),
 }  # fmt: skip
-ATTRIBUTES = {"T", "shape", "dtype", "size", "ndim"}
+ATTRIBUTES = {"T", "shape", "dtype", "size", "ndim", "nbytes"}
 NUMBERS = {"item", "tolist"}
 
 
