@@ -16,7 +16,7 @@ labels = (X[:, 0] - X[:, 1] > 0).astype(np.int64)
 def loss(w):
     """Cross-entropy of scores (0, X w), with a little L2."""
     s = X @ w
-    return mg.cross_entropy(mg.stack([0 * s, s], axis=1), labels) + mg.l2_penalty(w, 1e-2)
+    return mg.cross_entropy(np.stack([0 * s, s], axis=1), labels) + mg.l2_penalty(w, 1e-2)
 
 
 w, v = rng.standard_normal(12), rng.standard_normal(12)

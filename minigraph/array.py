@@ -105,7 +105,7 @@ class ArrayLike:
         if lost or mode.tracing or (VARIABLES and mode.grad and self._depends_on(VARIABLES.__contains__)):
             raise TypeError(
                 f"{self.label}: {name or how} leaves the graph, and the derivative would be lost; use "
-                "mg.stack and NumPy functions of nodes, or node.value where no derivative is to pass"
+                "np.stack and NumPy functions of nodes, or node.value where no derivative is to pass"
             )
 
     def _depends_on(self, leaf: Callable[[Any], bool]) -> bool:
@@ -182,7 +182,7 @@ class ArrayLike:
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(
             f"{self.label}: values on the tape are read-only, so x[key] = v is not possible; "
-            "build a new one with mg.where(mask, v, x), mg.pad or mg.concatenate"
+            "build a new one with np.where(mask, v, x), np.pad or np.concatenate"
         )
 
     def __iter__(self) -> Iterator[Any]:
@@ -378,7 +378,7 @@ def _checked(name: str, implementation: Callable[..., Any], args: Any, options: 
 def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
-        raise TypeError(f"{what}: got a list of nodes; wanted one node, as mg.stack makes of it")
+        raise TypeError(f"{what}: got a list of nodes; wanted one node, as np.stack makes of it")
     if isinstance(value, UNLIKE):
         name, way = ("masked array", ".filled(...)") if isinstance(value, np.ma.MaskedArray) else ("matrix", ".A")
         raise TypeError(f"{what}: got a {name}; wanted a plain array, as {name.split()[0]}{way} makes of it")

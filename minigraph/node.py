@@ -190,6 +190,14 @@ class Node(ArrayLike):
         self.name = checked_name(name, "named")
         return self
 
+    def find(self, path: str) -> Node:
+        """The node behind this one that is the output of the module or scope ``path``: ``y.find("layer2/0/conv1")``.
+
+        It is the last node recorded in that scope, or in one within it. Where there is no such scope, the node of that
+        path or name. Raises KeyError with those of similar names, GraphError with the paths of several nodes of one name.
+        """
+        return Attached.tape(self).find(path)  # type: ignore[no-any-return]
+
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Add ∂self/∂p to ``p.grad`` of every parameter p that self depends on.
 
@@ -267,12 +275,15 @@ def checked_name(name: Any, what: str) -> Any:
 
 
 def constant(value: Any, name: str | None = None) -> Node:
-    """A leaf that is not learned: data, labels. ``value``: an array of reals, integers or booleans, or a Spec."""
+    """A leaf that is not learned, of the shape of ``value``: data, labels.
+
+    ``value``: an array of reals, integers or booleans, or a Spec. Raises TypeError for others.
+    """
     return Node(frozen(value, "constant"), None, (), checked_name(name, "constant"), MODE.get().scope)
 
 
 def parameter(value: Any, name: str | None = None) -> Parameter:
-    """A leaf to be learned. ``value``: a float32 or float64 array, Python floats (float64), or a Spec.
+    """A leaf to be learned, of the shape of ``value``: a float32 or float64 array, Python floats (float64), or a Spec.
 
     Raises TypeError for integer, complex and object values.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -71,6 +72,40 @@ class Tape:
 
     def __contains__(self, node: object) -> bool:
         return any(node is other for other in self.nodes)  # == compares values
+
+    def __getitem__(self, name: str) -> Node:
+        """The node of that name, or of that path (scope/name).
+
+        Raises KeyError with those of similar names where there is none, GraphError with their paths for several.
+        """
+        return self._named(name, ())
+
+    def find(self, path: str) -> Node:
+        """The output of the module or scope of that path, which is the last node recorded in it; else as ``tape[path]``."""
+        outputs: dict[str, Node] = {}
+        for node in self.nodes:
+            if node.op and node.scope:
+                parts = node.scope.split("/")
+                outputs.update(("/".join(parts[: i + 1]), node) for i in range(len(parts)))
+        return outputs[path] if isinstance(path, str) and path in outputs else self._named(path, outputs)
+
+    def _named(self, name: str, scopes: Iterable[str]) -> Node:
+        """The node of that name or path; ``scopes``: what else the caller may have meant."""
+        if not isinstance(name, str):
+            raise TypeError(f"{self.y.label}: got {name!r}; wanted the name or path of a node, a string")
+        named = [node for node in self.nodes if node.name]
+        found = [node for node in named if node.path == name] or [node for node in named if node.name == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            paths = ", ".join(f"{node.path} (#{node.serial})" for node in found)
+            raise GraphError(
+                f"{self.y.label}: got {name!r}, the name of {len(found)} nodes behind it; wanted one of {paths}"
+            )
+        known = dict.fromkeys([*scopes, *[node.path for node in named], *[str(node.name) for node in named]])
+        close = get_close_matches(name, known, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise KeyError(f"{self.y.label}: no node behind it has the name or path {name!r}{hint}")
 
     @property
     def leaves(self) -> list[Node]:

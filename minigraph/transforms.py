@@ -116,7 +116,7 @@ def _several(argnums: Argnums) -> Sequence[int]:
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
-    """x ↦ (f(x), ∂f/∂x) for a scalar f; keyword arguments go to f as they are.
+    """x ↦ (f(x), ∂f/∂x) for a scalar f: (S) → ((), (S)); keyword arguments go to f as they are.
 
     Results are arrays; Nodes where an argument is a Node, and within another transform that differentiates them.
     ``create_graph``: Nodes in any case, so that ``backward`` can go through the gradient to the parameters that f reads.
@@ -138,19 +138,29 @@ def value_and_grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = Fa
 
 
 def grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
-    """x ↦ ∂f/∂x for a scalar f, as ``value_and_grad``. Gradients of gradients give higher orders."""
+    """x ↦ ∂f/∂x for a scalar f: (S) → (S). Gradients of gradients give higher orders.
+
+    Arguments and errors as those of ``value_and_grad``.
+    """
     both = value_and_grad(f, argnums, create_graph=create_graph)
     return lambda *args, **options: both(*args, **options)[1]
 
 
 def vjp(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple."""
+    """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple.
+
+    Raises TypeError for integer and complex arguments, ShapeError for a g of another shape than f(xs).
+    """
     trace = Trace("vjp", f, xs, options=options)
     return trace.value, lambda g: trace.pull(g)[0] if len(xs) == 1 else tuple(trace.pull(g))
 
 
 def jvp(f: Function, xs: Any, vs: Any, /, **options: Any) -> tuple[Any, Any]:
-    """(f(xs), Σ ∂f/∂x v): value and tangent. ``xs``, ``vs``: tuples of arguments and tangents, or one array each."""
+    """(f(xs), Σ ∂f/∂x v): value and tangent, (x.shape) → (f(xs).shape) both.
+
+    ``xs``, ``vs``: tuples of arguments and tangents, or one array each. Raises TypeError where their numbers differ,
+    ShapeError for a tangent of another shape than its argument.
+    """
     if not isinstance(xs, (tuple, list)):
         xs, vs = (xs,), (vs,)
     if len(xs) != len(vs):
@@ -160,7 +170,10 @@ def jvp(f: Function, xs: Any, vs: Any, /, **options: Any) -> tuple[Any, Any]:
 
 
 def linearize(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Any]:
-    """(f(xs), J): the value, and the Jacobian as a LinearMap to push and pull often; a tuple of maps for several arguments."""
+    """(f(xs), J): the value, and the Jacobian as a LinearMap, (x.shape) → (f(xs).shape), to push and pull often.
+
+    A tuple of maps for several arguments. Raises TypeError for integer and complex arguments.
+    """
     trace = Trace("linearize", f, xs, options=options)
     maps = tuple(trace.tape.jacobian(x, create_graph=trace.open) for x in trace.variables)
     return trace.value, maps[0] if len(xs) == 1 else maps
@@ -195,7 +208,7 @@ def jacobian(f: Function, argnums: Argnums = 0, format: str | None = None, *, cr
 def hessian(f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False) -> Function:
     """x ↦ ∂²f/∂x² for a scalar f: an array of shape (x.shape + x.shape), or with ``format`` "csr" or "csc" sparse.
 
-    Several ``argnums`` give a tuple of tuples, ∂²f/∂xᵢ∂xⱼ.
+    Several ``argnums`` give a tuple of tuples, ∂²f/∂xᵢ∂xⱼ. Arguments and errors as those of ``jacobian``.
     """
     if not isinstance(argnums, Sequence):
         return jacobian(grad(f, argnums), argnums, format, create_graph=create_graph)

@@ -29,7 +29,7 @@ __all__ = [
 _ROOT2 = math.sqrt(2)
 
 
-relu = define("relu", positive_part, lambda y, x: x > 0, formula="Ind(x > 0)")
+relu = define("relu", positive_part, lambda y, x: x > 0, doc="max(x, 0) with derivative 0 at 0", formula="Ind(x > 0)")
 
 
 def _logistic(x: Any) -> Any:
@@ -41,12 +41,22 @@ def _logistic(x: Any) -> Any:
     return y
 
 
-sigmoid = define("sigmoid", _logistic, lambda y, x: logistic_density(x), numpy=[special.expit], formula="y (1 − y)")
-softplus = define("softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), formula="σ(x)")
+sigmoid = define(
+    "sigmoid",
+    _logistic,
+    lambda y, x: logistic_density(x),
+    numpy=[special.expit],
+    doc="1 / (1 + e⁻ˣ)",
+    formula="y (1 − y)",
+)
+softplus = define(
+    "softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), doc="log(1 + eˣ)", formula="σ(x)"
+)
 silu = define(
     "silu",
     lambda x: x * _logistic(x),
     lambda y, x: special.expit(x) * (1 + x * special.expit(-x)),
+    doc="x / (1 + e⁻ˣ)",
     formula="σ(x) + x σ(x) σ(−x)",
 )
 _normal = define(
@@ -107,12 +117,18 @@ _elu = define(
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
-    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J_x = diag(1 or negative_slope); a slope may be learned."""
+    """x where x > 0, else ``negative_slope`` · x. (S) → (S). J_x = diag(1 or negative_slope); a slope may be learned.
+
+    Maas et al. 2013; learned, He et al. 2015. Raises ShapeError for a slope that does not broadcast with x.
+    """
     return _leaky_relu(x, negative_slope)
 
 
 def elu(x: Any, alpha: Any = 1.0) -> Any:
-    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or α eˣ). Clevert et al. 2016."""
+    """x where x > 0, else α (eˣ − 1). (S) → (S). J_x = diag(1, or α eˣ). Clevert et al. 2016.
+
+    Raises ShapeError for an α that does not broadcast with x.
+    """
     return _elu(x, alpha)
 
 

@@ -12,7 +12,7 @@ from minigraph.array import Array
 from minigraph.maps import Diagonal, LinearMap
 from minigraph.node import Spec
 from minigraph.op import Op, expect_floats
-from minigraph.ops.geometry import expect_axes
+from minigraph.ops.geometry import expect_axes, over_axes
 from minigraph.random import generator
 
 __all__ = [
@@ -78,23 +78,18 @@ def dropout(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None
     return _dropped(Dropout, "dropout", x, p, rng, training)
 
 
-def dropout1d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
-    """Zero whole channels of each sample: x (N, C, W) → the same; see dropout2d."""
-    return _dropped(ChannelDropout, "dropout1d", x, p, rng, training, 1)
-
-
-def dropout2d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
+def _dropout(
+    d: int, x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True
+) -> Any:
     """Zero whole channels of each sample with probability ``p``, scale the rest by 1/(1 − p): x (N, C, H, W) → the same.
 
     Neighbouring pixels are alike, so zeroing single ones takes little away. J = diag(mask). ``rng`` as in dropout.
     Tompson et al. 2015. Raises ShapeError, ValueError for p outside [0, 1], TypeError for another rng.
     """
-    return _dropped(ChannelDropout, "dropout2d", x, p, rng, training, 2)
+    return _dropped(ChannelDropout, f"dropout{d}d", x, p, rng, training, d)
 
 
-def dropout3d(x: Any, p: float = 0.5, rng: np.random.Generator | int | None = None, training: bool = True) -> Any:
-    """Zero whole channels of each sample: x (N, C, D, H, W) → the same; see dropout2d."""
-    return _dropped(ChannelDropout, "dropout3d", x, p, rng, training, 3)
+dropout1d, dropout2d, dropout3d = over_axes(_dropout)
 
 
 def _dropped(op: type[Dropout], name: str, x: Any, p: float, rng: Any, training: bool, *axes: int) -> Any:

@@ -62,9 +62,8 @@ def slopes(derivatives: Sequence[Derivative], formula: Slopes) -> list[str | Non
         elif given:
             found.append(given[i])
         else:
-            found.append(
-                f"∂y/∂{'x' if len(derivatives) == 1 else 'abc'[i]}" if callable(d) else f"{d:g}".replace("-", "−")
-            )
+            letter = "x" if len(derivatives) == 1 else "abc"[i]
+            found.append(f"∂y/∂{letter}" if callable(d) else np.format_float_positional(d, trim="-").replace("-", "−"))
     return found
 
 
@@ -95,7 +94,9 @@ class Elementwise(Op):
     checks_itself = True
     table: dict[str, Elementwise] = {}
 
-    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative, formula: Slopes = ()) -> None:
+    def __init__(
+        self, name: str, function: Callable[..., Any], *derivatives: Derivative, doc: str = "", formula: Slopes = ()
+    ) -> None:
         self.name = self.__name__ = name
         self.slopes = slopes(derivatives, formula)
         self.function = self.kernel = function
@@ -103,10 +104,12 @@ class Elementwise(Op):
         names = self.symbols(len(derivatives))
         self.__signature__ = Signature([Parameter(n, Parameter.POSITIONAL_ONLY) for n in names])
         known = [n for n, d in zip(names, derivatives, strict=True) if d is not None]
-        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "no derivative: it is zero wherever there is one"
+        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "No derivative: it is zero wherever there is one"
+        one, given = len(names) == 1, ", ".join(names)
+        shapes = "(S) → (S)" if one else f"{', '.join(f'{n} ({n.upper()})' for n in names)} → their broadcast shape"
         self.__doc__ = (
-            f"y = {name}({', '.join(names)}), entry by entry. Shapes broadcast as in NumPy: (S), … → (S, …). {rule}.\n\n"
-            "Raises ShapeError for shapes that do not broadcast. The derivative is a line of the table in this op's module."
+            f"{doc or f'{name}({given})'}, entry by entry. {shapes}. {rule}.\n\n"
+            f"Raises {'' if one else 'ShapeError for shapes that do not broadcast, '}TypeError for dtypes that it does not take."
         )
 
     @property
@@ -200,14 +203,16 @@ def define(
     function: Callable[..., Any],
     *derivatives: Derivative,
     numpy: Sequence[Any] = (),
+    doc: str = "",
     formula: Slopes = (),
 ) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes.
 
-    ``formula``: each derivative on paper, in x (or a, b, …) and y; constants 1 and −1 say it themselves.
+    ``doc``: what it computes, where the name does not say so. ``formula``: each derivative on paper, in x (or a, b, …)
+    and y; constants say it themselves.
     What others enter is checked when it is used, as their ops are.
     """
-    op = Elementwise.table[name] = Elementwise(name, function, *derivatives, formula=formula)
+    op = Elementwise.table[name] = Elementwise(name, function, *derivatives, doc=doc, formula=formula)
     if function in (operator.add, operator.sub, operator.mul, operator.truediv):  # which are quick for scalars only
         op.kernel = numpy[0]
     if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "minigraph":
@@ -315,7 +320,7 @@ reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, formula="−1/x
 square = E("square", np.square, lambda y, x: 2 * x, formula="2 x")
 absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), formula="sign(x)")
 _fabs = E("fabs", np.fabs, lambda y, x: np.sign(x), formula="sign(x)")
-hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a), formula=["a/y", "b/y"])
+hypot = E("hypot", np.hypot, _cosine, lambda y, a, b: _cosine(y, b, a), doc="√(a² + b²)", formula=["a/y", "b/y"])
 maximum = E("maximum", np.maximum, lambda y, a, b: a >= b, lambda y, a, b: b > a, formula=["Ind(a ≥ b)", "Ind(b > a)"])
 minimum = E("minimum", np.minimum, lambda y, a, b: a <= b, lambda y, a, b: b < a, formula=["Ind(a ≤ b)", "Ind(b < a)"])
 _where = E(
@@ -341,6 +346,7 @@ logaddexp = E(
     np.logaddexp,
     lambda y, a, b: special.expit(a - b),
     lambda y, a, b: special.expit(b - a),
+    doc="log(eᵃ + eᵇ)",
     formula=["σ(a − b)", "σ(b − a)"],
 )
 logaddexp2 = E(
@@ -373,8 +379,14 @@ arccosh = E("arccosh", np.arccosh, lambda y, x: 1 / np.sqrt(x - 1) / np.sqrt(x +
 arctanh = E("arctanh", np.arctanh, lambda y, x: 1 / _beside_one(x), formula="1/(1 − x²)")
 deg2rad = E("deg2rad", np.deg2rad, math.pi / 180, numpy=[np.radians], formula="π/180")
 rad2deg = E("rad2deg", np.rad2deg, 180 / math.pi, numpy=[np.degrees], formula="180/π")
-sinc = E("sinc", np.sinc, _sinc_slope, formula="(cos(π x) − y)/x")
-erf = E("erf", special.erf, lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x), formula="2 exp(−x²)/√π")
+sinc = E("sinc", np.sinc, _sinc_slope, doc="sin(πx) / (πx), 1 at 0", formula="(cos(π x) − y)/x")
+erf = E(
+    "erf",
+    special.erf,
+    lambda y, x: (2 / math.sqrt(math.pi)) * gaussian(x),
+    doc="2/√π ∫ exp(−t²) dt from 0 to x",
+    formula="2 exp(−x²)/√π",
+)
 # slopes of saturating functions, which keep their digits where 1 − y² or 1 − y would cancel
 logistic_density: Elementwise = E(
     "logistic_density", _logistic_density, lambda y, x: -y * np.tanh(0.5 * x), formula="−y tanh(x/2)"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
+from inspect import signature
 from math import prod
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -63,6 +64,48 @@ def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pair
     )
     expect(prod(size) < PIXELS, op, f"an image of fewer than {PIXELS} pixels, not {size}", x=g, stride=stride)
     return _window(size, kernel, stride, padding, dilation)
+
+
+# --- one function for several axes -----------------------------------------------------------------
+
+P = ParamSpec("P")
+R = TypeVar("R")
+SIDES = ("D", "H", "W"), ("D′", "H′", "W′"), ("f", "f", "f"), ("t", "t", "t")  # in shapes, by axis
+
+
+def over_axes(function: Callable[Concatenate[int, P], R]) -> tuple[Callable[P, R], Callable[P, R], Callable[P, R]]:
+    """``function`` of the number of spatial axes, and more, as three: of ``_conv`` conv1d, conv2d and conv3d.
+
+    Its docstring is that of two axes, (N, C, H, W) and conv2d; the others' have their own sides and names in it.
+    """
+    return _over(function, 1), _over(function, 2), _over(function, 3)
+
+
+def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
+    whole, name = signature(function), f"{function.__name__.removeprefix('_')}{d}d"
+    given = whole.replace(parameters=[*whole.parameters.values()][1:])
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(d, *args, **kwargs)
+        except TypeError:
+            try:
+                given.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
+            raise
+
+    text = function.__doc__ or ""
+    for sides in SIDES:
+        text = text.replace(", ".join(sides[1:]), ", ".join(sides[3 - d :]))
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = text.replace("2d", f"{d}d")
+    call.__signature__ = given  # type: ignore[attr-defined]
+    call.__annotations__ = {
+        key: kind for key, kind in function.__annotations__.items() if key != next(iter(whole.parameters))
+    }
+    return call
 
 
 # --- arguments -----------------------------------------------------------------------------------

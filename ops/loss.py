@@ -533,6 +533,9 @@ class L2Penalty(Op):
 
 
 def l2_penalty(parameters: Any, weight: float) -> Any:
-    """λ Σ ‖p‖² over a parameter or a list of them, λ = ``weight``. any shapes → (). ∂y/∂p = 2λ p."""
+    """λ Σ ‖p‖² over a parameter or a list of them, λ = ``weight``. any shapes → (). ∂y/∂p = 2λ p.
+
+    Raises TypeError for parameters that are not float, and a weight that is no number.
+    """
     expect_number("l2_penalty", weight=weight)
     return L2Penalty(weight)(*(parameters if isinstance(parameters, (list, tuple)) else [parameters]))

@@ -26,8 +26,8 @@ from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selecti
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import expect_bytes
-from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, pairs, several, window_over
-from minigraph.ops.matmul import einsum
+from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, over_axes, pairs, several, window_over
+from minigraph.ops.products import einsum
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d",
@@ -39,48 +39,21 @@ __all__ = [
 CHOICE = "0/1, at this x: in the row of each output a 1 at the entry that it is, the first of equal ones"
 
 
-def max_pool1d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
-    """Largest entry of each window: x (N, C, W) → (N, C, W′); see max_pool2d."""
-    return MaxPool(*_arguments("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode))(x)
-
-
-def max_pool2d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+def _max_pool(
+    d: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Any:
     """Largest entry of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
-    H′ = ⌊(H + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, where a last window
+    W′ = ⌊(W + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, where a last window
     that would start beyond the image is dropped. ``stride`` is ``kernel_size`` unless given. Padding never
     wins; the first of equal entries does; NaN wins always. J = A, 0/1, one 1 in each row (``pool_matrix``).
     Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
     """
-    return MaxPool(*_arguments("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode))(x)
+    return MaxPool(*_arguments(f"max_pool{d}d", d, kernel_size, stride, padding, dilation, ceil_mode))(x)
 
 
-def max_pool3d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
-    """Largest entry of each window: x (N, C, D, H, W) → (N, C, D′, H′, W′); see max_pool2d."""
-    return MaxPool(*_arguments("max_pool3d", 3, kernel_size, stride, padding, dilation, ceil_mode))(x)
-
-
-def avg_pool1d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Any:
-    """Average of each window: x (N, C, W) → (N, C, W′); see avg_pool2d."""
-    return AvgPool(
-        *_arguments("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
-    )(x)
-
-
-def avg_pool2d(
+def _avg_pool(
+    d: int,
     x: Any,
     kernel_size: Any,
     stride: Any = None,
@@ -91,75 +64,54 @@ def avg_pool2d(
     """Average of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel; sizes as in max_pool2d.
 
     Zeros of the padding count in the divisor unless ``count_include_pad`` is false; what a last window of
-    ``ceil_mode`` reaches beyond them never counts. J has 1/r² at the r² entries of each window.
+    ``ceil_mode`` reaches beyond them never counts. J has 1/m at the m entries of each window.
     Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
     """
-    return AvgPool(
-        *_arguments("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
-    )(x)
+    arguments = _arguments(f"avg_pool{d}d", d, kernel_size, stride, padding, 1, ceil_mode)
+    return AvgPool(*arguments, count_include_pad=count_include_pad)(x)
 
 
-def avg_pool3d(
-    x: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Any:
-    """Average of each window: x (N, C, D, H, W) → (N, C, D′, H′, W′); see avg_pool2d."""
-    return AvgPool(
-        *_arguments("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode), count_include_pad=count_include_pad
-    )(x)
+max_pool1d, max_pool2d, max_pool3d = over_axes(_max_pool)
+avg_pool1d, avg_pool2d, avg_pool3d = over_axes(_avg_pool)
 
 
 def global_avg_pool(x: Any) -> Any:
-    """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel."""
+    """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel. Lin et al. 2014.
+
+    Raises ShapeError for an x without a position, TypeError for what is not float.
+    """
     return GlobalAvgPool()(x)
 
 
 def global_max_pool(x: Any) -> Any:
-    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins."""
+    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins.
+
+    Raises ShapeError for an x without a position, TypeError for what is not float.
+    """
     return GlobalMaxPool()(x)
 
 
-def adaptive_avg_pool1d(x: Any, output_size: Any) -> Any:
-    """Averages of ``output_size`` windows: x (N, C, W) → (N, C, W′); see adaptive_avg_pool2d."""
-    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool1d", 1, output_size))(x)
-
-
-def adaptive_avg_pool2d(x: Any, output_size: Any) -> Any:
+def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
     """Averages of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
-    ``output_size``: H′ and W′, or one integer for both; None keeps a side. Window i of H′ is the rows from
-    ⌊i H / H′⌋ up to, but not with, ⌈(i + 1) H / H′⌉; neighbours overlap where H′ does not divide H.
-    J = I ⊗ A_H ⊗ A_W, with the averages over one axis in the rows of A. Raises ShapeError, TypeError.
+    ``output_size``: the sides wanted, or one integer for all; None keeps a side. Window i of W′ is the pixels from
+    ⌊i W / W′⌋ up to, but not with, ⌈(i + 1) W / W′⌉; neighbours overlap where W′ does not divide W.
+    J = I ⊗ A₁ ⊗ …, with the averages over one axis in the rows of each A. Raises ShapeError, TypeError.
     """
-    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool2d", 2, output_size))(x)
+    return AdaptiveAvgPool(*_sizes(f"adaptive_avg_pool{d}d", d, output_size))(x)
 
 
-def adaptive_avg_pool3d(x: Any, output_size: Any) -> Any:
-    """Averages of as many windows as are wanted: x (N, C, D, H, W) → (N, C, D′, H′, W′); see adaptive_avg_pool2d."""
-    return AdaptiveAvgPool(*_sizes("adaptive_avg_pool3d", 3, output_size))(x)
-
-
-def adaptive_max_pool1d(x: Any, output_size: Any) -> Any:
-    """Largest entries of ``output_size`` windows: x (N, C, W) → (N, C, W′); see adaptive_max_pool2d."""
-    return AdaptiveMaxPool(*_sizes("adaptive_max_pool1d", 1, output_size))(x)
-
-
-def adaptive_max_pool2d(x: Any, output_size: Any) -> Any:
+def _adaptive_max_pool(d: int, x: Any, output_size: Any) -> Any:
     """Largest entries of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
     Windows as in adaptive_avg_pool2d. The first of equal entries wins, NaN always. J = A, 0/1, one 1 in each row.
     Raises ShapeError, TypeError.
     """
-    return AdaptiveMaxPool(*_sizes("adaptive_max_pool2d", 2, output_size))(x)
+    return AdaptiveMaxPool(*_sizes(f"adaptive_max_pool{d}d", d, output_size))(x)
 
 
-def adaptive_max_pool3d(x: Any, output_size: Any) -> Any:
-    """Largest entries of as many windows as are wanted: x (N, C, D, H, W) → (N, C, D′, H′, W′)."""
-    return AdaptiveMaxPool(*_sizes("adaptive_max_pool3d", 3, output_size))(x)
+adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = over_axes(_adaptive_avg_pool)
+adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = over_axes(_adaptive_max_pool)
 
 
 def maxout(x: Any, pieces: int, axis: int = 1) -> Any:

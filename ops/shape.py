@@ -528,7 +528,10 @@ def astype(x: Any, dtype: Any) -> Any:
 
 
 def flatten(x: Any, start_dim: int = 1) -> Any:
-    """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W)."""
+    """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W). J = I.
+
+    Raises ShapeError for a ``start_dim`` that is no axis, TypeError for what is no integer.
+    """
     x, start_dim = operand("flatten", x), _integer("flatten", "start_dim", start_dim)
     expect(
         0 <= start_dim <= len(x.shape), "flatten", f"start_dim from 0 to {len(x.shape)}", start_dim=start_dim, x=x.shape

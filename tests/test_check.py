@@ -76,7 +76,7 @@ def test_modules_of_every_precision_pass(dtypes, of):
     for make, shape in ((lambda d, r: nn.Linear(4, 4, rng=r, dtype=d), (3, 4)),
                         (lambda d, r: nn.Conv2d(2, 2, 3, padding=1, rng=r, dtype=d), (1, 2, 5, 5))):  # fmt: skip
         layers = [make(dtype, i) for i, dtype in enumerate(dtypes)]
-        assert mg.check_op(nn.Sequential(*layers), draw.standard_normal(shape).astype(of)).entries
+        assert mg.extend.check_op(nn.Sequential(*layers), draw.standard_normal(shape).astype(of)).entries
 
 
 def doubling(infer):
@@ -102,12 +102,12 @@ def doubling(infer):
 )
 def test_what_infer_gives_is_checked(infer):
     op = doubling(infer)()
-    for use in (mg.check_op, type(op).__call__):
+    for use in (mg.extend.check_op, type(op).__call__):
         with pytest.raises(TypeError, match=r"double: infer gave \w+; wanted a Spec"):
-            use(*((op, np.ones(2)) if use is mg.check_op else (op, mg.Spec((2,)))))
+            use(*((op, np.ones(2)) if use is mg.extend.check_op else (op, mg.Spec((2,)))))
 
 
 @pytest.mark.parametrize("bad", [None, 5, "relu", doubling(lambda x: x)])
 def test_what_is_no_op(bad):
     with pytest.raises(TypeError, match="check_op: got .*; wanted an op"):
-        mg.check_op(bad, np.ones(2))
+        mg.extend.check_op(bad, np.ones(2))

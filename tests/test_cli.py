@@ -21,7 +21,7 @@ import minigraph as mg
 
 def loss():
     w = mg.parameter([1.0, 2.0], "w")
-    return mg.sum(np.sin(w) * w).named("l")
+    return mg.ops.sum(np.sin(w) * w).named("l")
 
 def layer():
     w = mg.parameter(np.ones((2, 3)), "w")
@@ -44,7 +44,7 @@ def module():
 
 class Total(mg.nn.Module):
     def forward(self, x):
-        return mg.sum(x)
+        return mg.ops.sum(x)
 
 total = Total()
 """

@@ -63,10 +63,10 @@ def here(tmp_path, monkeypatch):
     shutil.copytree(HOME / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    registry, tables = [*mg.Op.registry], (Elementwise.table, FUNCTIONS, elementwise.TABLE)
+    registry, tables = [*mg.extend.Op.registry], (Elementwise.table, FUNCTIONS, elementwise.TABLE)
     known = [{*table} for table in tables]
     yield tmp_path
-    mg.Op.registry[:] = registry
+    mg.extend.Op.registry[:] = registry
     for table, names in zip(tables, known, strict=True):
         for name in table.keys() - names:
             del table[name]
@@ -87,13 +87,13 @@ def test_every_block_says_what_it_is(path):
 @each
 def test_python(path, here):
     """The blocks of one file, from top to bottom, in one namespace; then the ops they define, like all ops."""
-    ops, entries = {*mg.Op.registry}, {*Elementwise.table}
+    ops, entries = {*mg.extend.Op.registry}, {*Elementwise.table}
     namespace = {"__name__": f"docs_{path.stem}"}
     for line, text in blocks(path, "python"):
         code = compile("\n" * (line - 1) + text, str(path), "exec")  # tracebacks show the line of the page
         exec(code, namespace)
     rng = np.random.default_rng(0)
-    cases = [(cls, case) for cls in mg.Op.registry if cls not in ops for case in FUNCTIONS[cls](rng)]
+    cases = [(cls, case) for cls in mg.extend.Op.registry if cls not in ops for case in FUNCTIONS[cls](rng)]
     cases += [(Elementwise, elementwise.case(op, rng)) for name, op in Elementwise.table.items() if name not in entries]
     for cls, case in cases:
         test_ops.test_op(cls, case)

@@ -32,7 +32,7 @@ def network(leaf=lambda shape: np.ones(shape)):
         for i, side in enumerate((36, 10)):
             with mg.scope(f"fc{i}"):
                 w = mg.parameter(leaf((x.shape[1], side)), "weight")
-                x = mg.maximum(mg.matmul(x, w), 0)
+                x = mg.ops.maximum(mg.ops.matmul(x, w), 0)
     return (x**2).sum().named("loss")
 
 
@@ -103,7 +103,7 @@ def test_operands_are_told_apart():
 def test_dtypes_appear_when_they_differ():
     x = mg.parameter(np.ones(3, np.float32), "x")
     assert "float32" not in to_dot(x * x)
-    text = to_dot(mg.where(mg.constant([True, False, True], "mask"), x, x))
+    text = to_dot(mg.ops.where(mg.constant([True, False, True], "mask"), x, x))
     assert "(3,) float32" in text
     assert "(3,) bool" in text
     assert "style=dashed" in text  # no derivative in a boolean
@@ -124,7 +124,7 @@ def test_gradients_show_where_values_are_gone():
     x, w = mg.constant(mg.Spec((5, 3), np.float64), "x"), mg.parameter(np.ones((2, 3)), "w")
     h = mg.relu(mg.linear(x, w).named("h"))
     w.grad = 2 * np.ones((2, 3))
-    for y in (mg.sum(h), mg.Node(np.float64(7.0), mg.sum(h).op, (h,), "y")):
+    for y in (mg.ops.sum(h), mg.Node(np.float64(7.0), mg.ops.sum(h).op, (h,), "y")):
         text = to_dot(y)
         assert "‖∂‖ = 4.899" in text and "5×2" in text
         assert ("= 7" in text) is (not y.abstract)
@@ -238,7 +238,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch):
 def chain(n):
     y = mg.parameter(1.0, "x")
     for _ in range(n):
-        y = mg.sin(y)
+        y = mg.ops.sin(y)
     return y
 
 

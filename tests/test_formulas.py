@@ -23,9 +23,9 @@ from minigraph.ops.dropout import Dropout
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.interpolate import Interpolate
 from minigraph.ops.loss import CrossEntropy, ElementwiseLoss, L2Penalty, MultiMarginLoss
-from minigraph.ops.matmul import Contraction, Linear, SparseProduct
-from minigraph.ops.norm import LocalResponseNorm, Normalization
+from minigraph.ops.normalization import LocalResponseNorm, Normalization
 from minigraph.ops.pool import AdaptiveAvgPool, AvgPool
+from minigraph.ops.products import Contraction, Linear, SparseProduct
 from minigraph.ops.reduce import CumulativeSum, Reduction
 from minigraph.tape import Tape
 
@@ -297,7 +297,7 @@ def test_structure():
     assert text == "⊕ᵢ (diag(yᵢ) − yᵢ yᵢᵀ)"
     np.testing.assert_allclose(J, blocks([np.diag(y) - np.outer(y, y) for y in p]))
 
-    ((J, text),) = jacobians(mg.mean(mg.parameter(s)))
+    ((J, text),) = jacobians(np.mean(mg.parameter(s)))
     assert text == "1ᵀ/n"
     np.testing.assert_allclose(J, np.full((1, 6), 1 / 6))
 
@@ -426,3 +426,5 @@ def test_a_function_without_a_formula():
     (formula,) = op.jacobian_formulas(np.ones(3), np.ones(3))
     assert formula.text == "diag(∂y/∂x)" and formula.shape == (3, 3)
     assert formula.latex == r"\operatorname{diag}\left( \frac{\partial y}{\partial x} \right)"
+    (formula,) = Elementwise("small", lambda x: -1e-7 * x, -1e-7).jacobian_formulas(np.ones(3), np.ones(3))
+    assert formula.text == "(−0.0000001) I"

@@ -12,7 +12,7 @@ from minigraph import nn
 from minigraph.inspect.draw import draw, to_dot
 
 X, W = mg.constant(np.ones((1, 1, 4, 4)), "x"), mg.parameter(np.ones((1, 1, 2, 2)), "w")
-Y = mg.sum(mg.conv2d(X, W))
+Y = mg.ops.sum(mg.conv2d(X, W))
 MODEL = mg.nn.Sequential(mg.nn.Linear(3, 2, rng=0))
 Z = np.ones(2)
 NAN = math.nan
@@ -188,7 +188,7 @@ NAMELESS = {
         for x in (P, SPEC)
         for f in (np.tile, np.delete, np.atleast_1d, np.atleast_2d, np.pad, np.roll, np.repeat, np.take, np.reshape,
                   np.broadcast_to, np.transpose, np.diag, np.diagonal, np.tril, np.expand_dims, np.array_split)
-    ] + [lambda: mg.take_along_axis(P, SPEC, 0), lambda: nn.Conv2d(1, 1, SPEC), lambda: nn.Linear(SPEC, 1)],
+    ] + [lambda: mg.ops.take_along_axis(P, SPEC, 0), lambda: nn.Conv2d(1, 1, SPEC), lambda: nn.Linear(SPEC, 1)],
     "a generator": [
         lambda f=f: f(P, numbers(1))
         for f in (np.tile, np.delete, np.pad, np.roll, np.repeat, np.reshape, np.broadcast_to, np.transpose, np.diag,

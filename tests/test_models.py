@@ -257,7 +257,7 @@ def test_inception():
 
     x = RNG.standard_normal((2, 4, 3, 3))
     block = Residual(4, conv, BLOCK_8, 0.2, np.float64).initialize(0).eval()
-    branches = mg.concatenate([block.branch0(x), block.branch1(x)], 1)
+    branches = mg.ops.concatenate([block.branch0(x), block.branch1(x)], 1)
     np.testing.assert_allclose(block(x), np.maximum(x + 0.2 * np.asarray(block.conv2d(branches)), 0))
     block.last = True
     assert np.asarray(block(x)).min() < 0

@@ -188,7 +188,7 @@ def test_forward_and_backward_are_the_bytes_of_the_tape():
 
 def test_memory_at_once():
     w = mg.parameter(mg.Spec((1000,)), "w")
-    y = mg.sum(np.tanh(np.exp(np.reshape(w, (10, 100)))))
+    y = mg.ops.sum(np.tanh(np.exp(np.reshape(w, (10, 100)))))
     totals = mg.summary(y).totals
     assert (totals.parameter_bytes, totals.forward, totals.inference) == (4000, 8004, 8000)
     assert totals.training == 8004 - 2 * 4 + 4 + 2 * 4000  # at tanh: all values but the sum, and two cotangents

@@ -19,7 +19,7 @@ from minigraph.cli.examination import Examination
 
 with mg.scope("réseau/λ"):
     x, w = mg.constant(np.ones((1, 1, 6, 6)), "日本 ∂ \\udc80"), mg.parameter(np.ones((2, 1, 3, 3)), "µ")
-    y = mg.sum(mg.conv2d(x, w) ** 2)
+    y = mg.ops.sum(mg.conv2d(x, w) ** 2)
 """
 REPORTS = """
 tape = mg.Tape.of(y)

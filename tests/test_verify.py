@@ -9,8 +9,8 @@ import minigraph as mg
 from minigraph.inspect.costs import Ways
 from minigraph.kernels import tasks
 from minigraph.kernels.registry import Kernel
-from minigraph.ops.matmul import Linear
 from minigraph.ops.pool import Averages
+from minigraph.ops.products import Linear
 
 
 def network(leaf, N=2):

@@ -524,7 +524,7 @@ def test_ops_of_others_are_checked(parts, message):
         with pytest.raises((mg.ShapeError, TypeError), match=message):
             walk(mg.parameter(np.ones(3, np.float32)))
     with pytest.raises((mg.ShapeError, TypeError, AssertionError), match=message):
-        mg.check_op(double, np.ones(3, np.float32))
+        mg.extend.check_op(double, np.ones(3, np.float32))
 
 
 def test_what_ops_of_others_keep_is_not_shared():
@@ -606,9 +606,9 @@ def test_elementwise_functions_of_others_are_checked(function, slope, message, m
 
 def test_check_op_finds_what_is_wrong():
     x = rng.standard_normal((2, 3))
-    assert "agree" in str(mg.check_op(op_with(), x))
-    assert mg.check_op(mg.relu, x).entries == 6 + 6
-    assert mg.check_op(
+    assert "agree" in str(mg.extend.check_op(op_with(), x))
+    assert mg.extend.check_op(mg.relu, x).entries == 6 + 6
+    assert mg.extend.check_op(
         lambda x, w: mg.conv2d(x, w, padding=1), rng.standard_normal((1, 2, 4, 4)), np.ones((3, 2, 3, 3))
     )
     for parts, message in (
@@ -619,7 +619,7 @@ def test_check_op_finds_what_is_wrong():
         ({"jacobians": lambda self, y, x: [None]}, "difference"),
     ):
         with pytest.raises((AssertionError, mg.ShapeError), match=message):
-            mg.check_op(op_with(**parts), x)
+            mg.extend.check_op(op_with(**parts), x)
 
 
 # --- freed graphs -------------------------------------------------------------------------------------------

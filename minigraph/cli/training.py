@@ -57,8 +57,8 @@ class Network:
     def loss(self, X: mg.Node, y: mg.Node) -> mg.Node:
         """l = −log(yᵀ p) on average, + λ (‖F‖² + ‖W‖²), as the lectures write it; y (N, 10) has a 1 for the digit."""
         p = mg.softmax(self.scores(X)).named("p")
-        likelihood = mg.einsum("nk,nk->n", y, p).named("yᵀp")
-        return (mg.mean(-mg.log(likelihood)) + self.penalty()).named("l")  # type: ignore[no-any-return]
+        likelihood = mg.ops.einsum("nk,nk->n", y, p).named("yᵀp")
+        return (mg.ops.mean(-mg.ops.log(likelihood)) + self.penalty()).named("l")  # type: ignore[no-any-return]
 
     def stable_loss(self, X: mg.Node, labels: Array) -> mg.Node:
         """The same number in one node: log p is never taken of a p that was rounded to 0. What training uses."""

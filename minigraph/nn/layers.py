@@ -18,8 +18,10 @@ from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
-from minigraph.ops import activation, conv, dropout, elementwise, matmul, norm, pool, shape
+from minigraph.ops import activation, conv, dropout, elementwise, pool, shape
 from minigraph.ops.geometry import LARGEST, integers, paddings, pairs, several
+from minigraph.ops.normalization import batch_norm, local_response_norm
+from minigraph.ops.products import linear
 from minigraph.random import generator
 
 
@@ -156,7 +158,7 @@ class Linear(_Weighted):
         self.make((out_features, in_features), out_features if bias else None, (weight_init, bias_init), rng, dtype)
 
     def forward(self, x: Any) -> Any:
-        return matmul.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 class _BatchNorm(Module):
@@ -187,7 +189,7 @@ class _BatchNorm(Module):
         expect(
             len(x.shape) in self.axes, type(self).__name__, f"x of {' or '.join(map(str, self.axes))} axes", x=x.shape
         )
-        y = norm.batch_norm(
+        y = batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
         if self.training and not _abstract(x) and not MODE.get().replaying:
@@ -311,4 +313,4 @@ AvgPool3d = _call("AvgPool3d", pool.avg_pool3d, _Pool)
 AdaptiveAvgPool2d = _call("AdaptiveAvgPool2d", pool.adaptive_avg_pool2d)
 AdaptiveMaxPool2d = _call("AdaptiveMaxPool2d", pool.adaptive_max_pool2d)
 GlobalAvgPool = _call("GlobalAvgPool", pool.global_avg_pool)
-LocalResponseNorm = _call("LocalResponseNorm", norm.local_response_norm)
+LocalResponseNorm = _call("LocalResponseNorm", local_response_norm)

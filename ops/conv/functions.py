@@ -11,7 +11,7 @@ from minigraph.kernels import tasks
 from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
-from minigraph.ops.geometry import expect_axes, integers, paddings, pairs, shape_of
+from minigraph.ops.geometry import expect_axes, integers, over_axes, paddings, pairs, shape_of
 from minigraph.ops.shape import flip as turned
 from minigraph.ops.shape import pad
 
@@ -23,7 +23,8 @@ MODES: dict[str, tuple[str, int | None]] = {
 }
 
 
-def conv1d(
+def _conv(
+    d: int,
     x: Any,
     w: Any,
     b: Any = None,
@@ -36,34 +37,17 @@ def conv1d(
     algorithm: str = "auto",
     flip: bool = False,
 ) -> Any:
-    """Convolution over one axis: x (N, C, W), w (K, C/groups, f)[, b (K,)] → (N, K, W′); see conv2d."""
-    return _conv(1, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
-
-
-def conv2d(
-    x: Any,
-    w: Any,
-    b: Any = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    algorithm: str = "auto",
-    flip: bool = False,
-) -> Any:
-    """Convolution over two axes: x (N, C, H, W), w (K, C/groups, f, f)[, b (K,)] → (N, K, H′, W′).
+    """Convolution: x (N, C, H, W), w (K, C/groups, f, f)[, b (K,)] → (N, K, H′, W′).
 
     y[n, k, p] = Σ x[n, c, p · stride + i · dilation − padding] w[k, c, i] + b[k]: cross-correlation, as in
-    PyTorch; ``flip`` rotates the filter by 180° for convolution in the sense of mathematics.
-    H′ = ⌊(H + 2 padding − dilation (f − 1) − 1) / stride⌋ + 1; columns and rows left over are dropped.
+    PyTorch; ``flip`` turns the filter round, for convolution in the sense of mathematics.
+    W′ = ⌊(W + 2 padding − dilation (f − 1) − 1) / stride⌋ + 1; pixels left over at the end are dropped.
     ∂vec(y)/∂vec(x) = M_F (``conv_matrix``), ∂vec(y)/∂vec(w) = M_X (``patch_matrix``).
 
     stride, dilation: one integer or one for each axis. padding: an integer; one for each axis; before and
-    after for each axis (top, bottom, left, right); "valid"; or "same" (stride 1; an odd rest goes after).
+    after for each axis, of two (top, bottom, left, right); "valid"; or "same" (stride 1; an odd rest goes after).
     groups: channels and filters in so many groups that do not mix.
-    padding_mode: what is in the padding. "zeros", or, put there by ``pad`` first: "reflect" (without the edge),
+    padding_mode: what is in the padding. "zeros", or, put there by ``np.pad`` first: "reflect" (without the edge),
     "replicate" (the edge), "circular".
     algorithm: one value, computed in different ways. "direct", "im2col", "fft", "toeplitz"; with stride and dilation 1
     "winograd" for kernels 3×3 and 5×5, which in float32 loses a digit or two, and "winograd2" for 3×3, which does not;
@@ -72,107 +56,6 @@ def conv2d(
     Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64, ValueError for
     an algorithm that there is not, or not for this geometry.
     """
-    return _conv(2, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
-
-
-def conv3d(
-    x: Any,
-    w: Any,
-    b: Any = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-    padding_mode: str = "zeros",
-    algorithm: str = "auto",
-    flip: bool = False,
-) -> Any:
-    """Convolution over three axes: x (N, C, D, H, W), w (K, C/groups, f, f, f)[, b (K,)] → (N, K, D′, H′, W′).
-
-    See conv2d.
-    """
-    return _conv(3, x, w, b, stride, padding, dilation, groups, padding_mode, algorithm, flip)
-
-
-def conv_transpose1d(
-    x: Any,
-    w: Any,
-    b: Any = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-    algorithm: str = "auto",
-) -> Any:
-    """Transposed convolution: x (N, C, W), w (C, K/groups, f)[, b (K,)] → (N, K, W′); see conv_transpose2d."""
-    return _conv_transpose(1, x, w, b, stride, padding, output_padding, groups, dilation, algorithm)
-
-
-def conv_transpose2d(
-    x: Any,
-    w: Any,
-    b: Any = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-    algorithm: str = "auto",
-) -> Any:
-    """Transposed convolution: x (N, C, H, W), w (C, K/groups, f, f)[, b (K,)] → (N, K, H′, W′).
-
-    The input gradient of conv2d with the same filter and arguments: vec(y) = M_Fᵀ vec(x).
-    H′ = (H − 1) stride − 2 padding + dilation (f − 1) + output_padding + 1; ``output_padding`` tells which of
-    the sizes that conv2d takes to H is meant, and is smaller than stride or dilation.
-    Raises ShapeError, TypeError as conv2d.
-    """
-    return _conv_transpose(2, x, w, b, stride, padding, output_padding, groups, dilation, algorithm)
-
-
-def conv_transpose3d(
-    x: Any,
-    w: Any,
-    b: Any = None,
-    *,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-    algorithm: str = "auto",
-) -> Any:
-    """Transposed convolution: x (N, C, D, H, W), w (C, K/groups, f, f, f)[, b (K,)] → (N, K, D′, H′, W′).
-
-    See conv_transpose2d.
-    """
-    return _conv_transpose(3, x, w, b, stride, padding, output_padding, groups, dilation, algorithm)
-
-
-def checked_algorithm(op: str, name: str) -> str:
-    """``name`` if there is such an algorithm; raises ValueError."""
-    names = ["auto", *tasks.algorithms()]
-    if not isinstance(name, str) or name not in names:
-        raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
-    return name
-
-
-def _conv(
-    d: int,
-    x: Any,
-    w: Any,
-    b: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    groups: int,
-    padding_mode: str,
-    algorithm: str,
-    flip: bool,
-) -> Any:
     op = f"conv{d}d"
     conv = Conv(
         integers(op, "stride", stride, d),
@@ -185,6 +68,17 @@ def _conv(
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
     w = turned(w, tuple(range(2, d + 2))) if flip else w
     return conv(x, w) if b is None else conv(x, w, b)
+
+
+conv1d, conv2d, conv3d = over_axes(_conv)
+
+
+def checked_algorithm(op: str, name: str) -> str:
+    """``name`` if there is such an algorithm; raises ValueError."""
+    names = ["auto", *tasks.algorithms()]
+    if not isinstance(name, str) or name not in names:
+        raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
+    return name
 
 
 def _padded(op: Conv, x: Any, w: Any, mode: str) -> Any:
@@ -206,14 +100,22 @@ def _conv_transpose(
     d: int,
     x: Any,
     w: Any,
-    b: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-    algorithm: str,
+    b: Any = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    algorithm: str = "auto",
 ) -> Any:
+    """Transposed convolution: x (N, C, H, W), w (C, K/groups, f, f)[, b (K,)] → (N, K, H′, W′).
+
+    The input gradient of conv2d with the same filter and arguments: vec(y) = M_Fᵀ vec(x).
+    W′ = (W − 1) stride − 2 padding + dilation (f − 1) + output_padding + 1; ``output_padding`` tells which of
+    the sizes that conv2d takes to W is meant, and is smaller than stride or dilation.
+    Raises ShapeError, TypeError as conv2d.
+    """
     op = f"conv_transpose{d}d"
     s, dil = integers(op, "stride", stride, d), integers(op, "dilation", dilation, d)
     more = integers(op, "output_padding", output_padding, d, 0)
@@ -229,3 +131,6 @@ def _conv_transpose(
     hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], checked_algorithm(op, algorithm)
     transpose = ConvInputGradient(*hyper, more)
     return transpose(x, w) if b is None else transpose(x, w, b)
+
+
+conv_transpose1d, conv_transpose2d, conv_transpose3d = over_axes(_conv_transpose)

@@ -19,49 +19,35 @@ from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
-from minigraph.ops.geometry import WINDOW, Padding, expect_axes, integers, paddings, shape_of, window_over
-from minigraph.ops.matmul import einsum
+from minigraph.ops.geometry import WINDOW, Padding, expect_axes, integers, over_axes, paddings, shape_of, window_over
+from minigraph.ops.products import einsum
 
 
-def tiled_conv1d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
-    """Tiled convolution: x (N, C, W), w (t, K, C, f)[, b (K,) or (K, W′)] → (N, K, W′); see tiled_conv2d."""
-    return _tiled(1, False, x, w, b, stride, padding, dilation)
-
-
-def tiled_conv2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+def _tiled_conv(d: int, x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
     """Tiled convolution: x (N, C, H, W), w (t, t, K, C, f, f)[, b (K,) or (K, H′, W′)] → (N, K, H′, W′).
 
-    The filters cycle over the positions: output (l, m) is that of conv2d with the bank w[l mod t, m mod t]. The tile's
-    sides, w's first axes, may differ. 1×1: convolution; as many as positions: locally_connected2d. Arguments as conv2d.
+    The filters cycle over the positions: output p is that of conv2d with the bank w[p mod t]. The tile's
+    sides, w's first axes, may differ. One bank: convolution; as many as positions: locally_connected2d. Arguments as conv2d.
     J_x is M_F with each row's own filter, J_w is M_X with each row at its own bank. Le et al. 2010.
     Raises ShapeError, also for a tile that is larger than the output; TypeError.
     """
-    return _tiled(2, False, x, w, b, stride, padding, dilation)
+    return _tiled(d, False, x, w, b, stride, padding, dilation)
 
 
-def tiled_conv3d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
-    """Tiled convolution over three axes, w (t, t, t, K, C, f, f, f); see tiled_conv2d."""
-    return _tiled(3, False, x, w, b, stride, padding, dilation)
-
-
-def locally_connected1d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
-    """Convolution without sharing: x (N, C, W), w (W′, K, C, f)[, b (K,) or (K, W′)] → (N, K, W′)."""
-    return _tiled(1, True, x, w, b, stride, padding, dilation)
-
-
-def locally_connected2d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
+def _locally_connected(
+    d: int, x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1
+) -> Any:
     """Convolution without sharing: x (N, C, H, W), w (H′, W′, K, C, f, f)[, b (K,) or (K, H′, W′)] → (N, K, H′, W′).
 
-    Each output position has a filter bank of its own: w[l, m] (K, C, f, f) is the bank of position (l, m), laid out
+    Each output position has a filter bank of its own: w[p] (K, C, f, f) is the bank of position p, laid out
     as conv2d's. Arguments and Jacobians as tiled_conv2d, of which this is the case with a tile of all positions.
     Raises ShapeError, TypeError.
     """
-    return _tiled(2, True, x, w, b, stride, padding, dilation)
+    return _tiled(d, True, x, w, b, stride, padding, dilation)
 
 
-def locally_connected3d(x: Any, w: Any, b: Any = None, *, stride: Any = 1, padding: Any = 0, dilation: Any = 1) -> Any:
-    """Convolution over three axes without sharing, w (D′, H′, W′, K, C, f, f, f); see locally_connected2d."""
-    return _tiled(3, True, x, w, b, stride, padding, dilation)
+tiled_conv1d, tiled_conv2d, tiled_conv3d = over_axes(_tiled_conv)
+locally_connected1d, locally_connected2d, locally_connected3d = over_axes(_locally_connected)
 
 
 def _tiled(d: int, local: bool, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any) -> Any:

@@ -10,9 +10,9 @@ from cases import (  # noqa: F401  each enters its cases into FUNCTIONS
     engine,
     interpolate,
     loss,
-    matmul,
-    norm,
+    normalization,
     pool,
+    products,
     reduce,
     shape,
 )

@@ -6,7 +6,7 @@ from statistics import fmean, pvariance
 import numpy as np
 
 from cases.case import Case, cases_of
-from minigraph.ops.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
+from minigraph.ops.normalization import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LocalResponseNorm
 
 
 def standardized(values, eps):

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cases.case import Case, cases_of
-from minigraph.ops.matmul import Contraction, Linear, SparseProduct, dot, inner, matmul, outer, tensordot
+from minigraph.ops.products import Contraction, Linear, SparseProduct, dot, inner, matmul, outer, tensordot
 
 
 @cases_of(Contraction)
