@@ -1,7 +1,9 @@
 """The documentation: its Python runs, its commands exist, its links lead somewhere, its names are right."""
 
+import contextlib
 import doctest
 import importlib
+import io
 import re
 import shlex
 import shutil
@@ -25,7 +27,7 @@ DOCS = [
 PAGES = [*DOCS, *([HOME / "CHANGELOG.md"] if CHECKOUT else [])]
 LANGUAGES = {"python", "sh", "console", "text"}
 FENCE = re.compile(r"^(```+)[ \t]*(\S*)[^\n]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
-PROGRAMS = {"make", "minigraph", "python", "pre-commit"}  # what the commands in the docs may be
+PROGRAMS = {"make", "minigraph", "pip", "python", "pre-commit"}  # what the commands in the docs may be
 
 each = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -37,6 +39,16 @@ def blocks(path, *languages):
     for found in FENCE.finditer(text):
         if not languages or found[2] in languages:
             yield text.count("\n", 0, found.start(3)) + 1, found[3]
+
+
+def examples(path):
+    """(first line, text, output) of the Python blocks; the output is that of a text block right after it, or None."""
+    text = path.read_text(encoding="utf-8")
+    found = [*FENCE.finditer(text)]
+    for block, after in zip(found, [*found[1:], None], strict=True):
+        if block[2] == "python":
+            printed = after and after[2] == "text" and not text[block.end() : after.start()].strip()
+            yield text.count("\n", 0, block.start(3)) + 1, block[3], after[3] if printed else None
 
 
 def prose(path):
@@ -89,9 +101,11 @@ def test_python(path, here):
     """The blocks of one file, from top to bottom, in one namespace; then the ops they define, like all ops."""
     ops, entries = {*mg.extend.Op.registry}, {*Elementwise.table}
     namespace = {"__name__": f"docs_{path.stem}"}
-    for line, text in blocks(path, "python"):
+    for line, text, printed in examples(path):
         code = compile("\n" * (line - 1) + text, str(path), "exec")  # tracebacks show the line of the page
-        exec(code, namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            exec(code, namespace)
+        assert printed in (None, said.getvalue()), f"{path.name}, line {line}"
     rng = np.random.default_rng(0)
     cases = [(cls, case) for cls in mg.extend.Op.registry if cls not in ops for case in FUNCTIONS[cls](rng)]
     cases += [(Elementwise, elementwise.case(op, rng)) for name, op in Elementwise.table.items() if name not in entries]
