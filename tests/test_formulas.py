@@ -302,7 +302,7 @@ def test_structure():
     np.testing.assert_allclose(J, np.full((1, 6), 1 / 6))
 
     x, w = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 4, 5))
-    (J_x, text_x), (J_w, text_w) = jacobians(mg.matmul(mg.parameter(x), mg.parameter(w)))
+    (J_x, text_x), (J_w, text_w) = jacobians(mg.parameter(x) @ mg.parameter(w))
     assert (text_x, text_w) == ("⊕ᵢ (I ⊗ Bᵢᵀ)", "⊕ᵢ (Aᵢ ⊗ I)")
     np.testing.assert_allclose(J_x, blocks([np.kron(np.eye(3), B.T) for B in w]))
     np.testing.assert_allclose(J_w, blocks([np.kron(A, np.eye(5)) for A in x]))
