@@ -187,47 +187,6 @@ def test_products_in_parts(m, k, n, turned):
     np.testing.assert_allclose(products.matmul(a[None], b), (a @ b)[None], atol=1e-11)
 
 
-@pytest.mark.parametrize(
-    "m, k, n", [(600, 144, 16), (517, 27, 64), (600, 320, 32), (600, 321, 32), (129, 64, 32), (40, 5, 48), (0, 3, 16)]
-)
-def test_narrow_products_by_a_few_rows_at_a_time(monkeypatch, m, k, n):
-    """As with BLAS's kernels for AVX-512, whatever the processor: the same numbers, in calls on batches of rows."""
-    rng = np.random.default_rng(0)
-    a, b, c = (rng.standard_normal(s, np.float32) for s in ((m, k), (k, n), (m, n)))
-    wanted = a.astype(float) @ b, a.T.astype(float) @ c, c.T.astype(float) @ a
-    for most in (0, 10**6):
-        monkeypatch.setattr(threads.blas, "small", most)
-        calls = []
-
-        def matmul(x, y, out, calls=calls, call=np.matmul):
-            calls.append(x.shape)
-            return call(x, y, out=out)
-
-        monkeypatch.setattr(products.np, "matmul", matmul)
-        found = np.empty((m, n), np.float32), np.empty((k, n), np.float32), np.empty((n, k), np.float32)
-        products.gemm(a, b, found[0])
-        products.gemm_transposed(a, c, found[1])
-        products.gemm_transposed(c, a, found[2])
-        monkeypatch.undo()
-        for f, w in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(f, w, rtol=0, atol=1e-5 * max(1, np.abs(w).max(initial=0)))
-        rows = 2 ** int(np.log2(min(256, most / (k * n)))) if most else 0
-        batches = (0 < 2 * rows <= m) * ((k <= 320) + 2 * (rows >= 128))
-        assert sum(len(shape) == 3 for shape in calls) == batches
-
-
-def test_gradients_do_not_depend_on_how_blas_multiplies(monkeypatch):
-    found = []
-    for most in (0, 10**6):
-        monkeypatch.setattr(threads.blas, "small", most)
-        model = network()
-        model.initialize(0)
-        found.append(step(model))
-    assert any((a != b).any() for a, b in zip(*found, strict=True))
-    for a, b in zip(*found, strict=True):  # biases before a batch norm have gradients of rounding only
-        np.testing.assert_allclose(a, b, rtol=0, atol=2e-4 * np.abs(b).max() + 1e-6)
-
-
 def test_elementwise_in_parts_keeps_the_order_in_memory():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((12, 40, 50, 60)).transpose(0, 3, 1, 2)

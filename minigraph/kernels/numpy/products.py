@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from minigraph.kernels.numpy.memory import empty
-from minigraph.kernels.numpy.threads import blas, busy, parallel, scratch, slices
+from minigraph.kernels.numpy.threads import blas, busy, parallel, slices
 from minigraph.kernels.window import Array
 
 GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
@@ -43,41 +42,6 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     return out
 
 
-def _unpacked(k: int, n: int, dtype: Any) -> int:
-    """How many rows, a power of 2, make a product of k · n multiply-adds each that BLAS's small kernels take."""
-    return 1 << min(blas.small // max(k * n, 1), 256).bit_length() >> 1 if dtype == np.float32 else 0
-
-
-def gemm(a: Array, b: Array, out: Array) -> None:
-    """Out = a b of matrices (m, k), (k, n), on this thread: by a few rows at a time where there are few columns."""
-    (m, k), n = a.shape, b.shape[1]
-    rows = _unpacked(k, n, out.dtype)
-    narrow = n <= 64 and n % 16 == 0 and k <= LONG and b.flags.c_contiguous and out.flags.c_contiguous
-    if rows < 8 or m < 2 * rows or not narrow:
-        product(a, b, out)
-        return
-    whole = m // rows * rows
-    np.matmul(a[:whole].reshape(-1, rows, k), b, out=out[:whole].reshape(-1, rows, n))
-    np.matmul(a[whole:], b, out=out[whole:])
-
-
-def gemm_transposed(a: Array, b: Array, out: Array) -> None:
-    """Out = aᵀ b of matrices (m, k), (m, n), on this thread: the sum of products of some rows where these are small."""
-    (m, k), n = a.shape, b.shape[1]
-    rows = _unpacked(k, n, out.dtype)
-    if rows < 128 or m < 2 * rows:  # else the sums take longer than is gained
-        product(a.T, b, out)
-        return
-    turned = k % 32 == 0  # then bᵀ a is faster
-    x, y = (b, a) if turned else (a, b)
-    whole = m // rows * rows
-    pieces = scratch("pieces", (whole // rows + 1, x.shape[1], y.shape[1]), out.dtype)
-    batches = (array[:whole].reshape(-1, rows, array.shape[1]) for array in (x, y))
-    np.matmul(next(batches).swapaxes(1, 2), next(batches), out=pieces[:-1])
-    np.matmul(x[whole:].T, y[whole:], out=pieces[-1])
-    np.add.reduce(pieces, 0, out=out.T if turned else out)
-
-
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
     m, n = a.shape[-2], b.shape[-1]
@@ -103,7 +67,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     elif n > m:
         parallel(lambda s: product(a, b[..., s], out[..., s]), parts)
     elif a.ndim == b.ndim == 2:
-        parallel(lambda s: gemm(a[s], b, out[s]), parts)
+        parallel(lambda s: product(a[s], b, out[s]), parts)
     else:
         parallel(lambda s: product(a[..., s, :], b, out[..., s, :]), parts)
     return out

@@ -103,12 +103,6 @@ class _Blas:
 
         return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
-    @cached_property
-    def small(self) -> int:
-        """Multiply-adds up to which OpenBLAS has small-matrix kernels near the processor's peak: no packing of factors."""
-        cores = [getattr(library, "architecture", None) for library in self.libraries]
-        return 10**6 if cores and set(cores) <= {"SkylakeX", "Cooperlake", "SapphireRapids"} else 0
-
     @contextmanager
     def single_threaded(self) -> Iterator[None]:
         with _lock:

@@ -26,7 +26,7 @@ import numpy as np
 from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, crop, crop_rows, cut_rows, patches, split_batch
 from minigraph.kernels.numpy.memory import empty
-from minigraph.kernels.numpy.products import gemm, gemm_transposed, matmul
+from minigraph.kernels.numpy.products import matmul, product
 from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, slices
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
@@ -155,7 +155,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
     matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
-    def block(part: tuple[slice, ...], multiply: Any = gemm) -> None:
+    def block(part: tuple[slice, ...], multiply: Any = product) -> None:
         rows, target = patch_rows(x, wide, part, groups), Y[part]
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
@@ -275,7 +275,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         cotangents = apart.reshape(groups, rows.shape[1], m * K)
         out = to if first and to.dtype == dtype else scratch("sum", shape, dtype)
         if groups == 1 and lanes > 1:
-            gemm_transposed(cotangents[0], rows[0], out[0])
+            product(cotangents[0].T, rows[0], out[0])
         else:
             matmul(cotangents.swapaxes(1, 2), rows, out=out)
         if not first:
