@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, crop, crop_rows, cut_rows, patches, split_batch
+from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, crop, cut_rows, patches, split_batch
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.products import matmul, product
-from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, slices
+from minigraph.kernels.numpy.threads import parallel, scratch
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
@@ -197,53 +197,12 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """For each residue of the stride: the convolution of g with the taps that meet it, reversed."""
     images, x = layout.empty(len(g), w.shape[1] * groups, window.size, np.result_type(g, w))
     filters = np.moveaxis(filters_by_group(w, groups, x.dtype), 1, -2)
-    if scatters(ConvProblem(window, len(g), x.shape[-1], len(w), groups, x.dtype)):
-        scatter(layout.channels_last(g), filters, window.exact, x)
-        return images
     for pixels, taps, phase in phases(window):
         if phase is None:
             x[pixels] = 0
         else:
             correlate(layout.channels_last(g), filters[(slice(None), *taps)], phase, x[pixels])
     return images
-
-
-@lru_cache(4096)
-def scatters(work: ConvProblem) -> bool:
-    """Whether to add rows to the patches they belong to is cheaper than a convolution: with very few channels."""
-    taps, outputs = prod(work.window.kernel), work.N * prod(work.window.out)
-    if work.groups > 1 or not work.C:
-        return False
-    turned = (
-        ConvProblem(phase, work.N, work.K, work.C, 1, work.dtype)
-        for _, _, phase in phases(work.window)
-        if phase is not None
-    )
-    products = 2 * outputs * work.K * taps * work.C / RATE
-    runs = outputs * taps * work.C * (0.5 + 10 / work.window.out[-1])
-    return (products + runs) * int(work.dtype.itemsize) / 4 < 1e9 * sum(seconds(t, outputs_per_row(t)) for t in turned)
-
-
-def scatter(g: Array, filters: Array, window: Window, x: Array) -> None:
-    """X (N, *n, C) = the columns Wᵀ · g, (f… C, K) · (K, N n′…), added to the patches of x: im2col transposed.
-
-    Plane by plane, where the lines are long, while there are few channels.
-    """
-    C, taps = x.shape[-1], prod(window.kernel)
-    matrix = np.moveaxis(filters[0], -2, 0).reshape(g.shape[-1], -1).T
-    each = prod(window.out) * taps * C * x.itemsize
-
-    def block(samples: slice) -> None:
-        planes = np.zeros((C, samples.stop - samples.start, *window.size), x.dtype)
-        for outputs in slices(window.out[0], 4 * BLOCK_BYTES * window.out[0] // max(each * planes.shape[1], 1)):
-            pixels, part = crop_rows(window, outputs)
-            columns = matrix @ np.reshape(g[samples, outputs], (-1, matrix.shape[1])).T
-            columns = columns.reshape(taps, C, -1, *part.out)
-            for column, (at, under) in zip(columns, part.taps, strict=True):
-                planes[:, :, pixels][under] += column[at]
-        x[samples] = np.moveaxis(planes, 0, -1)
-
-    parallel(block, equal_slices(len(x), 4 * BLOCK_BYTES // max(each, 1)))
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
