@@ -136,8 +136,7 @@ def algorithms_agree(geometry, dtype=np.float64):
             found = f(*nodes, **hyper, algorithm=algorithm)
             values[algorithm] = [found.value, *mg.Tape.of(found).pull(g, nodes)]
     plain = set(window.stride) == set(window.dilation) == {1} and len(window.out) == 2
-    assert ("winograd" in values) == (plain and window.kernel in ((3, 3), (5, 5)))
-    assert ("winograd2" in values) == (plain and window.kernel == (3, 3))
+    assert ("winograd" in values) == ("winograd2" in values) == (plain and window.kernel == (3, 3))
     for algorithm, found in values.items():
         tolerance = DOUBLE if dtype == np.float64 else SINGLES.get(algorithm, SINGLE)
         for value, reference in zip(found, values["direct"], strict=True):
@@ -171,7 +170,7 @@ def test_algorithms_agree_on_many_channels(dtype):
     algorithms_agree(((3, 8, 20, 17), (4, 4, 7, 5), {"stride": 2, "padding": 3, "groups": 2}, rng), dtype)
 
 
-@pytest.mark.parametrize("F", [winograd.F2, winograd.F4, winograd.F2_5])
+@pytest.mark.parametrize("F", [winograd.F2, winograd.F4])
 def test_winograds_matrices_are_exact(F):
     """Σ_t Bᵀ[t, q] G[t, i] A[t, p] is 1 where q = p + i, else 0, in integers."""
     G = np.rint(24 * F.G).astype(int)

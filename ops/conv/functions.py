@@ -50,7 +50,7 @@ def _conv(
     padding_mode: what is in the padding. "zeros", or, put there by ``np.pad`` first: "reflect" (without the edge),
     "replicate" (the edge), "circular".
     algorithm: one value, computed in different ways. "direct", "im2col", "fft", "toeplitz"; with stride and dilation 1
-    "winograd" for kernels 3×3 and 5×5, which in float32 loses a digit or two, and "winograd2" for 3×3, which does not;
+    "winograd" for kernels 3×3, which in float32 loses a digit or two, and "winograd2", which does not;
     "depthwise" for as many groups as channels and filters. All but "direct" may spread a NaN to their neighbours.
     "auto" takes the one that should be fastest: see ``precision`` and ``autotune``.
     Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64, ValueError for

@@ -15,8 +15,7 @@ for each t, the sums over the channels.
 The matrices come from t points, one of them ∞: the rows of G and A are their powers. So the same points, and the same
 Bᵀ, serve all m and r with the same t.
 
-"winograd" is F(4×4, 3×3), 36 products instead of 144, and for kernels 5×5 F(2×2, 5×5), 36 instead of 100; it loses a
-digit or two. "winograd2" is F(2×2, 3×3): 16 instead of 36, about as accurate as the sum itself.
+"winograd" is F(4×4, 3×3), 36 products instead of 144; it loses a digit or two. "winograd2" is F(2×2, 3×3): 16 instead of 36, about as accurate as the sum itself.
 """
 
 from __future__ import annotations
@@ -293,31 +292,27 @@ SCALE4 = np.array([[2], [1], [1], [2]]) / 2
 
 F4 = Winograd(BT6, SCALE6 * powers(SIX, 3), powers(SIX, 4), 1 << 14)
 F2 = Winograd(BT4, SCALE4 * powers(FOUR, 3), powers(FOUR, 2), 1 << 15)
-F2_5 = Winograd(BT6, SCALE6 * powers(SIX, 5), powers(SIX, 2), 1 << 14)
 
 
-def enter(name: str, sizes: dict[int, Winograd], error: float) -> None:
-    """Enter the algorithm ``name``, which has an F for each of some square kernels."""
-    limits = " or ".join(f"{r}×{r}" for r in sizes)
+def enter(name: str, F: Winograd) -> None:
+    """Enter F(m, 3) as the algorithm ``name``."""
 
-    def fits(window: Window) -> bool:
-        return window.kernel in {(r, r) for r in sizes} and prod(window.stride) == prod(window.dilation) == 1
-
-    def of(window: Window) -> Winograd:
-        return sizes[window.kernel[0]]
+    def supports(work: ConvProblem) -> bool:
+        window = work.window
+        return window.kernel == (F.r, F.r) and prod(window.stride) == prod(window.dilation) == 1
 
     register_convolution(
         name,
-        lambda x, w, window, groups: of(window).forward(x, w, window, groups),
-        lambda g, w, window, groups: of(window).input_gradient(g, w, window, groups),
-        lambda x, g, window, groups: of(window).filter_gradient(x, g, window, groups),
-        supports=lambda work: fits(work.window),
-        limits=f"a kernel {limits} with stride 1 and dilation 1",
-        cost=lambda work: cost(of(work.window), work),
-        error=error,
-        tiles=max(len(F.BT) for F in sizes.values()),
+        F.forward,
+        F.input_gradient,
+        F.filter_gradient,
+        supports=supports,
+        limits=f"a kernel {F.r}×{F.r} with stride 1 and dilation 1",
+        cost=lambda work: cost(F, work),
+        error=3e-5,
+        tiles=len(F.BT),
     )
 
 
-enter("winograd", {3: F4, 5: F2_5}, 3e-5)
-enter("winograd2", {3: F2}, 3e-5)
+enter("winograd", F4)
+enter("winograd2", F2)
