@@ -11,13 +11,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from minigraph.kernels.numpy import memory, summation
 from minigraph.kernels.numpy.threads import SHARED, parallel_slices, scratch
 from minigraph.kernels.window import Array
 
-RUN = 256  # neighbouring entries that are worth taking as one; more are copied as fast by themselves
 MANY = 256  # lines that are added one after another
 LINE = 4096  # entries of a line at most
 
@@ -31,23 +29,6 @@ def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Arr
 def channels_last(x: Array) -> Array:
     """A view of x (N, C, *n) as (N, *n, C)."""
     return x.transpose(0, *range(2, x.ndim), 1)  # in a fraction of moveaxis's time
-
-
-def copy(target: Array, x: Array) -> None:
-    """Target = x: entries that are neighbours in both go together, which NumPy's loop over numbers does not do."""
-    axes, run = x.ndim, 1
-    while axes and x.strides[axes - 1] == target.strides[axes - 1] == run * x.itemsize:
-        axes -= 1
-        run *= x.shape[axes]
-
-    def items(a: Array) -> Array:
-        """The runs of a as one item each."""
-        runs = as_strided(a, (*a.shape[:axes], run), (*a.strides[:axes], a.itemsize))
-        return runs.view(f"V{run * a.itemsize}")[..., 0]
-
-    if 4 <= run <= RUN and axes and x.dtype == target.dtype:
-        target, x = items(target), items(x)
-    target[...] = x
 
 
 def pixels(x: Array) -> Array | None:

@@ -50,7 +50,7 @@ def patch_rows(x: Array, window: Window, part: tuple[slice, ...], groups: int) -
     if found.flags.c_contiguous:
         return found.reshape(groups, n, -1)
     rows = scratch("rows", found.shape, x.dtype)
-    layout.copy(rows, found)
+    rows[...] = found
     return rows.reshape(groups, n, -1)
 
 
@@ -164,7 +164,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         for one in zip(rows, matrix, found, strict=True):
             multiply(*one)
         by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
-        layout.copy(target, by_output.reshape(target.shape))
+        target[...] = by_output.reshape(target.shape)
 
     least = ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
     blocks = in_pieces(split_batch(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
