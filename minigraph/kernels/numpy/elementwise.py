@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.kernels.numpy.memory import LARGE, empty, empty_like, in_memory, zeros_like
+from minigraph.kernels.numpy.memory import LARGE, empty, empty_like, in_memory
 from minigraph.kernels.numpy.threads import parallel_slices
 from minigraph.kernels.window import Array
 
@@ -63,8 +63,3 @@ def where_true(hit: Array, v: Array, out: Array | None = None) -> Array:
     bits[...] = np.negative(hit.view(np.int8))  # 0 or -1, all bits set
     np.bitwise_and(bits, v.view(bits.dtype), out=bits)
     return out
-
-
-def positive_part(x: Any, *, out: Any = None) -> Any:
-    """max(x, 0): by a whole array of zeros, which NumPy compares three times as fast as the number 0."""
-    return np.maximum(x, zeros_like(x) if np.ndim(x) else 0, out=out)

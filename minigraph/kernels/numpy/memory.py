@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import cache
 from math import prod
 from typing import Any
 
@@ -27,7 +26,6 @@ class Block(np.ndarray[Any, Any]):
 _sample = [np.empty(0)]
 ONE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
 LARGE = 1 << 17  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
-ZEROS = 1 << 20  # entries of an array of zeros that is kept
 SPARE = 1 << 26  # bytes of free blocks that are kept when a new block must be made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
 _lock = threading.Lock()
@@ -61,21 +59,6 @@ def empty_like(x: Array, dtype: Any = None, shape: tuple[int, ...] | None = None
     sides = x.shape if shape is None else shape
     array = empty(tuple(sides[i] for i in order), x.dtype if dtype is None else dtype)
     return array.transpose(np.argsort(order))
-
-
-def zeros_like(x: Array) -> Array:
-    """Zeros that lie as x does, read-only: for many arrays of up to ZEROS entries the same memory."""
-    if x.size > ZEROS:
-        return np.zeros_like(x)
-    order = in_memory(x)
-    return _zeros(x.dtype)[: x.size].reshape([x.shape[i] for i in order]).transpose(np.argsort(order))
-
-
-@cache
-def _zeros(dtype: Any) -> Array:
-    zeros = np.zeros(ZEROS, dtype)
-    zeros.flags.writeable = False
-    return zeros
 
 
 def in_memory(x: Array) -> list[int]:
