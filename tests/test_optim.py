@@ -123,8 +123,8 @@ def test_a_thread_that_has_not_woken_up_keeps_no_array():
     optimizer = mg.optim.SGD([p], lr=1.0)
     p.grad = np.ones(p.shape)
     optimizer.step()  # starts the threads
-    for helper in threads._helpers:
-        helper.calls.put(awake.wait)
+    for _ in range(threads._pool._max_workers):
+        threads._pool.submit(awake.wait)
     try:
         optimizer.step()
         address = p.value.ctypes.data

@@ -12,12 +12,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from functools import cached_property, partial
+from functools import cached_property
 from math import prod
 from operator import index
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -37,29 +37,14 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Helper(threading.Thread):
-    """A thread that waits for calls to make."""
-
-    def __init__(self) -> None:
-        super().__init__(name="minigraph", daemon=True)
-        self.calls: SimpleQueue[Callable[[], object]] = SimpleQueue()
-        self.start()
-
-    def run(self) -> None:
-        blas.limit_here()
-        while True:
-            self.calls.get()()
-
-
-_helpers: list[_Helper] = []  # made when first needed, and again in a child after a fork
+_pool: ThreadPoolExecutor | None = None  # made when first needed, and again in a child after a fork
 _wanted = 0  # not yet asked for: as many as there are cores
 
 
 def _forget() -> None:
-    global _lock
-    _lock = threading.RLock()
+    global _lock, _pool
+    _lock, _pool = threading.RLock(), None
     memory.forget()
-    _helpers.clear()
     for library, n in blas.before.values():
         library.set_num_threads(n)
     blas.inside, blas.limited = 0, False
@@ -157,59 +142,51 @@ def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = Tr
     parts = list(parts)
     if busy():
         return [task(part) for part in parts]
+    others = min(threads(), len(parts)) - 1 if shared else 0
     queue, results = deque(range(len(parts))), [None] * len(parts)
-    tasks = [task]  # until it is done: a helper that is still asleep then must not hold its arrays
-    others = min(threads(), len(queue)) - 1 if shared else 0
-    starts, ends = deque(range(others)), SimpleQueue[BaseException | None]()
+    work = [(task, parts, results)]  # emptied at the end: a thread that has not begun by then must not hold the arrays
 
-    def work() -> None:
-        _local.busy = True
+    def take() -> None:
+        """Parts one after another, until all are taken."""
+        was, _local.busy = busy(), True
         try:
-            while queue:
+            while work and queue:
                 try:
                     i = queue.popleft()
                 except IndexError:  # another thread was faster
                     return
-                results[i] = tasks[0](parts[i])
+                task, parts, results = work[0]
+                results[i] = task(parts[i])
         except BaseException:
             queue.clear()
             raise
         finally:
-            _local.busy = False
+            _local.busy = was
 
-    def join_in() -> None:
-        try:
-            starts.pop()
-        except IndexError:  # all was done before this thread woke up
-            return
-        try:
-            work()
-        except BaseException as error:
-            ends.put(error)
-        else:
-            ends.put(None)
-
+    futures: list[Future[None]] = []
     with blas.single_threaded():
-        while len(_helpers) < others:
-            _helpers.append(_Helper())
-        for helper in _helpers[:others]:
-            helper.calls.put(partial(copy_context().run, join_in))
+        _local.busy = True  # so that a signal handler that computes does not wait for the pool that it has interrupted
         try:
-            work()
+            with suppress(RuntimeError):  # of a pool that takes no more, when the interpreter ends
+                for _ in range(others):
+                    futures.append(_workers(others).submit(copy_context().run, take))
+            take()
         finally:
-            asleep = 0
-            while starts:
-                try:
-                    starts.pop()
-                    asleep += 1
-                except IndexError:
-                    break
-            errors = [ends.get() for _ in range(others - asleep)]
-            tasks.clear()
-    for error in errors:
-        if error:
-            raise error
+            wait([future for future in futures if not future.cancel()])
+            work.clear()
+            _local.busy = False
+    for future in futures:
+        if not future.cancelled():
+            future.result()
     return results
+
+
+def _workers(n: int) -> ThreadPoolExecutor:
+    """The pool, of at least n threads."""
+    global _pool
+    if _pool is None or _pool._max_workers < n:
+        _pool = ThreadPoolExecutor(n, "minigraph", blas.limit_here)
+    return _pool
 
 
 def slices(n: int, step: int) -> list[slice]:
