@@ -10,7 +10,7 @@ demo: $(VENV)/.plot
 	$(BIN)/python -m minigraph demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from minigraph.node import Spec
 
 if TYPE_CHECKING:
     from minigraph.op import Op
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class Reach(NamedTuple):
@@ -74,3 +77,65 @@ def one_sample(x: Any) -> Spec:
 def spatial_axes(first: int, sides: int) -> list[tuple[str, int]]:
     """The letters of spatial axes, the last of D, H, W, with their numbers from ``first`` on."""
     return list(zip("DHW"[3 - sides :], range(first, first + sides), strict=True))
+
+
+class Facts:
+    """What an op says of itself, from shapes alone; an Op overrides what is not so for it."""
+
+    name: str = ""
+    operands: Sequence[str] = ()  # names of the inputs, where they need telling apart
+    data_operands: ClassVar[int | None] = None  # how many inputs are data, the others weights; None where all are
+    usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
+    rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
+    is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
+    formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
+    legend: ClassVar[Mapping[str, str]] = {}  # what letters in the formulas stand for, beside operands and y
+    lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
+
+    @property
+    def usual_values(self) -> dict[str, Any]:
+        """Hyper-parameters by name, with the value that needs no words."""
+        found: Any = fields(self) if is_dataclass(self) else ()
+        return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
+
+    def operand_names(self, n: int) -> list[str]:
+        """The names of n inputs: ``operands``, or x₁, x₂, …"""
+        if len(self.operands) >= n:
+            return list(self.operands[:n])
+        return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, n + 1)] if n > 1 else ["x"]
+
+    def symbols(self, n: int) -> list[str]:
+        """The letters of n inputs in formulas."""
+        return self.operand_names(n)
+
+    def formula(self, i: int) -> str | None:
+        """∂y/∂xᵢ in general, in the grammar of ``minigraph.notation``; None where there is no derivative."""
+        return self.formulas[i] if i < len(self.formulas) else f"∂y/∂{self.symbols(i + 1)[i]}"
+
+    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
+        """∂y/∂xᵢ for inputs of these shapes, as the matrix ∂vec(y)/∂vec(xᵢ), vec in C order."""
+        return self.formula(i)
+
+    def is_bias(self, i: int) -> bool:
+        """Whether input i is added to what the others give."""
+        return i < len(self.operands) and self.operands[i] in ("b", "bias")
+
+    def multiply_adds(self, y: Any, *xs: Any) -> int:
+        """Products that are summed, from shapes alone; a convolution multiplies by its zero padding too."""
+        return 0
+
+    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
+        """What one output sees of the spatial axes of x (N, C, *n)."""
+        d = len(x.shape) - 2
+        same = y.shape[-d:] == x.shape[-d:]
+        return Reach((1,) * d, (1,) * d) if same else Reach(tuple(x.shape[-d:]), None)
+
+    def layer(self, learned: int, *xs: Any) -> Layer | None:
+        """What ``costs`` and ``verify`` need to know of a layer; ``learned``: the first input that is a parameter, or −1."""
+        return None
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments, for tables and diagrams."""
+        found: Any = fields(self) if is_dataclass(self) else ()
+        return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Sequence
 from functools import wraps
-from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from minigraph.anomaly import caller, finite
 from minigraph.array import IMPLEMENTATIONS, plain
-from minigraph.facts import JacobianFormula, Layer, Reach
+from minigraph.facts import Facts
 from minigraph.mode import MODE
 from minigraph.node import Node, ShapeError, Spec, frozen
-from minigraph.notation import ONES, SUBSCRIPTS, latex
 
 if TYPE_CHECKING:
     from minigraph.maps import LinearMap
@@ -34,7 +31,7 @@ def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
     return checked
 
 
-class Op:
+class Op(Facts):
     """A kind of node. To define one, write a subclass with a name, a kernel, a shape rule and its Jacobians.
 
     ``forward(*arrays) -> array``     the kernel
@@ -50,7 +47,6 @@ class Op:
     makes maps whose products are recorded in turn, which is how derivatives of higher order come.
     """
 
-    name: str = ""
     registry: ClassVar[list[type[Op]]] = []
     guards: ClassVar[dict[str, Callable[[Any], Any]]] = {
         "infer": checked_infer
@@ -66,11 +62,7 @@ class Op:
                 setattr(cls, part, guard(found))
         if abstract:
             return
-        missing = [
-            part
-            for part in ("infer", "forward", "jacobians")
-            if not any(part in base.__dict__ for base in cls.__mro__[:-2])
-        ]
+        missing = [part for part in ("infer", "forward", "jacobians") if getattr(cls, part) is getattr(Op, part)]
         if not cls.name:
             missing.append("name")
         if missing:
@@ -87,70 +79,6 @@ class Op:
         raise NotImplementedError
 
     pull: ClassVar[Callable[..., Any] | None] = None
-
-    # --- facts, which verify, costs, summary, draw, lower and others read ---------------------------
-
-    operands: Sequence[str] = ()  # names of the inputs, where they need telling apart
-    data_operands: ClassVar[int | None] = None  # how many inputs are data, the others weights; None where all are
-    usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
-    rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
-    is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
-    formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
-    legend: ClassVar[Mapping[str, str]] = {}  # what letters in the formulas stand for, beside operands and y
-    lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
-
-    @property
-    def usual_values(self) -> dict[str, Any]:
-        """Hyper-parameters by name, with the value that needs no words."""
-        found: Any = fields(self) if is_dataclass(self) else ()
-        return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
-
-    def operand_names(self, n: int) -> list[str]:
-        """The names of n inputs: ``operands``, or x₁, x₂, …"""
-        if len(self.operands) >= n:
-            return list(self.operands[:n])
-        return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, n + 1)] if n > 1 else ["x"]
-
-    def symbols(self, n: int) -> list[str]:
-        """The letters of n inputs in formulas."""
-        return self.operand_names(n)
-
-    def formula(self, i: int) -> str | None:
-        """∂y/∂xᵢ in general, in the grammar of ``minigraph.notation``; None where there is no derivative."""
-        return self.formulas[i] if i < len(self.formulas) else f"∂y/∂{self.symbols(i + 1)[i]}"
-
-    def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
-        """∂y/∂xᵢ for inputs of these shapes, as the matrix ∂vec(y)/∂vec(xᵢ), vec in C order."""
-        return self.formula(i)
-
-    def jacobian_formulas(self, y: Any, *xs: Any) -> list[JacobianFormula | None]:
-        """The Jacobian in each input on paper, None where there is none; of y and xs only shapes and dtypes count."""
-        found: list[JacobianFormula | None] = []
-        for i, (name, x) in enumerate(zip(self.symbols(len(xs)), xs, strict=True)):
-            smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"
-            text = self.formula_at(i, y, *xs) if smooth else None
-            shape = (prod(y.shape), prod(x.shape))
-            tex = text and (ONES if text == "1" and shape != (1, 1) else latex(text))
-            found.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
-        return found
-
-    def is_bias(self, i: int) -> bool:
-        """Whether input i is added to what the others give."""
-        return i < len(self.operands) and self.operands[i] in ("b", "bias")
-
-    def multiply_adds(self, y: Any, *xs: Any) -> int:
-        """Products that are summed, from shapes alone; a convolution multiplies by its zero padding too."""
-        return 0
-
-    def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
-        """What one output sees of the spatial axes of x (N, C, *n)."""
-        d = len(x.shape) - 2
-        same = y.shape[-d:] == x.shape[-d:]
-        return Reach((1,) * d, (1,) * d) if same else Reach(tuple(x.shape[-d:]), None)
-
-    def layer(self, learned: int, *xs: Any) -> Layer | None:
-        """What ``costs`` and ``verify`` need to know of a layer; ``learned``: the first input that is a parameter, or −1."""
-        return None
 
     def maps(self, node: Node) -> Sequence[LinearMap | None]:
         """The local Jacobians of a node of this op, as maps of arrays."""
@@ -215,12 +143,6 @@ class Op:
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
         """The constant node for a raw input ``x``, one of the inputs ``xs``."""
         return Node(x, name=x.name) if type(x) is Spec else Node(frozen(self.operand(x, xs), self.name))
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """The constructor's arguments, for tables and diagrams."""
-        found: Any = fields(self) if is_dataclass(self) else ()
-        return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}
 
     def __str__(self) -> str:
         return self.name

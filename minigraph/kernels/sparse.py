@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.window import Array
+if TYPE_CHECKING:
+    from minigraph.kernels.window import Array
 
 
 def compressed(data: Array, columns: Array, starts: Array, shape: tuple[int, int]) -> sp.csr_array:

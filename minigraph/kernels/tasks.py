@@ -7,12 +7,14 @@ problem, another computes it. Kernels take plain arrays and settings, and give n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from minigraph.kernels.registry import Kernel, Task
-from minigraph.kernels.window import Array, Window
+
+if TYPE_CHECKING:
+    from minigraph.kernels.window import Array, Window
 
 
 class ConvProblem(NamedTuple):

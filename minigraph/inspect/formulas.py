@@ -1,0 +1,22 @@
+"""The formulas of an op's Jacobians, as text and as LaTeX, with the shapes of their matrices."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from minigraph.facts import JacobianFormula
+from minigraph.notation import ONES, latex
+from minigraph.op import Op
+
+
+def jacobian_formulas(op: Op, y: Any, *xs: Any) -> list[JacobianFormula | None]:
+    """The Jacobian of ``op`` in each input on paper, None where there is none; of y and xs only shapes and dtypes count."""
+    found: list[JacobianFormula | None] = []
+    for i, (name, x) in enumerate(zip(op.symbols(len(xs)), xs, strict=True)):
+        smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"
+        text = op.formula_at(i, y, *xs) if smooth else None
+        shape = (prod(y.shape), prod(x.shape))
+        tex = text and (ONES if text == "1" and shape != (1, 1) else latex(text))
+        found.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
+    return found
