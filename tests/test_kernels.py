@@ -1,5 +1,6 @@
 """Every kernel of every task against a reference that can be read: loops, and NumPy's plainest functions."""
 
+import sys
 from dataclasses import replace
 from itertools import product
 from math import inf
@@ -298,6 +299,19 @@ def test_a_further_kernel_needs_no_rule(own_kernels):
         assert y.saved is None and calls == wanted  # the walk let go of it
         np.testing.assert_allclose(mg.grad(lambda x, size=size: np.sum(mg.max_pool2d(x, size)))(x.value), g)
         calls.clear()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_kernel_that_supports_nothing_changes_nothing(name, own_kernels):
+    """Problems of every task can be hashed, and hold no array."""
+    task = TASKS[name]
+    task.register("mine", None, supports=lambda problem: False, cost=lambda problem: 0.0)
+    for arguments, _ in SAMPLES[name](np.random.default_rng(0)):
+        held = [sys.getrefcount(a) for a in arguments]
+        task(*arguments)
+        assert [sys.getrefcount(a) for a in arguments if isinstance(a, np.ndarray)] == [
+            n for n, a in zip(held, arguments, strict=True) if isinstance(a, np.ndarray)
+        ]
 
 
 def test_the_choice(own_kernels):

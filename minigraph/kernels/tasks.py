@@ -28,9 +28,29 @@ class ConvProblem(NamedTuple):
     dtype: Any
 
 
-def _alike(*arguments: Any) -> tuple[Any, ...]:
-    """Shapes, strides and dtypes of arrays; other arguments as they are, where they can be hashed."""
-    return tuple((a.shape, a.strides, a.dtype) if isinstance(a, np.ndarray) else a for a in arguments)
+class ArrayProblem(NamedTuple):
+    """An array as a part of a problem."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: Any
+
+
+def described(*arguments: Any) -> tuple[Any, ...]:
+    """The problem of these arguments: arrays, in tuples too, without their entries, all else as it is."""
+    return tuple(
+        ArrayProblem(a.shape, a.strides, a.dtype)
+        if isinstance(a, np.ndarray)
+        else described(*a)
+        if type(a) is tuple
+        else a
+        for a in arguments
+    )
+
+
+def _function(function: Any, *xs: Any) -> tuple[Any, ...]:
+    """The problem of a function of arrays: its name, since the function itself may hold arrays."""
+    return getattr(function, "__name__", ""), *described(*xs)
 
 
 # Convolution, as the three slots of one trilinear form: each computes the third of x, w and y from the other two.
@@ -48,23 +68,24 @@ conv_filter_gradient = Task(
 )
 CONVOLUTIONS = conv_forward, conv_input_gradient, conv_filter_gradient
 
-max_pool = Task("max_pool", _alike)  # (x, window) → y, saved
-max_pool_gradient = Task("max_pool_gradient", _alike)  # (g, x, y, window, saved) → x-shaped
-avg_pool = Task("avg_pool", _alike)  # (x, window, divisors) → y
-avg_pool_gradient = Task("avg_pool_gradient", _alike)  # (g, window, divisors) → x-shaped
+max_pool = Task("max_pool", described)  # (x, window) → y, saved
+max_pool_gradient = Task("max_pool_gradient", described)  # (g, x, y, window, saved) → x-shaped
+avg_pool = Task("avg_pool", described)  # (x, window, divisors) → y
+avg_pool_gradient = Task("avg_pool_gradient", described)  # (g, window, divisors) → x-shaped
 
-normalize = Task("normalize", _alike)  # (x, w, b, groups, eps, statistics) → y, moments
-normalize_gradient = Task("normalize_gradient", _alike)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
-local_response_norm = Task("local_response_norm", _alike)  # (x, window, divisor, alpha, beta, k) → y
-local_response_norm_gradient = Task("local_response_norm_gradient", _alike)  # (g, x, y, window, …) → x-shaped
+# Moments are mean, variance and 1/σ of each group: what one kernel saves, the gradient of any other can read.
+normalize = Task("normalize", described)  # (x, w, b, groups, eps, statistics) → y, moments
+normalize_gradient = Task("normalize_gradient", described)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
+local_response_norm = Task("local_response_norm", described)  # (x, window, divisor, alpha, beta, k) → y
+local_response_norm_gradient = Task("local_response_norm_gradient", described)  # (g, x, y, window, …) → x-shaped
 
-contract = Task("contract", _alike)  # (subscripts, *factors) → einsum, each factor of distinct letters
-matmul = Task("matmul", _alike)  # (a, b) → a @ b
-map_entries = Task("map_entries", _alike)  # (function, *xs) → function(*xs), which works entry by entry
-total = Task("total", _alike)  # (x, axis=None, keepdims=False) → Σ x, as exact as in double precision
-add_to_channels = Task("add_to_channels", _alike)  # (y, b) → y + b[k] in channel k, in place where possible
-channel_totals = Task("channel_totals", _alike)  # (g) → Σ g over all but the channels
-sgd_step = Task("sgd_step", _alike)  # (new, old, g, velocity, first, lr, …)
+contract = Task("contract", described)  # (subscripts, *factors) → einsum, each factor of distinct letters
+matmul = Task("matmul", described)  # (a, b) → a @ b
+map_entries = Task("map_entries", _function)  # (function, *xs) → function(*xs), which works entry by entry
+total = Task("total", described)  # (x, axis=None, keepdims=False) → Σ x, as exact as in double precision
+add_to_channels = Task("add_to_channels", described)  # (y, b) → y + b[k] in channel k, in place where possible
+channel_totals = Task("channel_totals", described)  # (g) → Σ g over all but the channels
+sgd_step = Task("sgd_step", described)  # (new, old, g, velocity, first, lr, …)
 
 
 def register_convolution(
