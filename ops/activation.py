@@ -13,12 +13,12 @@ from scipy import special
 from minigraph import notation
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
-from minigraph.kernels.numpy.summation import total
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, Formula, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density
+from minigraph.sums import total
 
 __all__ = [
     "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",

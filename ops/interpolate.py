@@ -15,7 +15,7 @@ from minigraph import notation
 from minigraph.arguments import expect_plain
 from minigraph.array import Array, plain
 from minigraph.facts import Reach
-from minigraph.kernels.numpy.summation import product
+from minigraph.kernels import tasks
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.window import Ints
 from minigraph.maps import Apply, Bounds, LinearMap, Shape
@@ -121,7 +121,7 @@ def along(matrices: list[Any], v: Array) -> Array:
     """Each matrix applied along its axis, the last ones of ``v``."""
     for axis, R in enumerate(matrices, v.ndim - len(matrices)):
         lines = np.moveaxis(v, axis, 0)
-        rows = product(R, lines.reshape(len(lines), prod(lines.shape[1:])))
+        rows = tasks.sparse_matmul(R, lines.reshape(len(lines), prod(lines.shape[1:])))
         v = np.moveaxis(rows.reshape(R.shape[0], *lines.shape[1:]), 0, axis)
     return np.ascontiguousarray(v)
 

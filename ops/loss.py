@@ -11,13 +11,14 @@ import numpy as np
 from minigraph import notation
 from minigraph.arguments import expect_choice, expect_number, expect_plain
 from minigraph.array import Array, plain
-from minigraph.kernels.numpy.summation import inner, mean, total
+from minigraph.kernels import tasks
 from minigraph.maps import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import sum_map
+from minigraph.sums import mean, total
 
 __all__ = [
     "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "l1_loss", "l2_penalty", "mse_loss",
@@ -520,7 +521,9 @@ class L2Penalty(Op):
 
     def forward(self, *xs: Array) -> Any:
         dtype = np.result_type(*[x.dtype for x in xs])
-        return dtype.type(self.weight) * np.sum([inner(np.ravel(x), np.ravel(x)) for x in xs], dtype=dtype)
+        return dtype.type(self.weight) * np.sum(
+            [tasks.contract("a,a->", np.ravel(x), np.ravel(x)) for x in xs], dtype=dtype
+        )
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap]:
         return [

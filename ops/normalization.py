@@ -33,6 +33,7 @@ from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import integers, shape_of
 from minigraph.ops.pool import Averages
+from minigraph.sums import total
 
 __all__ = [
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm",
@@ -173,7 +174,7 @@ def repeated(p: Any, x: Any, dtype: Any, groups: Groups, J: Standardization | No
 
     def pull(g: Any) -> Any:
         g, over = np.reshape(g, view), groups.stretched
-        return np.reshape(tasks.total(g, over) if J is None else total_product(over, g, J.standard()), p.shape)
+        return np.reshape(total(g, over) if J is None else total_product(over, g, J.standard()), p.shape)
 
     def matrix() -> sp.csr_array:
         size = prod(view)

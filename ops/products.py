@@ -19,7 +19,6 @@ from minigraph import notation
 from minigraph.array import Array, plain
 from minigraph.facts import Axis, Layer
 from minigraph.kernels import tasks
-from minigraph.kernels.numpy import summation
 from minigraph.kernels.sparse import compressed, sized
 from minigraph.maps import Bounds, Broadcast, Formula, LinearMap, promoted
 from minigraph.node import Spec, value_of
@@ -442,7 +441,7 @@ class SparseProduct(Op):
         return Spec((self.matrix.shape[0], *x.shape[1:]), expect_floats(self, x=x))
 
     def forward(self, x: Array) -> Any:
-        return summation.product(self.matrix.astype(x.dtype, copy=False), x)
+        return tasks.sparse_matmul(self.matrix.astype(x.dtype, copy=False), x)
 
     def multiply_adds(self, y: Any, x: Any) -> int:
         return int(self.matrix.nnz * prod(x.shape[1:]))

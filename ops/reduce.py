@@ -19,13 +19,14 @@ from scipy import special
 from minigraph import notation
 from minigraph.arguments import expect_number
 from minigraph.array import Array
-from minigraph.kernels.numpy.summation import Axis, running, single, total
-from minigraph.kernels.numpy.summation import mean as mean_of
+from minigraph.kernels.numpy.summation import single
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
+from minigraph.sums import Axis, cumulative, total
+from minigraph.sums import mean as mean_of
 
 __all__ = [
     "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
@@ -364,7 +365,7 @@ class CumulativeSum(Op):
         return x if x.dtype.kind == "f" else Spec(x.shape, np.cumsum(np.ones(1, x.dtype)).dtype)
 
     def forward(self, x: Array) -> Any:
-        return running(x, self.axis)
+        return cumulative(x, self.axis)
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap | None]:
         if x.dtype.kind not in "fc":
@@ -379,8 +380,8 @@ class CumulativeSum(Op):
             columns = np.repeat(index - place * after, place + 1) + within * after
             return compressed(np.ones(starts[-1], x.dtype), columns, starts, (len(index), before * n * after))
 
-        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: running(v, axis),
-                        pull=lambda g: np.flip(running(np.flip(g, axis), axis), axis),
+        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, axis),
+                        pull=lambda g: np.flip(cumulative(np.flip(g, axis), axis), axis),
                         rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 
 

@@ -22,10 +22,10 @@ from minigraph.arguments import expect_choice
 from minigraph.array import IMPLEMENTATIONS, Array, no_out
 from minigraph.facts import Reach
 from minigraph.kernels.numpy.memory import in_memory
-from minigraph.kernels.numpy.summation import total
 from minigraph.maps import Broadcast, LinearMap, Selection, promoted
 from minigraph.node import FLOATS, Node, Spec, value_of
 from minigraph.op import Op, expect, implements, operand
+from minigraph.sums import total
 
 __all__ = [
     "array_split", "astype", "atleast_1d", "atleast_2d", "broadcast_to", "concat", "concatenate", "copy",

@@ -7,6 +7,7 @@ from math import inf
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import minigraph as mg
 from minigraph.kernels import tasks
@@ -214,6 +215,24 @@ def total(rng):
     x = rng.standard_normal((3, 4, 5))
     for axis in (None, 0, (0, 2), -1):
         yield (x, axis), np.add.reduce(np.moveaxis(x, 0, 0), axis=axis)
+
+
+def mean(rng):
+    for (x, axis), y in total(rng):
+        yield (x, axis), y * (y.size / x.size)
+
+
+def cumulative(rng):
+    for shape, axis in (((5,), 0), ((3, 400), 1), ((3, 4, 5), 1)):
+        x = rng.standard_normal(shape)
+        yield (x, axis), np.add.accumulate(x, axis)
+
+
+def sparse_matmul(rng):
+    A = rng.standard_normal((6, 5)) * (rng.random((6, 5)) > 0.5)
+    for shape in ((5,), (5, 3)):
+        x = rng.standard_normal(shape)
+        yield (sp.csr_array(A), x), A @ x
 
 
 def add_to_channels(rng):

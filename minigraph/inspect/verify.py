@@ -16,7 +16,6 @@ from minigraph.array import Array
 from minigraph.facts import Layer
 from minigraph.inspect.costs import Cost, Costs, cost, geometry, layer_of
 from minigraph.kernels import tasks
-from minigraph.kernels.registry import never
 from minigraph.maps import LinearMap
 from minigraph.node import GraphError, Node, Spec
 from minigraph.op import Op
@@ -174,7 +173,7 @@ def _compared(
     shapes, checked = _part(op, layer, y, xs, max_bytes, max_loops)
     found: dict[str, float] = {}
     if checked != "whole":
-        fast = {name: way for name, way in layer.ways.items() if tasks.algorithms()[name].cost is not never}
+        fast = {name: way for name, way in layer.ways.items() if tasks.algorithms()[name].automatic}
         if fast:
             g = _cotangent(y, draw)
             whole = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in fast.items()}

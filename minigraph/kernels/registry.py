@@ -59,6 +59,11 @@ class Kernel:
     safe: Callable[..., bool] = always
 
     @property
+    def automatic(self) -> bool:
+        """Whether "auto" may take it."""
+        return self.cost is not never
+
+    @property
     def entrywise(self) -> bool:
         """Whether no entry of the result has errors that come from others than it is made of."""
         return not (self.tiles or self.plane_error)

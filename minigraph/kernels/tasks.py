@@ -83,6 +83,9 @@ contract = Task("contract", described)  # (subscripts, *factors) → einsum, eac
 matmul = Task("matmul", described)  # (a, b) → a @ b
 map_entries = Task("map_entries", _function)  # (function, *xs) → function(*xs), which works entry by entry
 total = Task("total", described)  # (x, axis=None, keepdims=False) → Σ x, as exact as in double precision
+mean = Task("mean", described)  # (x, axis=None, keepdims=False) → the mean of x
+cumulative = Task("cumulative", described)  # (x, axis) → x₁ + … + xᵢ
+sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *described(x)))  # (A, x) → A x, of one dtype
 add_to_channels = Task("add_to_channels", described)  # (y, b) → y + b[k] in channel k, in place where possible
 channel_totals = Task("channel_totals", described)  # (g) → Σ g over all but the channels
 sgd_step = Task("sgd_step", described)  # (new, old, g, velocity, first, lr, …)

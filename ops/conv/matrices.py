@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.numpy.matrices import patches_matrix, toeplitz_matrix
+from minigraph.kernels.matrices import patches_matrix, toeplitz_matrix
 from minigraph.maps import MAX_BYTES
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats

@@ -25,8 +25,6 @@ Axis = int | tuple[int, ...] | None
 
 def total(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Σ x over ``axis``, as numpy.sum."""
-    if type(x) is not np.ndarray:
-        return np.sum(x, axis=axis, keepdims=keepdims)
     if not _many(x, axis):
         return _add(x, axis, keepdims=keepdims)
     return _double(x, axis, keepdims).astype(np.float32)[()]
@@ -40,7 +38,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return (found * (found.size / x.size)).astype(np.float32)[()]
 
 
-def running(x: Any, axis: int) -> Any:
+def cumulative(x: Any, axis: int) -> Any:
     """x₁ + … + xᵢ along ``axis``, as numpy.cumsum."""
     if single(x) and x.shape[axis] > SHORT:
         return np.cumsum(x, axis=axis, dtype=np.float64).astype(np.float32)
@@ -67,7 +65,7 @@ def row_times(a: Array, b: Array) -> Array:
     return found.astype(np.float32)
 
 
-def product(matrix: Any, x: Array) -> Any:
+def sparse_matmul(matrix: Any, x: Array) -> Any:
     """matrix @ x for a sparse matrix of x's dtype."""
     if single(x) and matrix.nnz > SHORT * matrix.shape[0]:
         return (matrix.astype(np.float64) @ x.astype(np.float64)).astype(np.float32)
