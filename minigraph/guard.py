@@ -16,6 +16,20 @@ from minigraph.op import Op, expect
 from minigraph.ownership import own
 
 
+def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
+    """``infer`` of an op that is not ours, which must give a Spec."""
+
+    @wraps(infer)
+    def checked(self: Op, *specs: Any) -> Spec:
+        y = infer(self, *specs)
+        if not isinstance(y, Spec):
+            raise TypeError(f"{self}: infer gave {type(y).__name__}; wanted a Spec of the value's shape and dtype")
+        return y
+
+    checked.guarded = True  # type: ignore[attr-defined]
+    return checked
+
+
 def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     """``forward`` of an op, whose results must be what its ``infer`` says."""
 
@@ -144,4 +158,4 @@ def checked_pull(pull: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-Op.guards |= {"forward": checked_forward, "jacobians": checked_jacobians, "pull": checked_pull}
+Op.guards |= {"infer": checked_infer, "forward": checked_forward, "jacobians": checked_jacobians, "pull": checked_pull}

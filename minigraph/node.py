@@ -297,8 +297,8 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 def frozen(value: Any, what: str) -> Any:
     """``value`` as an array that nobody can write: shared when it is read-only and nothing else looks at its memory.
 
-    A view that was taken before the array was made read-only can still be written, and counts as a reference. So what is
-    as_object in more places than the caller's one variable is copied.
+    A view that was taken before the array was made read-only can still be written, and counts as a reference. So an array
+    that is held in more places than the caller's one variable is copied.
     """
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,19 +15,6 @@ from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
     from minigraph.maps import LinearMap
-
-
-def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
-    """``infer`` of an op that is not ours, which must give a Spec."""
-
-    @wraps(infer)
-    def checked(self: Op, *specs: Any) -> Spec:
-        y = infer(self, *specs)
-        if not isinstance(y, Spec):
-            raise TypeError(f"{self}: infer gave {type(y).__name__}; wanted a Spec of the value's shape and dtype")
-        return y
-
-    return checked
 
 
 class Op(Facts):
@@ -48,9 +34,7 @@ class Op(Facts):
     """
 
     registry: ClassVar[list[type[Op]]] = []
-    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {
-        "infer": checked_infer
-    }  # what checks the parts of ops that are not ours
+    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # what checks the parts of ops that are not ours
     checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:

@@ -25,7 +25,7 @@ from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
-from minigraph.ops.conv.matrices import expect_bytes
+from minigraph.ops.conv.matrices import BlockMap, expect_bytes
 from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, over_axes, pairs, several, window_over
 from minigraph.ops.products import einsum
 
@@ -343,7 +343,7 @@ class GlobalAvgPool(Op):
 WINDOWS = 1 << 20  # of an axis, which adaptive pooling lists one by one
 
 
-class Averages(LinearMap):
+class Averages(BlockMap):
     """The sum of each window of x over the window's divisor."""
 
     def __init__(self, window: Window, divisors: Array, x: Any, out_shape: Shape) -> None:
@@ -364,12 +364,6 @@ class Averages(LinearMap):
         return tasks.avg_pool_gradient(
             np.reshape(g, (*self.in_shape[:2], *self.window.out)), self.window, self.divisors
         )
-
-    def _matrix(self) -> sp.csr_array:
-        return self._blocks().tocsr()
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        return self._blocks().rows(index)
 
     def _blocks(self) -> BlockMatrix:
         window = self.window

@@ -131,28 +131,6 @@ class Contraction(Op):
             shape = tuple(sides[c] if c in pulled else 1 for c in term)
             return np.broadcast_to(np.reshape(c, (len(rows), *shape)), (len(rows), *x.shape))
 
-        def matrix() -> sp.csr_array:
-            free = out + "".join(c for c in term if c not in out)
-            rest = "".join(c for c in free if any(c in t for t, _ in others))
-            terms = ",".join(t for t, _ in others)
-            factor = (
-                tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others])
-                if others
-                else np.ones((), x.dtype)
-            )
-            full = tuple(sides[c] for c in free)
-            data = np.broadcast_to(np.reshape(factor, tuple(sides[c] if c in rest else 1 for c in free)), full)
-            strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
-            columns = sum((np.arange(sides[c]).reshape((-1,) + (1,) * (len(free) - 1 - i)) * strides[c]
-                           for i, c in enumerate(free) if c in strides), np.zeros((1,) * len(free), np.int64))  # fmt: skip
-            width = prod(full[len(out) :])
-            rows = np.arange(prod(y.shape) + 1) * width
-            entries = sp.csr_array(
-                (data.ravel(), np.broadcast_to(columns, full).ravel(), rows), shape=(prod(y.shape), prod(x.shape))
-            )
-            entries.sort_indices()
-            return entries
-
         def rows(index: Array) -> sp.csr_array:
             own = "".join(c for c in term if c not in out)
             width = prod([sides[c] for c in own])
@@ -176,7 +154,7 @@ class Contraction(Op):
 
         row = prod(tuple(sides[c] for c in set(term) - set(out)))
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
-        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, matrix=matrix, bounds=Bounds(prod(y.shape) * row, row, col),
+        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, bounds=Bounds(prod(y.shape) * row, row, col),
                        rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
 
 

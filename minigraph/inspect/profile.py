@@ -164,13 +164,8 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
         walk = tape._reverse(np.ones(y.shape, y.dtype)[()], active, False, True)
         for node, g in _counted(walk, "backward", len(active), progress):
             if node.op:
-                backward[node] = _seconds(partial(_pull, tape, node, g, active), repeats)
+                backward[node] = _seconds(partial(pulled, node, node.inputs, g, active, False), repeats)
     return Profile(tuple(Row(node, forward[node], backward.get(node), _traffic(node), _products(node)) for node in ops))
-
-
-def _pull(tape: Tape, node: Node, g: Any, active: set[Node]) -> None:
-    """What a walk back does at this node."""
-    pulled(node, node.inputs, g, active, False)
 
 
 def _traffic(node: Node) -> int:

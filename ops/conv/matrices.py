@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.matrices import patches_matrix, toeplitz_matrix
-from minigraph.maps import MAX_BYTES
+from minigraph.array import Array
+from minigraph.kernels.matrices import BlockMatrix, patches_matrix, toeplitz_matrix
+from minigraph.maps import MAX_BYTES, LinearMap
 from minigraph.node import MemoryBudgetError, Spec
 from minigraph.op import expect, expect_floats
 from minigraph.ops.geometry import (
@@ -21,6 +22,19 @@ from minigraph.ops.geometry import (
     sides,
     window_over,
 )
+
+
+class BlockMap(LinearMap):
+    """A map whose matrix is written block by block."""
+
+    def _blocks(self) -> BlockMatrix:
+        raise NotImplementedError
+
+    def _matrix(self) -> sp.csr_array:
+        return self._blocks().tocsr()
+
+    def _rows(self, index: Array) -> sp.csr_array:
+        return self._blocks().rows(index)
 
 
 def conv_matrix(

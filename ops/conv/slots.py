@@ -16,7 +16,6 @@ from math import prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from minigraph import notation
 from minigraph.array import Array
@@ -29,6 +28,7 @@ from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
+from minigraph.ops.conv.matrices import BlockMap
 from minigraph.ops.geometry import WINDOW, Padding, expect_axes, expect_bias, expect_groups, window_onto, window_over
 
 Letter = Literal["x", "w", "y"]
@@ -71,7 +71,7 @@ class Form:
         return ConvFilterGradient(*hyper, window.kernel)(slots["x"], slots["y"])
 
 
-class Held(LinearMap):
+class Held(BlockMap):
     """The form with the array of one slot held: a linear map from one of the others to the other.
 
     Holding w, from x to y: M_F for each sample. Holding x, from w to y: M_X for each filter.
@@ -96,12 +96,6 @@ class Held(LinearMap):
             return super()._pull_rows(rows)
         many = self.form.fill({"y": rows.reshape(-1, *rows.shape[2:]), "w": value_of(self.held)})
         return many.reshape(*rows.shape[:2], *many.shape[1:])
-
-    def _matrix(self) -> sp.csr_array:
-        return self._blocks().tocsr()
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        return self._blocks().rows(index)
 
     def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)

@@ -8,7 +8,6 @@ from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 
 from minigraph import notation
 from minigraph.array import Array
@@ -19,6 +18,7 @@ from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.columns import Col2im, Im2col
+from minigraph.ops.conv.matrices import BlockMap
 from minigraph.ops.geometry import WINDOW, Padding, expect_axes, integers, over_axes, paddings, shape_of, window_over
 from minigraph.ops.products import einsum
 
@@ -111,7 +111,7 @@ class TiledForm:
         return np.reshape(found, (self.N, self.K, *out))[inside]
 
 
-class HeldTiles(LinearMap):
+class HeldTiles(BlockMap):
     """The form with x or w held: a linear map from the other to y.
 
     Holding w, M_F with w[p mod t, k, c, i] in row (n, k, p), column (n, c, q). Holding x, M_X with x[n, c, q] in
@@ -127,12 +127,6 @@ class HeldTiles(LinearMap):
 
     def pull(self, g: Any) -> Any:
         return self.form.fill(**{"y": g, self.slot: self.held})
-
-    def _matrix(self) -> sp.csr_array:
-        return self._blocks().tocsr()
-
-    def _rows(self, index: Array) -> sp.csr_array:
-        return self._blocks().rows(index)
 
     def _blocks(self) -> BlockMatrix:
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
