@@ -1,7 +1,7 @@
 """Ops that only move entries: each output entry is one input entry, or zero.
 
 J is a 0/1 selection matrix, found by sending the entries' numbers through the same function
-(linear.Selection), so NumPy's own function is kernel, rule and matrix at once.
+(maps.Selection), so NumPy's own function is kernel, rule and matrix at once.
 """
 
 from __future__ import annotations
