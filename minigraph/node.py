@@ -104,7 +104,13 @@ class Node(ArrayLike):
     changed = 0  # the serial of a parameter's last change
 
     def __init__(
-        self, value: Any, op: Op | None = None, inputs: Any = (), name: str | None = None, scope: str = ""
+        self,
+        value: Any,
+        op: Op | None = None,
+        inputs: Any = (),
+        name: str | None = None,
+        scope: str = "",
+        saved: Any = None,
     ) -> None:
         self._value = value
         self.op = op
@@ -112,7 +118,7 @@ class Node(ArrayLike):
         self.name = name
         self.scope = scope
         self.grad: Any = None
-        self.saved: Any = None  # what the op's kernel keeps for its gradient
+        self.saved = saved  # what the op's kernel keeps for its gradient
         self.serial = next(_serials)
 
     @property

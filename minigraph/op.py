@@ -80,26 +80,27 @@ class Op(Facts):
             value = self.evaluate(xs)
             return finite(self, value, xs) if mode.anomaly else value
         inputs = tuple([x if isinstance(x, Node) else self.leaf(x, xs) for x in xs])
-        value, saved = self.compute(inputs)
+        value, saved = self.compute(inputs), None
+        if type(value) is tuple:
+            value, saved = value
         if mode.anomaly:
             finite(self, value, inputs)
         if not mode.grad and type(value) is not Spec:
             return value
         if type(value) is np.ndarray:
             value.flags.writeable = False
-        node = Node(value, self, inputs, None, mode.scope)
-        if saved is not None:
-            node.saved = saved
+        node = Node(value, self, inputs, None, mode.scope, saved)
         if mode.anomaly:
             node.built = caller()
         return node
 
     def evaluate(self, xs: Sequence[Any]) -> Any:
         """The value for arrays or Nodes; the Spec where one of them is abstract."""
-        return self.compute(xs)[0]
+        y = self.compute(xs)
+        return y[0] if type(y) is tuple else y
 
-    def compute(self, xs: Sequence[Any]) -> tuple[Any, Any]:
-        """The same, and what ``forward`` saved for the Jacobians, or None."""
+    def compute(self, xs: Sequence[Any]) -> Any:
+        """The same, as ``forward`` gives it: perhaps with what it saves for the Jacobians."""
         values, abstract = [], False
         for x in xs:
             value = x._value if isinstance(x, Node) else self.operand(x, xs)
@@ -108,17 +109,13 @@ class Op(Facts):
             values.append(value)
         if self.checks_itself and not abstract:
             try:
-                y = self.forward(*values)
-                return y if type(y) is tuple else (y, None)
+                return self.forward(*values)
             except (TypeError, ValueError, IndexError):
                 pass  # infer says it better
         spec = self.infer(
             *[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)]
         )
-        if abstract:
-            return spec, None
-        y = self.forward(*values)
-        return y if type(y) is tuple else (y, None)
+        return spec if abstract else self.forward(*values)
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
         """A raw input ``x``, one of the inputs ``xs``, as an array."""

@@ -210,15 +210,32 @@ class Tape:
                     yield node, g
                 inputs = node.inputs
                 if inputs and not (until and node in until):
-                    for x, c in pulled(node, inputs, g, active, create_graph):
-                        if anomaly:
-                            finite_cotangent(node, x, c)
-                        if x not in cotangents:
-                            cotangents[x] = c
-                        elif type(c) is np.ndarray:
-                            cotangents[x] = tasks.map_entries(np.add, cotangents[x], c)
-                        else:
-                            cotangents[x] = cotangents[x] + c
+                    op: Any = node.op
+                    together = (
+                        NotImplemented if op.pull is None else pulled_together(node, inputs, g, active, create_graph)
+                    )
+                    if together is not NotImplemented:
+                        maps = together
+                    elif create_graph:
+                        maps = op.jacobians(node, *inputs)
+                    elif node.saved is not None:
+                        maps = op.jacobians(node._value, *[x._value for x in inputs], saved=node.saved)
+                    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
+                        maps = op.jacobians(node._value, inputs[0]._value, inputs[1]._value)
+                    else:
+                        maps = op.jacobians(node._value, *[x._value for x in inputs])
+                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
+                        if J is not None and x in active:
+                            c = J._pull(g) if together is NotImplemented else J
+                            if anomaly:
+                                finite_cotangent(node, x, c)
+                            if x not in cotangents:
+                                cotangents[x] = c
+                            elif type(c) is np.ndarray:
+                                cotangents[x] = tasks.map_entries(np.add, cotangents[x], c)
+                            else:
+                                cotangents[x] = cotangents[x] + c
+                    together = maps = J = None
                     c = None  # so that ``own`` counts no reference of ours
                 elif type(inputs) is Freed:  # by a walk in another thread
                     raise freed_error(node)
@@ -327,27 +344,13 @@ class Tape:
         return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is Freed else self
 
 
-def pulled(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> list[tuple[Node, Any]]:
-    """The active inputs of a node, each with its cotangent for the cotangent ``g`` of the node."""
+def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> Any:
+    """The cotangents of a node's inputs by the op's own ``pull``; NotImplemented where the maps are to be pulled."""
     op: Any = node.op
-    if op.pull is not None:
-        wanted = tuple([x in active for x in inputs])
-        if create_graph:
-            found = op.pull(g, wanted, node, *inputs)
-        else:
-            found = op.pull(g, wanted, node._value, *[x._value for x in inputs], saved=node.saved)
-        if found is not NotImplemented:
-            return [(x, c) for x, c, asked in zip(inputs, found, wanted, strict=True) if asked and c is not None]
+    wanted = tuple([x in active for x in inputs])
     if create_graph:
-        maps = op.jacobians(node, *inputs)
-    elif node.saved is not None:
-        maps = op.jacobians(node._value, *[x._value for x in inputs], saved=node.saved)
-    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
-        maps = op.jacobians(node._value, inputs[0]._value, inputs[1]._value)
-    else:
-        maps = op.jacobians(node._value, *[x._value for x in inputs])
-    # strict would cost a step's twentieth; ``local`` is strict
-    return [(x, J._pull(g)) for x, J in zip(inputs, maps) if J is not None and x in active]  # noqa: B905
+        return op.pull(g, wanted, node, *inputs)
+    return op.pull(g, wanted, node._value, *[x._value for x in inputs], saved=node.saved)
 
 
 Attached.tape = Tape.of

@@ -17,7 +17,7 @@ import numpy as np
 from minigraph.arguments import expect_flags, expect_node, expect_whole
 from minigraph.mode import replaying
 from minigraph.node import FLOATS, GraphError, Node
-from minigraph.tape import Tape, pulled
+from minigraph.tape import Tape, pulled_together
 from minigraph.text import table
 
 __all__ = ["Profile", "Row", "profile"]
@@ -164,8 +164,17 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
         walk = tape._reverse(np.ones(y.shape, y.dtype)[()], active, False, True)
         for node, g in _counted(walk, "backward", len(active), progress):
             if node.op:
-                backward[node] = _seconds(partial(pulled, node, node.inputs, g, active, False), repeats)
+                backward[node] = _seconds(partial(_pull, node, g, active), repeats)
     return Profile(tuple(Row(node, forward[node], backward.get(node), _traffic(node), _products(node)) for node in ops))
+
+
+def _pull(node: Node, g: Any, active: set[Node]) -> None:
+    """What a walk back does at this node."""
+    assert node.op
+    if node.op.pull is None or pulled_together(node, node.inputs, g, active, False) is NotImplemented:
+        for x, J in zip(node.inputs, node.op.maps(node), strict=True):
+            if J is not None and x in active:
+                J.pull(g)
 
 
 def _traffic(node: Node) -> int:
