@@ -57,7 +57,7 @@ def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) 
         if value is not None and not isinstance(value, str) or value not in choices:
             wanted = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
             raise (ValueError if value is None or isinstance(value, str) else TypeError)(
-                f"{function}: got {name} {value!r}, wanted {wanted}"
+                f"{function}: got {name} {value!r}; wanted {wanted}"
             )
 
 

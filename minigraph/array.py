@@ -378,7 +378,7 @@ def _checked(name: str, implementation: Callable[..., Any], args: Any, options: 
 def plain(value: Any, what: str) -> Any:
     """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
-        raise TypeError(f"{what}: got a list of nodes; wanted one node, as np.stack makes of it")
+        raise TypeError(f"{what}: got a list of nodes; wanted one node (np.stack makes one)")
     if isinstance(value, UNLIKE):
         name, way = ("masked array", ".filled(...)") if isinstance(value, np.ma.MaskedArray) else ("matrix", ".A")
         raise TypeError(f"{what}: got a {name}; wanted a plain array, as {name.split()[0]}{way} makes of it")

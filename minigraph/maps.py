@@ -202,7 +202,7 @@ class LinearMap:
     def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
         """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
         if rows < 1:
-            raise ValueError(f"row_blocks: got rows {rows}, wanted at least 1")
+            raise ValueError(f"row_blocks: got rows {rows}; wanted at least 1")
         n = self.shape[0]
         return (self._rows(np.arange(start, min(start + rows, n))) for start in range(0, n, rows))
 
@@ -261,7 +261,7 @@ class LinearMap:
         if len(shape) == 2 and shape[0] == n:
             columns = [np.reshape(verb(np.reshape(v[:, k], source)), -1) for k in range(shape[1])]
             return np.stack(columns, 1) if columns else np.zeros((prod(target), 0), self.dtype)
-        raise ShapeError(f"{what} {shape}, wanted {source}, ({n},) or a matrix of {n} on that side")
+        raise ShapeError(f"{what} {shape}; wanted {source}, ({n},) or a matrix of {n} on that side")
 
     def __add__(self, other: Any) -> Any:
         if isinstance(other, LinearMap):
@@ -309,7 +309,7 @@ def of_matrix(matrix: Any, like: LinearMap) -> LinearMap:
     """A matrix, sparse or dense, as a map between the shapes of ``like``."""
     csr = sized(matrix)
     if csr.shape != like.shape:
-        raise ShapeError(f"{like}: got a matrix of shape {csr.shape}, wanted {like.shape}")
+        raise ShapeError(f"{like}: got a matrix of shape {csr.shape}; wanted {like.shape}")
     count = np.bincount(csr.indices, minlength=1)
     return Formula(
         like.in_shape,
@@ -587,7 +587,7 @@ class Product(LinearMap):
     def __init__(self, left: LinearMap, right: LinearMap) -> None:
         if left.in_shape != right.out_shape:
             raise ValueError(
-                f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}, wanted the same shape in the middle"
+                f"{left} @ {right}: got {left.in_shape} @ {right.out_shape}; wanted the same shape in the middle"
             )
         self.factors: list[LinearMap] = [
             f for J in (left, right) for f in (J.factors if isinstance(J, Product) else [J])
@@ -643,7 +643,7 @@ class Sum(LinearMap):
     def __init__(self, a: LinearMap, b: LinearMap) -> None:
         if (a.in_shape, a.out_shape) != (b.in_shape, b.out_shape):
             raise ShapeError(
-                f"{a} + {b}: got {a.in_shape} → {a.out_shape} and {b.in_shape} → {b.out_shape}, wanted the same shapes"
+                f"{a} + {b}: got {a.in_shape} → {a.out_shape} and {b.in_shape} → {b.out_shape}; wanted the same shapes"
             )
         self.a, self.b = a, b
         super().__init__(a.in_shape, a.out_shape, np.result_type(a.dtype, b.dtype))

@@ -52,7 +52,7 @@ class Change(ContextDecorator):
             or isasyncgenfunction(function)
         ):
             raise TypeError(
-                f"a mode as a decorator: got {function!r}; wanted a function, or a ``with`` in what runs later"
+                f"a mode as a decorator: got {function!r}; wanted a function, or a ``with`` inside the function"
             )
         if not iscoroutinefunction(function):
             return super().__call__(function)

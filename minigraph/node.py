@@ -57,15 +57,15 @@ class Spec(NDArrayOperatorsMixin):
         try:
             shape = tuple(index(n) for n in (self.shape if np.iterable(self.shape) else (self.shape,)))
         except TypeError:
-            raise TypeError(f"Spec: got shape {self.shape!r}, wanted a tuple of integers") from None
+            raise TypeError(f"Spec: got shape {self.shape!r}; wanted a tuple of integers") from None
         if any(n < 0 for n in shape):
-            raise ShapeError(f"Spec: got shape {shape}, wanted sizes of at least 0")
+            raise ShapeError(f"Spec: got shape {shape}; wanted sizes of at least 0")
         try:
             dtype = np.dtype(self.dtype)
         except TypeError:
-            raise TypeError(f"Spec: got dtype {self.dtype!r}, wanted a NumPy dtype; the shape is one tuple") from None
+            raise TypeError(f"Spec: got dtype {self.dtype!r}; wanted a NumPy dtype; the shape is one tuple") from None
         if dtype.kind not in "fciub":
-            raise TypeError(f"Spec: got dtype {dtype}, wanted a dtype of numbers")
+            raise TypeError(f"Spec: got dtype {dtype}; wanted a dtype of numbers")
         checked_name(self.name, "Spec")
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "dtype", dtype)
@@ -138,9 +138,9 @@ class Node(ArrayLike):
             value._refuse_leaving("assigning it as a value")
         new = frozen(value, self.label)
         if new.shape != self.shape:
-            raise ShapeError(f"{self.label}: got a value of shape {new.shape}, wanted {self.shape}")
+            raise ShapeError(f"{self.label}: got a value of shape {new.shape}; wanted {self.shape}")
         if new.dtype != self.dtype:
-            raise TypeError(f"{self.label}: got a value of dtype {new.dtype}, wanted {self.dtype}")
+            raise TypeError(f"{self.label}: got a value of dtype {new.dtype}; wanted {self.dtype}")
         self._value = new
         self.changed = next(_serials)
 

@@ -107,7 +107,7 @@ class Parser:
         return found
 
     def error(self) -> ValueError:
-        return ValueError(f"notation: got {self.text!r}; {self.next.text or 'the end'!r} stands where it cannot")
+        return ValueError(f"notation: got {self.text!r}; {self.next.text or 'the end'!r} is out of place")
 
     def relation(self) -> Piece:
         a = self.sum()

@@ -55,7 +55,7 @@ class Tape:
         GraphError for a freed graph of more than 5000 nodes, whose structure is gone too.
         """
         if not isinstance(y, Node):
-            raise TypeError(f"Tape.of: got {type(y).__name__}, wanted a Node; arrays are computed without a record")
+            raise TypeError(f"Tape.of: got {type(y).__name__}; wanted a Node; arrays are computed without a record")
         until = frozenset(until)
         seen = {y, *until}
         stack = [] if y in until else [y]

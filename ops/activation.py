@@ -165,7 +165,7 @@ class Softmax(Op):
         expect(
             -x.ndim <= self.axis < x.ndim and x.shape[self.axis] > 0,
             self,
-            f"axis {self.axis} to be one of at least one entry",
+            f"axis {self.axis} to exist and have at least one entry",
             x=x,
         )
         return Spec(x.shape, expect_floats(self, x=x))

@@ -258,7 +258,7 @@ def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
     for c in "".join(names) + out:
         if c not in LETTERS or out.count(c) > 1 or (c in out and not any(c in t for t in names)):
             raise ValueError(
-                f"einsum: got subscripts {subscripts!r}; {c!r} stands where it cannot, wanted letters, in the result once each and of a factor"
+                f"einsum: got subscripts {subscripts!r}; {c!r} is out of place; wanted letters, in the result once each and of a factor"
             )
     for term, x in zip(names, xs, strict=True):
         expect(len(term) == np.ndim(x), "einsum", f"a factor with axes {term}", shape=np.shape(x))
@@ -279,7 +279,7 @@ def matmul(a: Any, b: Any) -> Any:
     m, n = len(a.shape), len(b.shape)
     got = {"a": a.shape, "b": b.shape}
     expect(m > 0 and n > 0, "matmul", "at least one axis each (scalars: use *)", **got)
-    expect(a.shape[-1] == b.shape[-2 if n > 1 else 0], "matmul", "as many columns of a as rows of b", **got)
+    expect(a.shape[-1] == b.shape[-2 if n > 1 else 0], "matmul", "as many columns in a as rows in b", **got)
     batch = LETTERS[3 : 3 + max(m, n, 2) - 2]
     left = batch[len(batch) - max(m - 2, 0) :] + ("ac" if m > 1 else "c")
     right = batch[len(batch) - max(n - 2, 0) :] + ("cb" if n > 1 else "c")
@@ -309,9 +309,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         lists = [[index(i) for i in np.atleast_1d(list(ax) if np.iterable(ax) else ax)] for ax in axes]
     except TypeError:
         raise TypeError(f"tensordot: got axes {axes!r}; wanted an integer, or two lists of integers") from None
-    expect(
-        len(lists) == 2 and len(lists[0]) == len(lists[1]), "tensordot", "two lists, as many axes of a as of b", **got
-    )
+    expect(len(lists) == 2 and len(lists[0]) == len(lists[1]), "tensordot", "two lists of equal length", **got)
     exist = all(-k <= i < k for ax, k in zip(lists, (m, n), strict=True) for i in ax)
     expect(exist, "tensordot", "axes that a and b have", **got)
     lists = [[i % k for i in ax] for ax, k in zip(lists, (m, n), strict=True)]

@@ -105,7 +105,7 @@ class Reduction(Op):
         try:
             axes = self.axes(x)
         except (ValueError, OverflowError):  # AxisError and repeated axes
-            expect(False, self, f"axis {self.axis} to name different axes of x", x=x)
+            expect(False, self, f"axis {self.axis} to name distinct axes of x", x=x)
         if self.name in ("max", "min", "logsumexp") or self.options.get("ord") == np.inf:
             expect(all(x.shape[i] for i in axes), self, "at least one entry to choose from", x=x)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape) if self.keepdims or i not in axes)

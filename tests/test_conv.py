@@ -357,7 +357,7 @@ MISTAKES = [
     (ShapeError, "at most, for 'reflect' less", lambda: conv.conv2d(X, W, padding=6, padding_mode="circular")),
     (ShapeError, "conv2d: .* of 4 axes", lambda: conv.conv2d(X[0], W, padding=1, padding_mode="replicate")),
     (ShapeError, r"x 'image' \(2, 4, 5, 5\)", lambda: conv.conv2d(mg.constant(X, "image"), W[:, :3])),
-    (ShapeError, "conv_transpose2d: got x .* wanted x of 6 channels", lambda: conv.conv_transpose2d(X, W)),
+    (ShapeError, "conv_transpose2d: got x .* wanted x with 6 channels", lambda: conv.conv_transpose2d(X, W)),
     (ShapeError, "smaller than stride or dilation", lambda: conv.conv_transpose2d(X, W[:4], output_padding=1)),
     (ShapeError, "padding that leaves an image", lambda: conv.conv_transpose2d(X, W[:4], padding=9)),
     (TypeError, "got padding 'same'", lambda: conv.conv_transpose2d(X, W[:4], padding="same")),

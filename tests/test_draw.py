@@ -213,9 +213,9 @@ def test_nodes_are_coloured_by_their_time(tmp_path):
     assert [duration(s) for s in (5.094e-6, 0.9996e-3, 0.0427, 0.9996, 61.26)] == [
         "5.09 µs", "1 ms", "42.7 ms", "1 s", "61.3 s",
     ]  # fmt: skip
-    with pytest.raises(ValueError, match="draw: got a profile without sum 'y', wanted that of the graph to be drawn"):
+    with pytest.raises(ValueError, match="draw: got a profile without sum 'y'; wanted that of the graph to be drawn"):
         to_dot(y, profile=Profile(profile.rows[:2]))
-    with pytest.raises(TypeError, match="draw: got bool as profile, wanted what mg.profile"):
+    with pytest.raises(TypeError, match="draw: got bool as profile; wanted what mg.profile"):
         draw(y, tmp_path / "a.dot", profile=True)
 
 
@@ -388,11 +388,11 @@ def test_errors_say_what_to_do(tmp_path, monkeypatch):
             draw(y, tmp_path / bad)
     with pytest.raises(FileNotFoundError, match="the folder .*missing.* does not exist"):
         draw(y, tmp_path / "missing" / "net.png")
-    with pytest.raises(TypeError, match="got ndarray, wanted a Node or a Tape"):
+    with pytest.raises(TypeError, match="got ndarray; wanted a Node or a Tape"):
         draw(np.ones(3), tmp_path / "net.png")
-    with pytest.raises(ValueError, match="got direction 'up', wanted 'TB'"):
+    with pytest.raises(ValueError, match="got direction 'up'; wanted 'TB'"):
         draw(y, tmp_path / "net.png", direction="up")
-    with pytest.raises(ValueError, match="got engine 'cairo', wanted"):
+    with pytest.raises(ValueError, match="got engine 'cairo'; wanted"):
         draw(y, tmp_path / "net.png", engine="cairo")
     with pytest.raises(ValueError, match="got dpi 0"):
         draw(y, tmp_path / "net.png", dpi=0)

@@ -58,9 +58,9 @@ def test_a_parameter_changed_under_the_tape_stops_the_walk():
     for walk in (y.backward, lambda: mg.Tape.of(y).push({w: w.value}), lambda: mg.Tape.of(y).jacobian(w).tosparse()):
         with pytest.raises(mg.GraphError, match="parameter 'w' was changed after multiply #"):
             walk()
-    with pytest.raises(mg.ShapeError, match=r"parameter 'w': got a value of shape \(3,\), wanted \(2,\)"):
+    with pytest.raises(mg.ShapeError, match=r"parameter 'w': got a value of shape \(3,\); wanted \(2,\)"):
         w.value = np.ones(3)
-    with pytest.raises(TypeError, match="parameter 'w': got a value of dtype float32, wanted float64"):
+    with pytest.raises(TypeError, match="parameter 'w': got a value of dtype float32; wanted float64"):
         w.value = np.ones(2, np.float32)
 
 
@@ -160,7 +160,7 @@ def test_specs_infer_without_values():
     ):
         mg.linear(x, mg.Spec((10, 5)))
     assert (np.exp(x) * 2 + x).shape == x.shape and np.sum(x, axis=0).shape == (784,)
-    with pytest.raises(TypeError, match="got dtype 4, wanted a NumPy dtype; the shape is one tuple"):
+    with pytest.raises(TypeError, match="got dtype 4; wanted a NumPy dtype; the shape is one tuple"):
         mg.Spec(3, 4)
     for shape in ("ab", (1.5,), (-1,)):
         with pytest.raises((TypeError, ValueError), match="Spec: got shape"):
@@ -268,7 +268,7 @@ def test_misused_walks():
         (w * 2).backward(np.ones((2, 2)) * 1j)
     with pytest.raises(mg.GraphError, match="depends on no parameter"):
         mg.constant(1.0).backward()
-    with pytest.raises(TypeError, match="Tape.of: got float, wanted a Node"):
+    with pytest.raises(TypeError, match="Tape.of: got float; wanted a Node"):
         mg.Tape.of(1.0)
     with pytest.raises(TypeError, match="wanted float32 or float64 to differentiate"):
         (w > 0).backward(np.ones((2, 2)))
@@ -487,7 +487,7 @@ def test_long_products_of_maps_need_no_recursion():
     for _ in range(3000):
         product = product @ J
     assert product.nnz == 2 and np.allclose(product.toarray(), 0.999**3001 * np.eye(2))
-    with pytest.raises(mg.ShapeError, match=r"got v \(3,\), wanted \(2,\)"):
+    with pytest.raises(mg.ShapeError, match=r"got v \(3,\); wanted \(2,\)"):
         J @ np.ones(3)
 
 
@@ -571,9 +571,9 @@ def test_wrong_types_are_named(call, message):
         (lambda: mg.ops.norm(np.ones((2, 2)), 2), "wanted a vector norm"),
         (lambda: mg.ops.pad(np.ones(2), 1, mode="mean"), "got mode 'mean'"),
         (lambda: mg.ops.einsum("ij,jk", np.ones((2, 2))), "got 1 factors"),
-        (lambda: mg.ops.einsum("ij->ik", np.ones((2, 2))), "'k' stands where it cannot"),
+        (lambda: mg.ops.einsum("ij->ik", np.ones((2, 2))), "'k' is out of place"),
         (lambda: mg.ops.max(np.ones((0, 2))), "at least one entry"),
-        (lambda: mg.softmax(np.ones((2, 0))), "axis -1 to be one of at least one entry"),
+        (lambda: mg.softmax(np.ones((2, 0))), "axis -1 to exist and have at least one entry"),
         (lambda: mg.ops.concatenate([]), "at least one array"),
         (lambda: mg.ops.split(np.ones(5), 2), "a side that 2 divides"),
         (lambda: mg.ops.ravel(np.ones(5), "K"), "ravel: got K; wanted order 'C' or 'F'"),

@@ -404,7 +404,7 @@ def test_python():
 
 @pytest.mark.parametrize("text", ["", "(x", "x +", "⊗ x", "x)", "|x", "ᵀ"])
 def test_what_is_no_formula(text):
-    with pytest.raises(ValueError, match="stands where it cannot"):
+    with pytest.raises(ValueError, match="is out of place"):
         notation.latex(text)
 
 

@@ -498,7 +498,7 @@ def test_operators_in_place():
 
 @pytest.mark.parametrize("dtype", [object, "U3", "datetime64[s]", "V4"])
 def test_a_spec_is_of_numbers(dtype):
-    with pytest.raises(TypeError, match="Spec: got dtype .*, wanted a dtype of numbers"):
+    with pytest.raises(TypeError, match="Spec: got dtype .*; wanted a dtype of numbers"):
         mg.Spec((2,), dtype)
 
 

@@ -295,7 +295,7 @@ class ConvInputGradient(Slot):
     def infer(self, g: Spec, w: Spec, b: Spec | None = None) -> Spec:
         expect_axes(self, len(self.stride), "N, C_in", x=g)
         expect_axes(self, len(self.stride), "C_in, C_out/groups", w=w)
-        expect(g.shape[1] == w.shape[0], self, f"x of {w.shape[0]} channels, as many as w has rows", x=g, w=w)
+        expect(g.shape[1] == w.shape[0], self, f"x with {w.shape[0]} channels, the first side of w", x=g, w=w)
         expect_groups(self, self.groups, w.shape[0], w.shape[1] * self.groups, x=g, w=w)
         expect_bias(self, b, w.shape[1] * self.groups)
         dtype = expect_floats(self, x=g, w=w, **({"b": b} if b else {}))

@@ -66,7 +66,7 @@ def draw(
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         wanted = ", ".join("." + name for name in FORMATS)
-        raise ValueError(f"draw: got {os.fspath(target)!r}, wanted a name that ends in one of {wanted}")
+        raise ValueError(f"draw: got {os.fspath(target)!r}; wanted a name that ends in one of {wanted}")
     if not target.parent.is_dir():
         raise FileNotFoundError(
             f"draw: the folder {os.fspath(target.parent)!r} of {target.name!r} does not exist; make it first"

@@ -81,7 +81,7 @@ def layout(
     straight lines.
     """
     if not isinstance(y, Tape):
-        expect_node("draw", y, ", wanted a Node or a Tape")
+        expect_node("draw", y, "; wanted a Node or a Tape")
     expect_flags("draw", edges=edges, values=values, gradients=gradients, scopes=scopes)
     expect_choice("draw", ("TB", "LR", "BT", "RL"), direction=direction)
     tape = Tape.of(y) if isinstance(y, Node) else y.structure()
@@ -137,11 +137,11 @@ class Times:
 
     def __init__(self, profile: Profile, nodes: Iterable[Node]) -> None:
         if not isinstance(profile, Profile):
-            raise TypeError(f"draw: got {type(profile).__name__} as profile, wanted what mg.profile(y) gives")
+            raise TypeError(f"draw: got {type(profile).__name__} as profile; wanted what mg.profile(y) gives")
         self.profile, self.seconds = profile, {row.node: row.seconds for row in profile.rows}
         for node in nodes:
             if node.op and node not in self.seconds:
-                raise ValueError(f"draw: got a profile without {node.label}, wanted that of the graph to be drawn")
+                raise ValueError(f"draw: got a profile without {node.label}; wanted that of the graph to be drawn")
         self.most = max(self.seconds.values(), default=0.0)
 
     def coloured(self, node: Node, text: str, style: str) -> tuple[str, str]:
