@@ -190,7 +190,7 @@ def test_products_in_parts(m, k, n, turned):
 def test_elementwise_in_parts_keeps_the_order_in_memory():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((12, 40, 50, 60)).transpose(0, 3, 1, 2)
-    assert x.size > threads.SHARED
+    assert x.size > threads.SHARED_ENTRIES
     for y in (x, np.ascontiguousarray(x), rng.standard_normal((12, 120, 40, 50))[:, ::2]):
         found = elementwise.map_entries(lambda a, b, c: a * b + c, x, y, 2.0)
         np.testing.assert_array_equal(found, x * y + 2)
@@ -218,13 +218,15 @@ def test_memory_is_used_again_only_when_nobody_holds_it(monkeypatch):
 def test_free_memory_makes_room_for_other_sizes(monkeypatch):
     """No more is let go than is taken anew, and nothing that somebody holds."""
     monkeypatch.setattr(memory, "_blocks", {})
-    monkeypatch.setattr(memory, "SPARE", 3 << 20)
+    monkeypatch.setattr(memory, "SPARE_BYTES", 3 << 20)
     held = memory.empty((1 << 20,), np.uint8)
     for sizes in ([1 << 20] * 4, [1 << 22]):
         arrays = [memory.empty((n,), np.uint8) for n in sizes]
         del arrays
     blocks = memory._blocks
-    assert len(blocks[1 << 20]) == 4 and len(blocks[1 << 22]) == 1  # one gone: with it there were SPARE bytes left
+    assert (
+        len(blocks[1 << 20]) == 4 and len(blocks[1 << 22]) == 1
+    )  # one gone: with it there were SPARE_BYTES bytes left
     memory.empty((1 << 23,), np.uint8)
     assert not blocks[1 << 22] and sum(b.nbytes for some in blocks.values() for b in some) <= (8 + 1 + 3 << 20)
     assert any(held.base is b for b in blocks[1 << 20])

@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 import scipy.sparse as sp
 
-from minigraph.kernels.numpy.threads import SHARED, parallel, slices
+from minigraph.kernels.numpy.threads import SHARED_ENTRIES, parallel, slices
 from minigraph.kernels.sparse import index_dtype
 from minigraph.kernels.window import Array, Ints, Window
 
@@ -95,7 +95,7 @@ class BlockMatrix:
                 np.add(starts[:, u], columns, out=indices[:, u, :, entries])
                 data[:, u, :, entries] = np.take(self.held[u], places, axis=1)[:, None]
 
-        parallel(part, slices(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED)
+        parallel(part, slices(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED_ENTRIES)
         return canonical(data.ravel(), indices.ravel(), indptr, (B * P, self.width))
 
     def rows(self, index: Array) -> sp.csr_array:

@@ -13,8 +13,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 PRECISIONS = ("fast", "strict")
-DOUBLE = 1e-6  # an error in float64 by that in float32
-FAR = 8  # times the least estimate: what is farther off need not be tried
+DOUBLE = 1e-6  # an error in float64 as a fraction of that in float32
+FAR = 8  # times the least estimate: autotune does not try kernels beyond it
 _precision = "fast"
 _tuned: dict[Any, Kernel] | None = None
 

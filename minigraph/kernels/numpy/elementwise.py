@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.kernels.numpy.memory import LARGE, empty, empty_like, in_memory
+from minigraph.kernels.numpy.memory import POOLED_BYTES, empty, empty_like, in_memory
 from minigraph.kernels.numpy.threads import parallel_slices
 from minigraph.kernels.window import Array
 
@@ -18,7 +18,7 @@ def map_entries(function: Callable[..., Any], *xs: Any) -> Any:
     Numbers among ``xs`` go to every part. All else is left to a single call. A function that takes ``out`` writes there.
     """
     first = xs[0]
-    if not isinstance(first, np.ndarray) or first.nbytes < LARGE:
+    if not isinstance(first, np.ndarray) or first.nbytes < POOLED_BYTES:
         return function(*xs)
     arrays = [i for i, x in enumerate(xs) if isinstance(x, np.ndarray) and x.ndim]
     if any(xs[i].shape != first.shape for i in arrays):

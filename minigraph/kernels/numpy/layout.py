@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import memory, summation
-from minigraph.kernels.numpy.threads import SHARED, parallel_slices, scratch
+from minigraph.kernels.numpy.threads import SHARED_ENTRIES, parallel_slices, scratch
 from minigraph.kernels.window import Array
 
-MANY = 256  # lines that are added one after another
-LINE = 4096  # entries of a line at most
+MAX_SUMMED = 256  # rows that are summed in single precision
+MAX_LINE = 4096  # entries of a line
 
 
 def empty(n: int, channels: int, size: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
@@ -61,7 +61,7 @@ def rows_of_pixels(*arrays: Array) -> tuple[int, list[Array]]:
     """R, and the pixels (M, C) as lines (M / R, R · C)."""
     M, C = arrays[0].shape
     R = 1
-    while all(a.flags.c_contiguous for a in arrays) and M % (2 * R) == 0 and 2 * R * C <= LINE:
+    while all(a.flags.c_contiguous for a in arrays) and M % (2 * R) == 0 and 2 * R * C <= MAX_LINE:
         R *= 2
     return R, [a.reshape(M // R, R * C) for a in arrays]
 
@@ -85,16 +85,16 @@ def sum_pixels(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vec
 
 def sum_rows(a: Array) -> Array:
     """Σ over the lines of a (M, C): (C,). Of many in pieces, which are added in double precision."""
-    if len(a) <= MANY:
+    if len(a) <= MAX_SUMMED:
         return np.asarray(np.ones(len(a), a.dtype) @ a)
-    whole = len(a) // MANY * MANY
-    pieces = np.ones(MANY, a.dtype) @ a[:whole].reshape(-1, MANY, a.shape[1])
+    whole = len(a) // MAX_SUMMED * MAX_SUMMED
+    pieces = np.ones(MAX_SUMMED, a.dtype) @ a[:whole].reshape(-1, MAX_SUMMED, a.shape[1])
     return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + sum_rows(a[whole:]))
 
 
 def sum_row_products(a: Array, b: Array) -> Array:
     """Σ over the lines of a b (M, C): (C,)."""
-    if len(a) > MANY:
+    if len(a) > MAX_SUMMED:
         return sum_rows(np.multiply(a, b, out=scratch("product", a.shape, a.dtype)))
     return np.asarray(np.einsum("ij,ij->j", a, b))
 
@@ -123,7 +123,7 @@ def means_are_small(mean: Array, var: Array) -> bool:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance over the pixels of x (M, C): (C,) each. In one pass where there are many and means are small."""
-    if x.size < SHARED:
+    if x.size < SHARED_ENTRIES:
         return exact_moments(x)
     first, second = sum_pixels(lambda x: (sum_rows(x), sum_row_products(x, x)), [x]) / len(x)
     var = second - first * first

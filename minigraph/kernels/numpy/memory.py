@@ -25,8 +25,8 @@ class Block(np.ndarray[Any, Any]):
 
 _sample = [np.empty(0)]
 ONE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
-LARGE = 1 << 17  # bytes from which arrays come from the pool; the allocator keeps smaller ones by itself
-SPARE = 1 << 26  # bytes of free blocks that are kept when a new block must be made
+POOLED_BYTES = 1 << 17  # size from which arrays come from the pool; the allocator reuses smaller ones itself
+SPARE_BYTES = 1 << 26  # of free blocks that are kept when a new block is made
 FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
 _lock = threading.Lock()
 _blocks: dict[int, list[Block]] = {}  # by their size
@@ -41,7 +41,7 @@ def forget() -> None:
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An array with undefined contents, as numpy.empty; a large one from the pool."""
     size = prod(shape) * np.dtype(dtype).itemsize
-    if size < LARGE or not _lock.acquire(blocking=False):
+    if size < POOLED_BYTES or not _lock.acquire(blocking=False):
         array: Array = np.empty(shape, dtype)
     else:
         try:
@@ -82,11 +82,11 @@ def _block(size: int) -> Block:
 
 
 def _make_room(size: int) -> None:
-    """Let go of ``size`` bytes of free blocks where there are more than SPARE, so that memory goes round but does not grow."""
+    """Let go of ``size`` bytes of free blocks where there are more than SPARE_BYTES, so that memory goes round but does not grow."""
     free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if sys.getrefcount(blocks[i]) == ONE]
     spare = sum(blocks[i].nbytes for blocks, i in free)
     for blocks, i in reversed(free):  # from the end of each list, so that numbers stay
-        if size <= 0 or spare <= SPARE:
+        if size <= 0 or spare <= SPARE_BYTES:
             return
         size, spare = size - blocks[i].nbytes, spare - blocks[i].nbytes
         del blocks[i]

@@ -14,7 +14,7 @@ from minigraph.kernels.numpy.memory import empty_like
 from minigraph.kernels.numpy.threads import equal_slices, parallel
 from minigraph.kernels.window import Array, Window
 
-MANY = 16  # entries of a side that are added one after another in single precision
+MAX_SUMMED = 16  # entries of a side that are summed in single precision
 
 
 def blocks(x: Array, window: Window) -> list[Part]:
@@ -132,7 +132,7 @@ def _spread(g: Array, window: Window, i: int, dtype: Any) -> Array:
 
 def _wide(v: Array, window: Window) -> Any:
     """What sums are made in: double precision where many entries are added one after another."""
-    return np.result_type(v.dtype, float) if max(window.kernel) > MANY else v.dtype
+    return np.result_type(v.dtype, float) if max(window.kernel) > MAX_SUMMED else v.dtype
 
 
 def winners(x: Array, y: Array, window: Window) -> Array:

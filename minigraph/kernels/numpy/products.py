@@ -10,13 +10,13 @@ from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.threads import blas, busy, parallel, slices
 from minigraph.kernels.window import Array
 
-GEMM = 1 << 23  # multiply-adds of a matrix product that is worth sharing, in two parts,
-PART = 1 << 27  # and of a part from then on: every part packs the whole other factor
-SIDE = 256  # of a part at least, from then on
-LONG = 320  # factors of an entry, which the small kernels sum one after another: more would lose digits
-THIN = 64  # rows of a product that are few beside the other factor's
-SMALL_PRODUCT = 10**6  # multiply-adds of a product up to which BLAS may take its small kernels
-SMALL = 1 << 14  # multiply-adds for which BLAS takes one thread anyhow
+SERIAL_WORK = 1 << 14  # multiply-adds up to which BLAS uses one thread anyway
+SHARED_WORK = 1 << 23  # multiply-adds from which a product is split between two threads
+WORK_PER_PART = 1 << 27  # multiply-adds of a part beyond that: every part packs the whole other factor
+MIN_SIDE = 256  # rows or columns of such a part
+MAX_TERMS = 320  # float32 terms that BLAS's small kernels may sum one after another
+THIN_SIDE = 64  # rows or columns up to which BLAS may take its small kernels
+SMALL_WORK = 10**6  # multiply-adds up to which it may take them
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -26,13 +26,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     pieces of them are added in double precision.
     """
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
-    few = min(m, n) <= THIN or m * n * k <= SMALL_PRODUCT
-    if k <= 2 * LONG or not few or a.dtype != np.float32 or b.dtype != np.float32:
+    few = min(m, n) <= THIN_SIDE or m * n * k <= SMALL_WORK
+    if k <= 2 * MAX_TERMS or not few or a.dtype != np.float32 or b.dtype != np.float32:
         return np.matmul(a, b, out=out)
-    count = k // LONG
-    whole = count * LONG
-    left = a[..., :whole].reshape(*a.shape[:-1], count, LONG).swapaxes(-3, -2)
-    pieces = np.matmul(left, b[..., :whole, :].reshape(*b.shape[:-2], count, LONG, n))
+    count = k // MAX_TERMS
+    whole = count * MAX_TERMS
+    left = a[..., :whole].reshape(*a.shape[:-1], count, MAX_TERMS).swapaxes(-3, -2)
+    pieces = np.matmul(left, b[..., :whole, :].reshape(*b.shape[:-2], count, MAX_TERMS, n))
     total = np.add.reduce(pieces, -3, dtype=np.float64)
     if whole < k:
         total += np.matmul(a[..., whole:], b[..., whole:, :])
@@ -46,18 +46,18 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
     m, n = a.shape[-2], b.shape[-1]
     work = m * n * a.shape[-1] * prod(a.shape[:-2])
-    if work < SMALL or busy():
+    if work < SERIAL_WORK or busy():
         return product(a, b, out)
-    if work < GEMM:
+    if work < SHARED_WORK:
         with blas.single_threaded():  # its own threads would go on waiting for work, in the way of ours
             return product(a, b, out)
     if out is None:
         out = empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), m, n), np.result_type(a, b))
     count, side = 2, max(m, n)
-    while count < 16 and work > count * PART and side > 2 * count * SIDE:
+    while count < 16 and work > count * WORK_PER_PART and side > 2 * count * MIN_SIDE:
         count *= 2
     parts = slices(side, -(-side // count // 16) * 16)
-    if n > m <= THIN and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
+    if n > m <= THIN_SIDE and b.ndim == 2 and b.T.flags.c_contiguous:  # the lines of b stay where they are
         turned = np.ascontiguousarray(np.swapaxes(a, -1, -2))
 
         def part(s: slice) -> None:

@@ -26,8 +26,8 @@ from minigraph.kernels.numpy import memory
 from minigraph.kernels.numpy.memory import empty_like
 from minigraph.kernels.window import Array
 
-CHUNK = 1 << 18  # entries of a part of elementwise work, which stay in cache
-SHARED = 1 << 20  # entries of elementwise work from which on it pays to wake another thread
+PART_ENTRIES = 1 << 18  # entries of a part of elementwise work, which stay in cache
+SHARED_ENTRIES = 1 << 20  # entries from which elementwise work is shared among threads
 
 _lock = threading.RLock()  # a signal handler may compute where it interrupts who holds it
 _local = threading.local()  # .busy: this thread works on a part; .buffers: its scratch
@@ -204,7 +204,7 @@ def equal_slices(n: int, most: int, times: int = 1) -> list[slice]:
 
 def parallel_slices(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
     """``task`` for equal parts of 0 … n, which stand for so many entries; on all threads if these are enough."""
-    return parallel(task, equal_slices(n, n * CHUNK // max(entries, 1)), entries >= SHARED)
+    return parallel(task, equal_slices(n, n * PART_ENTRIES // max(entries, 1)), entries >= SHARED_ENTRIES)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -11,10 +11,8 @@ from numpy.lib.stride_tricks import as_strided
 from minigraph.kernels.numpy.threads import equal_slices, scratch
 from minigraph.kernels.window import Array, Window
 
-RATE = (
-    240  # operations of a matrix product in a nanosecond of a core, with kernels for AVX-512: what estimates start from
-)
-BLOCK_BYTES = 2 << 20  # shorter calls would wait for each other rather than for memory
+RATE = 240  # operations that a core does in a nanosecond of a matrix product, for cost estimates
+BLOCK_BYTES = 2 << 20  # of a block, which stays in cache; shorter calls would wait for the GIL instead
 
 Part = tuple[slice, slice]  # samples, and outputs of the first axis
 

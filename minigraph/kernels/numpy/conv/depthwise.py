@@ -18,7 +18,7 @@ from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
-SUMMED = 256  # products that are added one after another; more of them, and the sums of blocks, in double precision
+MAX_SUMMED = 256  # products that are summed in single precision
 
 
 def taps(x: Array, window: Window, part: Part) -> Array:
@@ -65,7 +65,7 @@ def correlate(x: Array, w: Array, window: Window, y: Array) -> None:
     """Y (N, *n′, C) = Σ over the taps of the image under the tap times w (C, *f) there."""
     filters = repeated(w.astype(y.dtype, copy=False), window)
     places, offsets = letters(window)
-    dtype = y.dtype if prod(window.kernel) <= SUMMED else np.result_type(y.dtype, float)
+    dtype = y.dtype if prod(window.kernel) <= MAX_SUMMED else np.result_type(y.dtype, float)
 
     def block(part: Part) -> None:
         target = y[part]
@@ -101,12 +101,12 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     """w[c, 0, i] = Σ x[n, c, q] g[n, c, p]: for each tap the sum of a product, parts added in order."""
     dtype, C = np.result_type(x, g), x.shape[1]
     X, G = (np.ascontiguousarray(layout.channels_last(a)) for a in (x, g))
-    terms = SUMMED * (window.out[-1] if window.stride[-1] == 1 else 1) * C * dtype.itemsize
+    terms = MAX_SUMMED * (window.out[-1] if window.stride[-1] == 1 else 1) * C * dtype.itemsize
     all_parts = blocks(len(x), C, window, dtype, min(BLOCK_BYTES, terms)) if x.size and g.size else []
     places, offsets = letters(window)
 
     double = np.result_type(dtype, float)
-    long = window.stride[-1] > 1 and window.out[-1] > SUMMED  # lines that are summed one pixel after another
+    long = window.stride[-1] > 1 and window.out[-1] > MAX_SUMMED  # lines that are summed one pixel after another
     options: dict[str, Any] = {"dtype": double} if long else {}
 
     def block(part: Part) -> Array:

@@ -31,12 +31,12 @@ from minigraph.kernels.numpy.threads import parallel, scratch
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
-ROWS = 512  # of a product that make it worth while to pack the other factor: with fewer, threads share the product
-FEW = 1 << 16  # entries of filters that are quickly brought into the order that is multiplied fastest
-LANES = 8  # of blocks whose filter gradients are added up apart, unless they take more than
-LANE_BYTES = 2 << 20  # each
-TALL = 1 << 14  # rows of a block of a filter gradient: longer sums would lose digits
-CHAIN = 32  # blocks whose products are added one after another; more are added in double precision
+MIN_ROWS = 512  # rows of the product of a block: every product packs the filters again
+COPIED_FILTERS = 1 << 16  # entries up to which filters are copied into the order that BLAS multiplies fastest
+ACCUMULATORS = 8  # partial sums of a filter gradient, each added up by one thread at a time
+ACCUMULATOR_BYTES = 2 << 20  # the most that one may take; else there is a single sum
+MAX_ROWS = 1 << 14  # rows of a block of a filter gradient: longer float32 sums lose digits
+MAX_BLOCKS = 32  # blocks whose products are summed in single precision
 
 
 def patch_rows(x: Array, window: Window, part: tuple[slice, ...], groups: int) -> Array:
@@ -152,7 +152,7 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         y[...] = 0
         return
     wide, matrix, Y = banded_window(window, m), banded(filters, window, m), grouped_outputs(y, m)
-    matrix = np.ascontiguousarray(matrix) if matrix.size < FEW else matrix
+    matrix = np.ascontiguousarray(matrix) if matrix.size < COPIED_FILTERS else matrix
     each = prod(wide.out[1:]) * matrix.shape[1] * groups * y.itemsize
 
     def block(part: tuple[slice, ...], multiply: Any = product) -> None:
@@ -166,9 +166,9 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
         target[...] = by_output.reshape(target.shape)
 
-    least = ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
+    least = MIN_ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
     blocks = in_pieces(split_batch(len(x), wide.out[0], each, least=least), wide, each, max(BLOCK_BYTES, least))
-    if is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * ROWS):
+    if is_identity(work) or (groups == 1 and len(x) * prod(wide.out) < 2 * MIN_ROWS):
         block((slice(0, len(x)), slice(0, wide.out[0])), matmul)
     else:
         parallel(block, blocks)
@@ -215,18 +215,18 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     wide, X, G = banded_window(window, m), layout.channels_last(x), grouped_outputs(layout.channels_last(g), m)
     shape = groups, m * K, prod(wide.kernel) * C
     each = prod(wide.out[1:]) * shape[2] * groups * dtype.itemsize
-    many = prod(shape) * dtype.itemsize > LANE_BYTES
-    tall = TALL * shape[2] * groups * dtype.itemsize
+    many = prod(shape) * dtype.itemsize > ACCUMULATOR_BYTES
+    tall = MAX_ROWS * shape[2] * groups * dtype.itemsize
     if is_identity(work):
         many = work.N * prod(window.out) < 8 * max(shape)
-        most = min(-(-x.nbytes // (1 if many else LANES)), tall)
+        most = min(-(-x.nbytes // (1 if many else ACCUMULATORS)), tall)
         blocks: list[tuple[slice, ...]] = [*split_batch(len(x), wide.out[0], each, most)]
     else:
         most = min(BLOCK_BYTES << 3 if many else BLOCK_BYTES, tall)
         cut = split_batch(len(x), wide.out[0], each, most if many or most < BLOCK_BYTES else None)
         blocks = in_pieces(cut, wide, each, BLOCK_BYTES << 3 if many else BLOCK_BYTES)
-    lanes = 1 if many else min(LANES, len(blocks))
-    total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > CHAIN * lanes else dtype)
+    lanes = 1 if many else min(ACCUMULATORS, len(blocks))
+    total = empty((lanes, *shape), np.result_type(dtype, float) if len(blocks) > MAX_BLOCKS * lanes else dtype)
 
     def add(part: tuple[slice, ...], to: Array, first: bool) -> None:
         rows = patch_rows(X, wide, part, groups)

@@ -34,11 +34,11 @@ from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, sli
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window
 
-WAVE_BYTES = 16 << 20  # of transformed tiles, which pass from the transforms to the products
-FEW = 1 << 21  # bytes of transformed filters that stay in cache, so that a block goes all the way at once
-TILES = 256  # of a block, unless they have very few or very many channels
-LANES = 8  # of blocks whose filter gradients are added up apart
-FILTERS = 1 << 17  # entries of filters that are worth a call
+WAVE_BYTES = 16 << 20  # of transformed tiles between the transforms and the products
+CACHED_BYTES = 1 << 21  # of transformed filters that stay in cache, so that a block runs through all steps at once
+MIN_TILES = 256  # tiles of a block, unless the channels are very few or very many
+ACCUMULATORS = 8  # partial sums of a filter gradient
+ENTRIES_PER_CALL = 1 << 17  # entries of filters that one call transforms
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class Winograd:
             parallel(lambda t: multiply(V[t], U[t], M[t]), slices(len(U), 6))
             parallel(lambda e: self.write(M[:, e[1]], output, e[0], y), each)
 
-        if U.nbytes <= FEW:
+        if U.nbytes <= CACHED_BYTES:
             parallel(whole, blocks)
         else:
             for some in self.waves(blocks, y.dtype):
@@ -160,8 +160,8 @@ class Winograd:
             parallel(lambda t: add_products(sums[0, t], V[t], M[t], first), slices(side**2, 6))
 
         shape = side**2, groups, K // groups, C // groups
-        few = prod(shape) * dtype.itemsize <= FEW
-        lanes = min(LANES, len(blocks)) if few else 1
+        few = prod(shape) * dtype.itemsize <= CACHED_BYTES
+        lanes = min(ACCUMULATORS, len(blocks)) if few else 1
         if not blocks:
             return np.zeros((K, C // groups, *window.kernel), dtype)
         sums = empty((lanes, *shape), dtype)
@@ -177,7 +177,7 @@ class Winograd:
 
     def blocks(self, N: int, image: Window, C: int) -> list[Part]:
         """The batch in blocks of some hundred tiles, as far as these stay in cache."""
-        return split_batch(N, image.out[0], image.out[1] * C, min(self.entries, max(self.entries // 2, TILES * C)))
+        return split_batch(N, image.out[0], image.out[1] * C, min(self.entries, max(self.entries // 2, MIN_TILES * C)))
 
     def waves(self, blocks: list[Part], dtype: Any) -> list[list[Part]]:
         """Blocks of which as many go together as stay in cache between transforms and products."""
@@ -218,7 +218,7 @@ class Winograd:
 
 def for_each_filter(matrix: Array, w: Array, out: Array) -> None:
     """Out (K, s, C) = ``matrix`` (s, t) · w (K, t, C), filter by filter."""
-    parallel(lambda s: np.matmul(matrix, w[s], out=out[s]), equal_slices(len(w), FILTERS // max(w[0].size, 1)))
+    parallel(lambda s: np.matmul(matrix, w[s], out=out[s]), equal_slices(len(w), ENTRIES_PER_CALL // max(w[0].size, 1)))
 
 
 def multiply(V: Array, U: Array, out: Array) -> None:
@@ -267,7 +267,7 @@ def cost(F: Winograd, work: ConvProblem) -> float:
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
     products = 2 * n * work.C * (sixteens + 8) / RATE
-    each = 0.65 if 4 * t * C * work.K <= FEW else 1  # of an entry of a transformed tile
+    each = 0.65 if 4 * t * C * work.K <= CACHED_BYTES else 1  # of an entry of a transformed tile
     return 1e-9 * t * (n * each * (work.C + work.K) + products + 0.4 * C * work.K)
 
 
