@@ -38,6 +38,10 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         y: Any = forward(self, *map(read_only, xs))
         saved: list[Any] = []
         if type(y) is tuple:
+            if len(y) != 2:
+                raise TypeError(
+                    f"{self}: forward gave a tuple of {len(y)}; wanted a value, or a value and what it saves"
+                )
             y, *saved = y
         wanted = self.infer(*[Spec(np.shape(x), np.asarray(x).dtype) for x in xs])
         if not isinstance(y, (np.ndarray, np.generic)):

@@ -486,6 +486,10 @@ def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=Non
         ),
         ({"forward": lambda self, x: [1, 2]}, "double: forward gave list; wanted an array"),
         (
+            {"forward": lambda self, x: (2 * x, 1, 2)},
+            "double: forward gave a tuple of 3; wanted a value, or a value and what",
+        ),
+        (
             {"jacobians": lambda self, y, x: []},
             "double: got 0 Jacobians for 1 inputs; wanted a LinearMap or None for each",
         ),
@@ -525,6 +529,44 @@ def test_ops_of_others_are_checked(parts, message):
             walk(mg.parameter(np.ones(3, np.float32)))
     with pytest.raises((mg.ShapeError, TypeError, AssertionError), match=message):
         mg.extend.check_op(double, np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([np.ones(2, np.float32)], r"double, cotangent of input 0: got shape \(2,\); wanted shape \(3,\) from pull"),
+        ([np.ones(3)], "double, cotangent of input 0: pull gave dtype float64; wanted float32"),
+        (["2"], "double, cotangent of input 0: pull gave str; wanted an array of shape"),
+        ([], "double: got 0 cotangents from pull for 1 inputs; wanted one or None for each"),
+        (2.0, "double: got float cotangents from pull for 1 inputs"),
+    ],
+)
+def test_pulls_of_several_cotangents_are_checked(found, message):
+    double = op_with(pull=lambda self, g, wanted, y, x, saved=None: found)
+    with pytest.raises((mg.ShapeError, TypeError), match=message):
+        np.sum(double(mg.parameter(np.ones(3, np.float32)))).backward()
+
+
+@pytest.mark.parametrize("found", [NotImplemented, None, "own"])
+def test_what_is_saved_and_pulled_by_ops_of_others(found):
+    """NotImplemented leaves it to the maps, None is a zero; results are the caller's own, g cannot be written."""
+    kept = np.full(3, 2.0)
+
+    def pull(self, g, wanted, y, x, saved=None):
+        assert not g.flags.writeable and saved is kept and wanted == (True,)
+        return found if found is NotImplemented else [None if found is None else kept]
+
+    double = op_with(
+        forward=lambda self, x: (2 * x, kept), jacobians=lambda self, y, x, saved=None: [twice(x)], pull=pull
+    )
+    x = mg.parameter(np.ones(3))
+    y = double(x)
+    assert y.saved is kept and isinstance(double(np.ones(3)), np.ndarray)
+    y.backward(np.ones(3))
+    assert y.saved is None and (x.grad is None if found is None else x.grad.tolist() == [2, 2, 2])
+    if found == "own":
+        x.grad += 1
+        assert kept.tolist() == [2, 2, 2]
 
 
 def test_what_ops_of_others_keep_is_not_shared():
