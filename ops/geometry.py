@@ -156,7 +156,7 @@ def pairs(op: str, value: Any, d: int, wanted: str = "") -> Pairs:
     return tuple(zip(found[::2], found[1::2], strict=True))
 
 
-def several(value: Any) -> bool:
+def is_sequence(value: Any) -> bool:
     """Whether an argument is a sequence of numbers, one for each axis."""
     return (
         isinstance(value, Sequence) and not isinstance(value, str) or isinstance(value, np.ndarray) and value.ndim == 1
@@ -165,7 +165,7 @@ def several(value: Any) -> bool:
 
 def _numbers(op: str, name: str, value: Any, wanted: str) -> Ints:
     """One integer or a sequence of them as a tuple; booleans and floats are refused."""
-    entries = value if several(value) and len(value) else [value]
+    entries = value if is_sequence(value) and len(value) else [value]
     try:
         if any(isinstance(entry, bool | np.bool) for entry in entries):
             raise TypeError

@@ -84,13 +84,13 @@ class Normalization(Op, abstract=True):
     def groups(self, x: Any) -> Groups:
         raise NotImplementedError
 
-    def fits(self, x: Spec) -> Shape:
+    def feature_shape(self, x: Spec) -> Shape:
         """Refuse an x that does not fit; the shape of weight and bias."""
         raise NotImplementedError
 
     def infer(self, x: Spec, w: Spec | None = None, b: Spec | None = None) -> Spec:
         affine = {name: p for name, p in (("weight", w), ("bias", b)) if p}
-        features = self.fits(x)
+        features = self.feature_shape(x)
         for name, p in affine.items():
             expect(p.shape == features, self, f"{name} of shape {features}", x=x, **{name: p})
         return Spec(x.shape, expect_floats(self, x=x, **affine))
@@ -208,7 +208,7 @@ class BatchNorm(Normalization):
         rest = range(2, len(x.shape))
         return Groups(x.shape, (0, *rest), (1, x.shape[1], *(1 for _ in rest)))
 
-    def fits(self, x: Spec) -> Shape:
+    def feature_shape(self, x: Spec) -> Shape:
         expect(2 <= x.ndim <= 5, self, "x of 2 to 5 axes (N, C, *n)", x=x)
         if self.statistics is None:
             expect(x.shape[0] * prod(x.shape[2:]) > 1, self, "more than 1 value per channel when training", x=x)
@@ -229,7 +229,7 @@ class InstanceNorm(Normalization):
         axes = tuple(range(2, len(x.shape)))
         return Groups(x.shape, axes, (1, x.shape[1], *(1 for _ in axes)))
 
-    def fits(self, x: Spec) -> Shape:
+    def feature_shape(self, x: Spec) -> Shape:
         expect(3 <= x.ndim <= 5, self, "x of 3 to 5 axes (N, C, *n)", x=x)
         expect(prod(x.shape[2:]) > 1, self, "more than 1 position", x=x)
         return x.shape[1:2]
@@ -248,7 +248,7 @@ class GroupNorm(Normalization):
         ones = (1,) * len(n)
         return Groups((N, self.num_groups, each, *n), tuple(range(2, len(n) + 3)), (1, self.num_groups, each, *ones))
 
-    def fits(self, x: Spec) -> Shape:
+    def feature_shape(self, x: Spec) -> Shape:
         groups = self.num_groups
         expect(x.ndim >= 2 and x.shape[1] % groups == 0, self, f"x (N, C, *n), C a multiple of {groups}", x=x)
         expect(prod(x.shape[1:]) > 0, self, "at least one value in each group", x=x)
@@ -266,7 +266,7 @@ class LayerNorm(Normalization):
         d, s = len(x.shape), self.normalized_shape
         return Groups(x.shape, tuple(range(d - len(s), d)), (1,) * (d - len(s)) + s)
 
-    def fits(self, x: Spec) -> Shape:
+    def feature_shape(self, x: Spec) -> Shape:
         s = self.normalized_shape
         expect(
             x.shape[x.ndim - len(s) :] == s and prod(s) > 0, self, f"x with last axes {s} of at least one value", x=x
@@ -302,8 +302,10 @@ def batch_norm(
             continue
         if training and not (isinstance(r, np.ndarray) or hasattr(r, "value")):
             raise TypeError(f"batch_norm: got {name} {type(r).__name__}; wanted an array or an object with a value")
-        if np.asarray(held(r)).dtype.kind != "f":
-            raise TypeError(f"batch_norm: got {name} of dtype {np.asarray(held(r)).dtype}; wanted float32 or float64")
+        if np.asarray(running_value(r)).dtype.kind != "f":
+            raise TypeError(
+                f"batch_norm: got {name} of dtype {np.asarray(running_value(r)).dtype}; wanted float32 or float64"
+            )
         if training and isinstance(r, np.ndarray) and not r.flags.writeable:
             raise ValueError(f"batch_norm: got a read-only {name}; wanted one that can move")
     if training:
@@ -311,15 +313,17 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: got no running statistics; wanted running_mean and running_var unless training")
     else:
-        op = BatchNorm(eps, (np.array(held(running_mean)), np.array(held(running_var))))
+        op = BatchNorm(eps, (np.array(running_value(running_mean)), np.array(running_value(running_var))))
     y = _affine(op, x, weight, bias)
     if training and not (isinstance(y, Spec) or (isinstance(y, Node) and y.abstract)):
         found = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
-        move(op, running, momentum, found, y.size)
+        update_running_statistics(op, running, momentum, found, y.size)
     return y
 
 
-def move(op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments, size: int) -> None:
+def update_running_statistics(
+    op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments, size: int
+) -> None:
     """Move the running statistics towards the batch's."""
     if MODE.get().replaying:  # a checkpoint runs again what has moved them already
         return
@@ -327,7 +331,12 @@ def move(op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments
     m = size // max(len(mean), 1)
     for name, r in running.items():
         if r is not None:
-            expect(np.shape(held(r)) == mean.shape, op, f"{name} of shape {mean.shape}", **{name: np.shape(held(r))})
+            expect(
+                np.shape(running_value(r)) == mean.shape,
+                op,
+                f"{name} of shape {mean.shape}",
+                **{name: np.shape(running_value(r))},
+            )
     for r, new in zip(running.values(), (mean, var * (m / (m - 1))), strict=True):
         if isinstance(r, np.ndarray):
             r[...] = (1 - momentum) * r + momentum * new
@@ -335,7 +344,7 @@ def move(op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments
             r.value = ((1 - momentum) * r.value + momentum * new).astype(r.value.dtype)
 
 
-def held(running: Any) -> Any:
+def running_value(running: Any) -> Any:
     """The array of a running statistic: itself, or the ``value`` of the object that has it."""
     return getattr(running, "value", running)
 

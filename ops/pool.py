@@ -26,7 +26,7 @@ from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selecti
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import BlockMap, expect_bytes
-from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, over_axes, pairs, several, window_over
+from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, is_sequence, over_axes, pairs, window_over
 from minigraph.ops.products import einsum
 
 __all__ = [
@@ -141,7 +141,7 @@ def pool_matrix(
     x (N, C, *n), or (C, *n) for one image → (N · C · n′…, N · C · n…). Raises ShapeError, ValueError,
     MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
-    op, x, d = "pool_matrix", np.asarray(x), len(kernel_size) if several(kernel_size) else 2
+    op, x, d = "pool_matrix", np.asarray(x), len(kernel_size) if is_sequence(kernel_size) else 2
     if not isinstance(kind, str) or kind not in ("max", "avg"):
         raise ValueError(f"{op}: got kind {kind!r}; wanted 'max' or 'avg'")
     x = x[None] if x.ndim == d + 1 else x
@@ -170,7 +170,7 @@ def _arguments(
 
 def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ...]]:
     """The number of axes, and the side that each shall have, None for its own."""
-    sizes = tuple(output_size) if several(output_size) else (output_size,) * d
+    sizes = tuple(output_size) if is_sequence(output_size) else (output_size,) * d
     expect(len(sizes) == d, op, f"one integer or None, or {d} of them", output_size=output_size)
     found = tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
     expect(all(n is None or n <= WINDOWS for n in found), op, f"sides of at most {WINDOWS}", output_size=output_size)
@@ -195,7 +195,7 @@ class Pool(Op, abstract=True):
         pads = self.padding
         if self.ceil_mode:
             axes = zip(x.shape[2:], self.kernel_size, self.stride, pads, self.dilation, strict=True)
-            pads = tuple((b, a + more(n + b + a - d * (f - 1) - 1, n + b, s)) for n, f, s, (b, a), d in axes)
+            pads = tuple((b, a + ceil_padding(n + b + a - d * (f - 1) - 1, n + b, s)) for n, f, s, (b, a), d in axes)
         return window_over(self, x, self.kernel_size, self.stride, pads, self.dilation)
 
     usual = WINDOW
@@ -222,7 +222,7 @@ def pooling(x: Spec, y: Spec, entries: int, selects: bool, channels: bool = True
     return Layer((one_sample(x),), operations=entries, cuts=cuts)
 
 
-def more(last: int, end: int, stride: int) -> int:
+def ceil_padding(last: int, end: int, stride: int) -> int:
     """Padding that rounds the number of windows up: ``last`` the latest start, ``end`` where starts end."""
     up = -last % stride
     return up if last + up < end else 0
@@ -388,12 +388,12 @@ def average_matrix(tables: Sequence[Array], size: Ints, divisors: Array, planes:
 # --- as many windows as are wanted ----------------------------------------------------------------------
 
 
-def parts(n: int, o: int) -> list[tuple[int, int]]:
+def adaptive_windows(n: int, o: int) -> list[tuple[int, int]]:
     """Start and stop of ``o`` windows over ``n`` pixels: ⌊i n / o⌋ and ⌈(i + 1) n / o⌉."""
     return [(i * n // o, -(-(i + 1) * n // o)) for i in range(o)]
 
 
-def in_each(start: Array, stop: Array) -> Array:
+def window_pixels(start: Array, stop: Array) -> Array:
     """The pixels of each window, −1 after its last: (windows, pixels of the longest)."""
     pixels = start[:, None] + np.arange((stop - start).max(initial=0))
     return np.where(pixels < stop[:, None], pixels, -1)
@@ -412,12 +412,12 @@ class AdaptivePool(Op, abstract=True):
 
     def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
         sides = list(zip(x.shape[2:], y.shape[2:], strict=True))
-        taps = tuple(max(stop - start for start, stop in parts(n, m)) for n, m in sides)
+        taps = tuple(max(stop - start for start, stop in adaptive_windows(n, m)) for n, m in sides)
         return Reach(taps, tuple(Fraction(n, m) for n, m in sides))
 
     def layer(self, learned: int, x: Spec) -> Layer:
         sides = zip(x.shape[2:], self.out(x), strict=True)
-        entries = x.shape[1] * prod(sum(stop - start for start, stop in parts(n, o)) for n, o in sides)
+        entries = x.shape[1] * prod(sum(stop - start for start, stop in adaptive_windows(n, o)) for n, o in sides)
         return pooling(x, self.infer(one_sample(x)), entries, self.selects)
 
     def out(self, x: Any) -> Ints:
@@ -449,7 +449,7 @@ class AdaptiveAvgPool(AdaptivePool):
         found = []
         for n, o in zip(x.shape[2:], self.out(x), strict=True):
             A = np.zeros((o, n), x.dtype)
-            for i, (start, stop) in enumerate(parts(n, o)):
+            for i, (start, stop) in enumerate(adaptive_windows(n, o)):
                 A[i, start:stop] = 1 / (stop - start)
             found.append(A)
         return found
@@ -468,9 +468,9 @@ class AdaptiveAvgPool(AdaptivePool):
         most = [prod(int(hit.sum(i).max()) for hit in hits) for i in (1, 0)]
 
         def blocks() -> BlockMatrix:
-            sides = [np.array(parts(n, o)) for n, o in zip(x.shape[2:], out, strict=True)]
+            sides = [np.array(adaptive_windows(n, o)) for n, o in zip(x.shape[2:], out, strict=True)]
             divisors = reduce(np.multiply.outer, [stop - start for start, stop in (side.T for side in sides)])
-            return average_matrix([in_each(*side.T) for side in sides], x.shape[2:], divisors, planes, x.dtype)
+            return average_matrix([window_pixels(*side.T) for side in sides], x.shape[2:], divisors, planes, x.dtype)
 
         return Formula(
             x.shape, (*x.shape[:2], *out), x.dtype,
@@ -508,7 +508,7 @@ class AdaptiveMaxPool(AdaptivePool, Choice):
     selects = True
 
     def winners(self, x: Array) -> Array:
-        return best_of(x, [parts(n, o) for n, o in zip(x.shape[2:], self.out(x), strict=True)])
+        return window_argmax(x, [adaptive_windows(n, o) for n, o in zip(x.shape[2:], self.out(x), strict=True)])
 
 
 class GlobalMaxPool(Choice):
@@ -521,7 +521,7 @@ class GlobalMaxPool(Choice):
         return Spec(x.shape[:2], expect_floats(self, x=x))
 
     def winners(self, x: Array) -> Array:
-        return best_of(x, [[(0, n)] for n in x.shape[2:]]).reshape(x.shape[:2])
+        return window_argmax(x, [[(0, n)] for n in x.shape[2:]]).reshape(x.shape[:2])
 
 
 @dataclass(eq=False)
@@ -549,7 +549,7 @@ class Maxout(Choice):
         return np.take_along_axis(np.arange(x.size).reshape(shape), best, axis + 1).squeeze(axis + 1)
 
 
-def best_of(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
+def window_argmax(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
     """Flat numbers of the largest entries of all windows, axis after axis from the last; the first of equals wins."""
     N, C, *n = x.shape
     numbers = np.broadcast_to((np.arange(N * C) * prod(n)).reshape(N, C, *(1 for _ in n)), x.shape)

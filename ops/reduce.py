@@ -37,7 +37,7 @@ Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
 WEIGHTS: dict[str, tuple[Callable[..., Any], Weights | None]] = {}
 
 
-def checked(name: str, axis: Any) -> Axis:
+def checked_axis(name: str, axis: Any) -> Axis:
     """``axis`` as None, an integer or a tuple of them; raises TypeError for anything else."""
     try:
         return axis if axis is None else tuple(map(index, axis)) if np.iterable(axis) else index(axis)
@@ -54,7 +54,7 @@ class Reduction(Op):
     def __init__(self, name: str, axis: Axis = None, keepdims: bool = False, **options: Any) -> None:
         if not isinstance(keepdims, (bool, np.bool, int)):
             raise TypeError(f"{name}: got keepdims {keepdims!r}; wanted True or False")
-        self.name, self.axis, self.keepdims, self.options = name, checked(name, axis), bool(keepdims), options
+        self.name, self.axis, self.keepdims, self.options = name, checked_axis(name, axis), bool(keepdims), options
         function, weights = WEIGHTS[name]
         self.function, self.weights = partial(function, **options), weights and partial(weights, **options)
 
@@ -329,7 +329,7 @@ def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = F
     (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
     Raises ValueError for an order that is no number of at least 1, or for matrix norms.
     """
-    x, order, axis = operand("norm", x), 2 if ord is None else ord, checked("norm", axis)
+    x, order, axis = operand("norm", x), 2 if ord is None else ord, checked_axis("norm", axis)
     several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
     if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1 or (ord is not None and several):
         raise ValueError(
@@ -395,7 +395,7 @@ def cumsum(x: Any, axis: int | None = None) -> Any:
 @implements(np.average)
 def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
     """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
-    x, axis = operand("average", x), checked("average", axis)
+    x, axis = operand("average", x), checked_axis("average", axis)
     expect(
         axis is None or all(-len(x.shape) <= i < len(x.shape) for i in np.atleast_1d(axis)),
         "average",
@@ -423,7 +423,7 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
 @implements(np.ptp)
 def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Largest minus smallest entry over ``axis``."""
-    axis = checked("ptp", axis)
+    axis = checked_axis("ptp", axis)
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 

@@ -113,12 +113,12 @@ def _steps(key: Any, ndim: int) -> list[int]:
     return [abs(k.step or 1) if isinstance(k, slice) else 1 for k in keys]
 
 
-def _own(name: str, option: Any) -> Any:
+def _copied_option(name: str, option: Any) -> Any:
     """A copy of an option, since its owner may change it later; of an integer or boolean node its value."""
     if option is None or type(option) in (int, bool, str):
         return option
     if type(option) in (list, tuple):
-        return type(option)([_own(name, o) for o in option])
+        return type(option)([_copied_option(name, o) for o in option])
     if isinstance(option, Node):
         if option.dtype in FLOATS:
             raise TypeError(
@@ -164,7 +164,10 @@ def _rearrangement(
     out = names.index("out") - 1 if "out" in names else None
 
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = tuple(_own(name, a) for a in args), {k: _own(name, a) for k, a in kwargs.items()}
+        args, kwargs = (
+            tuple(_copied_option(name, a) for a in args),
+            {k: _copied_option(name, a) for k, a in kwargs.items()},
+        )
         if kwargs.pop("out", None) is not None or (out is not None and args[out:] and args[out] is not None):
             raise no_out(name)
         orders = {a for a in (*args, *kwargs.values()) if isinstance(a, str)}
@@ -351,7 +354,7 @@ def _pairs(what: str, given: Any, ndim: int, kinds: str) -> Any:
     if type(given) is int and abs(given) < 1 << 62:
         return np.full((ndim, 2), given)
     try:
-        array = np.array(_own("pad", given))
+        array = np.array(_copied_option("pad", given))
     except ValueError:  # lists of different lengths
         array = np.array(None)
     if array.dtype.kind not in kinds:
@@ -466,7 +469,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
     x = operand(name, x)
     axis = axis_of(name, axis, len(x.shape))
-    n, at = x.shape[axis], _own(name, at)
+    n, at = x.shape[axis], _copied_option(name, at)
     if np.iterable(at) and not isinstance(at, str):
         at = [_integer(name, "an index", i) for i in at]
     else:

@@ -19,7 +19,7 @@ from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, pool, shape
-from minigraph.ops.geometry import LARGEST, integers, paddings, pairs, several
+from minigraph.ops.geometry import LARGEST, integers, is_sequence, paddings, pairs
 from minigraph.ops.normalization import batch_norm, local_response_norm
 from minigraph.ops.products import linear
 from minigraph.random import generator
@@ -64,7 +64,7 @@ class _Conv(_Weighted):
         expect_whole(name, 1, LARGEST, in_channels=in_channels, out_channels=out_channels, groups=groups)
         kernel = expect_windows(name, self.axes, kernel_size=kernel_size, stride=stride, dilation=dilation)
         pairs(name, padding, self.axes) if self.transposed else paddings(name, padding, self.axes)
-        alike = not several(kernel_size) or len(kernel_size) == self.axes
+        alike = not is_sequence(kernel_size) or len(kernel_size) == self.axes
         expect(alike, name, f"an integer or {self.axes} of them", kernel_size=kernel_size)
         if in_channels % groups or out_channels % groups:
             raise ValueError(

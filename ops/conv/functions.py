@@ -62,7 +62,7 @@ def _conv(
         paddings(op, padding, d),
         integers(op, "dilation", dilation, d),
         integers(op, "groups", groups, 1)[0],
-        checked_algorithm(op, algorithm),
+        expect_algorithm(op, algorithm),
     )
     if not isinstance(padding_mode, str) or padding_mode != "zeros":
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
@@ -73,7 +73,7 @@ def _conv(
 conv1d, conv2d, conv3d = over_axes(_conv)
 
 
-def checked_algorithm(op: str, name: str) -> str:
+def expect_algorithm(op: str, name: str) -> str:
     """``name`` if there is such an algorithm; raises ValueError."""
     names = ["auto", *tasks.algorithms()]
     if not isinstance(name, str) or name not in names:
@@ -128,7 +128,7 @@ def _conv_transpose(
         stride=s,
         dilation=dil,
     )
-    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], checked_algorithm(op, algorithm)
+    hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], expect_algorithm(op, algorithm)
     transpose = ConvInputGradient(*hyper, more)
     return transpose(x, w) if b is None else transpose(x, w, b)
 

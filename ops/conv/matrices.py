@@ -17,8 +17,8 @@ from minigraph.ops.geometry import (
     expect_axes,
     expect_groups,
     integers,
+    is_sequence,
     paddings,
-    several,
     sides,
     window_over,
 )
@@ -97,7 +97,7 @@ def patch_matrix(
     MemoryBudgetError for a matrix of more than ``max_bytes`` (None: no limit).
     """
     x, op = np.asarray(x), "patch_matrix"
-    d = len(kernel) if several(kernel) else 2
+    d = len(kernel) if is_sequence(kernel) else 2
     f = integers(op, "kernel", kernel, d)
     if x.ndim == d + 1:
         x = x[None]

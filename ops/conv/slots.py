@@ -57,7 +57,7 @@ class Form:
             return self.K, self.C // self.groups, *self.window.kernel
         return (self.N, self.C, *self.window.size) if slot == "x" else (self.N, self.K, *self.window.out)
 
-    def fill(self, slots: dict[Letter, Any]) -> Any:
+    def third_slot(self, slots: dict[Letter, Any]) -> Any:
         """What the two filled slots make of the open one: an array of arrays, a Node where there is a Node."""
         if not any(isinstance(v, Node | Spec) for v in slots.values()):
             task, (a, b) = TASKS[tuple(slots)]
@@ -85,16 +85,16 @@ class Held(BlockMap):
 
     def push(self, v: Any) -> Any:
         expect(np.shape(v) == self.in_shape, str(self), f"a tangent of shape {self.in_shape}", shape=np.shape(v))
-        return self.form.fill({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
 
     def pull(self, g: Any) -> Any:
         expect(np.shape(g) == self.out_shape, str(self), f"a cotangent of shape {self.out_shape}", shape=np.shape(g))
-        return self.form.fill({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
 
     def _pull_rows(self, rows: Any) -> Any:
         if (self.source, self.target) != ("x", "y"):
             return super()._pull_rows(rows)
-        many = self.form.fill({"y": rows.reshape(-1, *rows.shape[2:]), "w": value_of(self.held)})
+        many = self.form.third_slot({"y": rows.reshape(-1, *rows.shape[2:]), "w": value_of(self.held)})
         return many.reshape(*rows.shape[:2], *many.shape[1:])
 
     def _blocks(self) -> BlockMatrix:

@@ -86,7 +86,7 @@ class TiledForm:
         window, N, C, K = self.window, self.N, self.C, self.K
         return {"x": (N, C, *window.size), "w": (*self.tile, K, C, *window.kernel), "y": (N, K, *window.out)}[slot]
 
-    def fill(self, **slots: Any) -> Any:
+    def third_slot(self, **slots: Any) -> Any:
         """What two of x, w, y make of the third."""
         window, out, d = self.whole, self.whole.out, len(self.tile)
         hyper = window.kernel, window.stride, window.padding, window.dilation
@@ -123,10 +123,10 @@ class HeldTiles(BlockMap):
         super().__init__(form.shape(self.source), form.shape("y"), dtype)
 
     def push(self, v: Any) -> Any:
-        return self.form.fill(**{self.source: v, self.slot: self.held})
+        return self.form.third_slot(**{self.source: v, self.slot: self.held})
 
     def pull(self, g: Any) -> Any:
-        return self.form.fill(**{"y": g, self.slot: self.held})
+        return self.form.third_slot(**{"y": g, self.slot: self.held})
 
     def _blocks(self) -> BlockMatrix:
         window, N, C, K = self.form.window, self.form.N, self.form.C, self.form.K
@@ -211,7 +211,7 @@ class TiledConv(Op):
         return Spec((x.shape[0], w.shape[d], *out), expect_floats(self, x=x, w=w))
 
     def forward(self, x: Array, w: Array) -> Array:
-        return np.ascontiguousarray(self.form(x, w).fill(x=x, w=w))
+        return np.ascontiguousarray(self.form(x, w).third_slot(x=x, w=w))
 
     def multiply_adds(self, y: Any, x: Any, w: Any) -> int:
         return int(y.size * prod(w.shape[len(self.stride) + 1 :]))
