@@ -33,13 +33,13 @@ def interpolate(
 ) -> Any:
     """Resample to another size: x (N, C, *n) → (N, C, *n′), one to three spatial axes.
 
-    Give ``size`` n′ or ``scale_factor`` (n′ = ⌊n · scale⌋), one number or one for each axis. mode: "nearest", or
-    "linear", "bilinear", "trilinear" by the number of axes. Pixels are squares: output p lies at (p + ½) n/n′ − ½,
-    and beyond the middle of the first or last pixel has that one's value; with ``align_corners`` they are points, and
-    the first and last ones stay: p (n − 1)/(n′ − 1). "nearest" takes pixel ⌊p n/n′⌋. Where a scale is given, n/n′ is 1/scale, unless n′ = n, as in PyTorch, or n′ = 2n of
-    two axes with "nearest"; "nearest" along one or three axes takes 1/scale always.
-    J is constant and separable, R₁ ⊗ R₂ ⊗ … for each plane, with at most 2 entries in a row of each.
-    Raises ShapeError; ValueError for modes and arguments that do not go together; TypeError for what is not float.
+    Give either ``size`` n′ or ``scale_factor`` (n′ = ⌊n · scale⌋), one number or one per axis. mode: "nearest", or
+    "linear", "bilinear" or "trilinear" for one, two or three axes. Output p samples the image at (p + ½) n/n′ − ½, clamped
+    to the centres of the first and last pixels; with ``align_corners`` at p (n − 1)/(n′ − 1). "nearest" takes pixel
+    ⌊p n/n′⌋. As in PyTorch, a given scale is used in place of n′/n, except where n′ = n, or n′ = 2n for two axes with
+    "nearest"; "nearest" along one or three axes always uses it.
+    J is constant and separable, R₁ ⊗ R₂ ⊗ … for each plane, with at most 2 entries in each row of each factor.
+    Raises ShapeError; ValueError for an unknown mode or arguments that exclude each other; TypeError for other dtypes.
     """
     op, d = "interpolate", len(shape_of(x)) - 2
     expect(1 <= d <= 3, op, "x (N, C, *n) with 1 to 3 spatial axes", x=shape_of(x))

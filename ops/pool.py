@@ -92,7 +92,7 @@ def global_max_pool(x: Any) -> Any:
 
 
 def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
-    """Averages of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+    """Averages over a given number of windows: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
     ``output_size``: the sides wanted, or one integer for all; None keeps a side. Window i of W′ is the pixels from
     ⌊i W / W′⌋ up to, but not with, ⌈(i + 1) W / W′⌉; neighbours overlap where W′ does not divide W.
@@ -102,7 +102,7 @@ def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
 
 
 def _adaptive_max_pool(d: int, x: Any, output_size: Any) -> Any:
-    """Largest entries of as many windows as are wanted: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+    """Maxima over a given number of windows: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
     Windows as in adaptive_avg_pool2d. The first of equal entries wins, NaN always. J = A, 0/1, one 1 in each row.
     Raises ShapeError, TypeError.
@@ -169,7 +169,7 @@ def _arguments(
 
 
 def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ...]]:
-    """The number of axes, and the side that each shall have, None for its own."""
+    """The number of axes and the output size of each; None keeps the input size."""
     sizes = tuple(output_size) if is_sequence(output_size) else (output_size,) * d
     expect(len(sizes) == d, op, f"one integer or None, or {d} of them", output_size=output_size)
     found = tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
@@ -179,7 +179,7 @@ def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ..
 
 @dataclass(eq=False)
 class Pool(Op, abstract=True):
-    """What both kinds share: the windows, and their number."""
+    """Base of max and average pooling: the windows."""
 
     kernel_size: Ints
     stride: Ints
@@ -191,7 +191,7 @@ class Pool(Op, abstract=True):
         self.name = f"{type(self).name}{len(self.stride)}d"
 
     def window(self, x: Any) -> Window:
-        """The windows; with ``ceil_mode`` more padding after, for a last one that starts before its end."""
+        """The windows; ``ceil_mode`` adds padding at the end for a last window that starts inside the image."""
         pads = self.padding
         if self.ceil_mode:
             axes = zip(x.shape[2:], self.kernel_size, self.stride, pads, self.dilation, strict=True)
@@ -215,7 +215,7 @@ class Pool(Op, abstract=True):
 
 
 def pooling(x: Spec, y: Spec, entries: int, selects: bool, channels: bool = True) -> Layer:
-    """A pooling that looks at so many entries for its one sample y: comparisons, or additions and a division each."""
+    """The layer facts of a pooling that reads ``entries`` entries for one sample y."""
     cuts = [[Axis("N", ((0, 0), (-1, 0)))]] + ([[Axis("C", ((0, 1), (-1, 1)))]] if channels else [])
     if selects:
         return Layer((one_sample(x),), operations=entries - y.size, nnz=y.size, cuts=cuts)
@@ -223,7 +223,7 @@ def pooling(x: Spec, y: Spec, entries: int, selects: bool, channels: bool = True
 
 
 def ceil_padding(last: int, end: int, stride: int) -> int:
-    """Padding that rounds the number of windows up: ``last`` the latest start, ``end`` where starts end."""
+    """The extra padding of ceil mode; ``last``: the last possible start of a window, ``end``: the end of the image."""
     up = -last % stride
     return up if last + up < end else 0
 
@@ -249,7 +249,7 @@ class MaxPool(Pool):
 
 
 class Winners(Selection):
-    """A, the 0/1 selection of the entries of x that are the largest of their windows, y: the first of equals."""
+    """A, the 0/1 matrix that selects the maximum of each window; the first of equal entries wins."""
 
     def __init__(self, window: Window, x: Array, y: Array, saved: Any = None) -> None:
         LinearMap.__init__(self, x.shape, y.shape, x.dtype)
@@ -257,15 +257,15 @@ class Winners(Selection):
 
     @cached_property
     def index(self) -> Array:
-        """The numbers of the winners, −1 for a window without a pixel."""
+        """The flat index in x of each maximum, −1 for a window without a pixel."""
         return winners(self.x, self.y, self.window)
 
     def move(self, v: Any) -> Any:
-        """The winners' entries of v."""
+        """The entries of v at the maxima."""
         return pick(self.index, self.in_shape, self.dtype).move(v)
 
     def back(self, g: Array) -> Any:
-        """Each entry of g, to the winner of its window."""
+        """Each entry of g, added at the maximum of its window."""
         return tasks.max_pool_gradient(g, self.x, self.y, self.window, self.saved)
 
 
@@ -298,7 +298,7 @@ class AvgPool(Pool):
         return Averages(window, self._divisors(window), x, (*x.shape[:2], *window.out))
 
     def _divisors(self, window: Window) -> Array:
-        """Entries that count in each window: (n′…)."""
+        """The number of entries counted in each window: (n′…)."""
         if not self.count_include_pad:
             counts = [(table >= 0).sum(1) for table in window.pixels]
         else:
@@ -394,14 +394,14 @@ def adaptive_windows(n: int, o: int) -> list[tuple[int, int]]:
 
 
 def window_pixels(start: Array, stop: Array) -> Array:
-    """The pixels of each window, −1 after its last: (windows, pixels of the longest)."""
+    """The pixels of each window, padded with −1: (windows, most pixels in a window)."""
     pixels = start[:, None] + np.arange((stop - start).max(initial=0))
     return np.where(pixels < stop[:, None], pixels, -1)
 
 
 @dataclass(eq=False)
 class AdaptivePool(Op, abstract=True):
-    """What both kinds share: ``axes`` spatial axes, and the side that each shall have, None for its own."""
+    """Base of adaptive pooling over ``axes`` spatial axes; ``output_size``: one size per axis, None keeps the input size."""
 
     selects: ClassVar[bool] = False
     axes: int = field(repr=False)
@@ -488,7 +488,7 @@ class Choice(Op, abstract=True):
     legend: ClassVar[dict[str, str]] = {"A": CHOICE}
 
     def winners(self, x: Array) -> Array:
-        """The flat number in x of each output entry."""
+        """The flat index in x of each output entry."""
         raise NotImplementedError
 
     def layer(self, learned: int, x: Spec) -> Layer:
@@ -550,7 +550,7 @@ class Maxout(Choice):
 
 
 def window_argmax(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
-    """Flat numbers of the largest entries of all windows, axis after axis from the last; the first of equals wins."""
+    """The flat index of the maximum of each window, axis by axis from the last; the first of equal entries wins."""
     N, C, *n = x.shape
     numbers = np.broadcast_to((np.arange(N * C) * prod(n)).reshape(N, C, *(1 for _ in n)), x.shape)
     for i in reversed(range(len(n))):

@@ -12,7 +12,7 @@ from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.geometry import expect_axes, integers, over_axes, paddings, pairs, shape_of
-from minigraph.ops.shape import flip as turned
+from minigraph.ops.shape import flip as flip_axes
 from minigraph.ops.shape import pad
 
 # padding_mode: (NumPy's word, by how much the padding must be shorter than the image)
@@ -40,21 +40,21 @@ def _conv(
     """Convolution: x (N, C, H, W), w (K, C/groups, f, f)[, b (K,)] → (N, K, H′, W′).
 
     y[n, k, p] = Σ x[n, c, p · stride + i · dilation − padding] w[k, c, i] + b[k]: cross-correlation, as in
-    PyTorch; ``flip`` turns the filter round, for convolution in the sense of mathematics.
+    PyTorch. ``flip`` rotates the filter by 180°, which gives convolution as mathematics defines it.
     W′ = ⌊(W + 2 padding − dilation (f − 1) − 1) / stride⌋ + 1; pixels left over at the end are dropped.
     ∂vec(y)/∂vec(x) = M_F (``conv_matrix``), ∂vec(y)/∂vec(w) = M_X (``patch_matrix``).
 
-    stride, dilation: one integer or one for each axis. padding: an integer; one for each axis; before and
-    after for each axis, of two (top, bottom, left, right); "valid"; or "same" (stride 1; an odd rest goes after).
-    groups: channels and filters in so many groups that do not mix.
-    padding_mode: what is in the padding. "zeros", or, put there by ``np.pad`` first: "reflect" (without the edge),
-    "replicate" (the edge), "circular".
-    algorithm: one value, computed in different ways. "direct", "im2col", "fft", "toeplitz"; with stride and dilation 1
-    "winograd" for kernels 3×3, which in float32 loses a digit or two, and "winograd2", which does not;
-    "depthwise" for as many groups as channels and filters. All but "direct" may spread a NaN to their neighbours.
-    "auto" takes the one that should be fastest: see ``precision`` and ``autotune``.
-    Raises ShapeError naming the shapes that do not fit, TypeError for what is not float32 or float64, ValueError for
-    an algorithm that there is not, or not for this geometry.
+    stride, dilation: one integer, or one per axis. padding: one integer; one per axis; two per axis, before and after
+    (top, bottom, left, right); "valid"; or "same" (stride 1 only; an odd remainder goes after).
+    groups: the number of groups into which channels and filters are divided; groups do not mix.
+    padding_mode: the content of the padding, "zeros", "reflect" (without the edge), "replicate" or "circular". All but
+    "zeros" are applied by ``np.pad`` first.
+    algorithm: how to compute the same result. "direct", "im2col", "fft" and "toeplitz" take any geometry. "winograd" and
+    "winograd2" take 3×3 kernels with stride and dilation 1; "winograd" loses a digit or two in float32. "depthwise" takes
+    as many groups as channels and filters. All but "direct" may spread a NaN to neighbouring outputs. "auto" takes the one
+    with the lowest estimated cost: see ``precision`` and ``autotune``.
+    Raises ShapeError if shapes do not fit, TypeError for dtypes other than float32 and float64, and ValueError for an
+    unknown algorithm or one that does not support the geometry.
     """
     op = f"conv{d}d"
     conv = Conv(
@@ -66,7 +66,7 @@ def _conv(
     )
     if not isinstance(padding_mode, str) or padding_mode != "zeros":
         x, conv = _padded(conv, x, w, padding_mode), replace(conv, padding=((0, 0),) * d)
-    w = turned(w, tuple(range(2, d + 2))) if flip else w
+    w = flip_axes(w, tuple(range(2, d + 2))) if flip else w
     return conv(x, w) if b is None else conv(x, w, b)
 
 
