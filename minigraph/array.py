@@ -307,7 +307,7 @@ class Plan(NamedTuple):
     alike: int  # arguments that mean the same by position in both
     options: frozenset[str]  # keywords that mean the same in both
     names: tuple[str, ...]  # NumPy's names by position
-    leading: int  # arguments that the implementation takes by position, under names of its own
+    leading: int  # arguments that the implementation takes by position, under its own names
     defaults: dict[str, Any]  # NumPy's
 
 

@@ -19,7 +19,7 @@ def module(frame: FrameType) -> str:
 LIBRARIES = ("numpy.", "scipy.")
 # What takes Nodes as plain arrays: solvers, comparisons in tests, plots.
 PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.linalg", "numpy.testing", "matplotlib")
-# Functions in C have no frame of their own: what they read is read as if by their caller.
+# Functions in C have no Python frame: their reads appear to come from the caller.
 _COMPILED = {name for library in (np, special) for name, f in vars(library).items() if isinstance(f, np.ufunc)}
 _COMPILED |= {name for name, f in vars(np).items() if not hasattr(getattr(f, "_implementation", module), "__code__")}
 _COMPILED |= {name for name in dir(np.random.Generator) if len(name) > 1 and not name.startswith("_")}
@@ -51,7 +51,7 @@ def _may_be_plain(name: str) -> bool:
 
 
 def library_function(frame: FrameType) -> str:
-    """The library's function that somebody called, down to ``frame``; empty where that is nobody's library."""
+    """The public library function on the stack above ``frame``; empty if ``frame`` is not library code."""
     if not module(frame).startswith(LIBRARIES):
         return ""
     while frame.f_back and module(frame.f_back).startswith(LIBRARIES):

@@ -170,7 +170,7 @@ def _slopes(
 
 
 def _culprit(tape: Tape, rtol: float) -> str:
-    """The first node whose own Jacobians disagree with differences of its own kernel, as the end of a message."""
+    """The end of the message: the first node whose Jacobian disagrees with differences of its kernel."""
     return _wrong_node(tape, rtol) or "every node alone agrees with differences, so look at how they are composed"
 
 

@@ -56,7 +56,7 @@ class Layer(NamedTuple):
 
     ``sample``: the inputs for one sample. ``data``, ``weights``: which inputs these are. ``operations`` and ``nnz`` of one
     sample, where they are not those of its multiply-adds and its Jacobian. ``ways``: the same op by each algorithm.
-    ``loops``: how often the slowest of these goes round. ``cuts``: groups of axes to cut, the first group first.
+    ``loops``: iterations of the slowest of these. ``cuts``: groups of axes to cut, the first group first.
     """
 
     sample: tuple[Spec, ...]
@@ -83,11 +83,11 @@ class Facts:
     """What an op says of itself, from shapes alone; an Op overrides what is not so for it."""
 
     name: str = ""
-    operands: Sequence[str] = ()  # names of the inputs, where they need telling apart
+    operands: Sequence[str] = ()  # names of the inputs, unless they are interchangeable
     data_operands: ClassVar[int | None] = None  # how many inputs are data, the others weights; None where all are
     usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
     rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
-    is_leaf: ClassVar[bool] = False  # what it gives counts as a leaf: what transforms differentiate by
+    is_leaf: ClassVar[bool] = False  # its nodes count as leaves: the arguments of transforms
     formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
     legend: ClassVar[Mapping[str, str]] = {}  # what letters in the formulas stand for, beside operands and y
     lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it

@@ -65,7 +65,7 @@ class LinearMap:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for verb in ("push", "pull"):  # what a kind defines under the public name gives arrays of its own
+        for verb in ("push", "pull"):  # a map that defines the public method returns its own arrays
             if verb in cls.__dict__ and f"_{verb}" not in cls.__dict__:
                 setattr(cls, f"_{verb}", cls.__dict__[verb])
 

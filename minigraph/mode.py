@@ -104,7 +104,7 @@ def replaying() -> Any:
 
 @contextmanager
 def tracing(variables: Iterable[Any]) -> Iterator[None]:
-    """Record inside, and refuse to let go of floats: what a transform by ``variables`` runs its function in."""
+    """The mode in which a transform by ``variables`` runs its function: record, and refuse to convert nodes to floats."""
     added = frozenset(variables)
     VARIABLES.update(added)
     try:

@@ -243,13 +243,13 @@ class Parameter(Node):
         self.changed = 0
 
     def replace(self, value: Any) -> None:
-        """Take over a new value of the same shape and dtype, an array that the caller lets go of: no copy is made."""
+        """Take ownership of a new value of the same shape and dtype, without a copy."""
         value.flags.writeable = False
         self._value = value if value.ndim else value[()]
         self.changed = next(_serials)
 
     def next_value(self) -> Any:
-        """An array to write the next value into: this value's own where nobody else has it, else a new one."""
+        """An array for the next value: the current one if nothing else refers to it, else a new one."""
         if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > ONE:
             return np.empty_like(self._value)
         array = self._value
@@ -301,7 +301,7 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
 
 def frozen(value: Any, what: str) -> Any:
-    """``value`` as an array that nobody can write: shared when it is read-only and nothing else looks at its memory.
+    """``value`` as a read-only array: shared if it is read-only already and nothing else refers to its memory.
 
     A view that was taken before the array was made read-only can still be written, and counts as a reference. So an array
     that is held in more places than the caller's one variable is copied.

@@ -80,7 +80,7 @@ def fenced(left: str, inside: str, right: str) -> str:
 
 
 class Parser:
-    """Recursive descent through one formula; every method gives the LaTeX and the Python of what it has read."""
+    """Recursive descent through one formula; every method returns LaTeX and Python of the part that it has parsed."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at, self.bars = text, 0, 0

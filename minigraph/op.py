@@ -100,7 +100,7 @@ class Op(Facts):
         return y[0] if type(y) is tuple else y
 
     def compute(self, xs: Sequence[Any]) -> Any:
-        """The same, as ``forward`` gives it: perhaps with what it saves for the Jacobians."""
+        """The result of ``forward``: a value, or (value, saved)."""
         values, abstract = [], False
         for x in xs:
             value = x._value if isinstance(x, Node) else self.operand(x, xs)

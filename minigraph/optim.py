@@ -82,7 +82,7 @@ class SGD:
             self._move(p, np.asarray(p.grad).astype(p.dtype, copy=False))
 
     def _move(self, p: Parameter, g: Any) -> None:
-        """One parameter's step, in parts that stay in cache; in place where nobody else holds the value."""
+        """The step of one parameter, in place unless something else holds its value."""
         momentum, velocity = self.momentum != 0, self._velocity.get(p)
         first = momentum and velocity is None
         if first:

@@ -1,4 +1,4 @@
-"""Who else refers to an array's memory: what decides whether a result must be copied before it is handed out."""
+"""References to an array's memory, which decide whether a result must be copied before it is returned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ONE = references(_sample[0])  # what an array counts that one place holds, asked
 
 
 def exclusive(x: Any) -> bool:
-    """Whether nobody can reach the memory of ``x`` but through x: it is no view, or the only one of its base."""
+    """Whether ``x`` is the only way to its memory: not a view, or the only view of its base."""
     if x.base is None:
         return True
     if not isinstance(x.base, np.ndarray):

@@ -27,7 +27,7 @@ _grad_lock = threading.RLock()
 
 
 def _forget() -> None:
-    """Begin anew, in a child after a fork: another thread may have held the lock."""
+    """Reset the lock in a forked child: another thread may have held it."""
     global _grad_lock
     _grad_lock = threading.RLock()
 
@@ -142,7 +142,7 @@ class Tape:
             if not isinstance(x, Node):
                 raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
         found = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
-        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # each gets an array of its own
+        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # each request gets its own array
         return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
@@ -239,7 +239,7 @@ class Tape:
                     c = None  # so that ``own`` counts no reference of ours
                 elif type(inputs) is Freed:  # by a walk in another thread
                     raise freed_error(node)
-            if not retain_graph and node in active:  # nodes that do not depend on wrt belong to somebody else
+            if not retain_graph and node in active:  # other graphs may share nodes that do not depend on wrt
                 active.discard(node)
                 if node.op:
                     node.inputs, node.saved = record, None

@@ -68,11 +68,11 @@ class Total(LinearMap):
         return found.get(self.tape.y, Bounds(0, 0, 0))
 
     def _walks(self, n: int, together: int = 1) -> float:
-        """Nanoseconds of n pulls or pushes, so many at once, by a rough estimate."""
+        """Nanoseconds of n pulls or pushes, batched, by a rough estimate."""
         return sum(20e3 * -(-n // together) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges)
 
     def _back(self, rows: int) -> tuple[float, int]:
-        """Nanoseconds, and the most stored entries at once, of products from so many rows of y back to x."""
+        """Nanoseconds, and the peak of stored entries, of the products from some rows of y back to x."""
         cost, most, found = 0.0, 0, {self.tape.y: Bounds(rows, 1, rows)}
         for node, x, local, (_, columns) in reversed(self._edges):
             if node in found:
@@ -95,7 +95,7 @@ class Total(LinearMap):
         return cost
 
     def _way(self, rows: int | None, dense: bool) -> str:
-        """The cheapest of "pull" and "back" for so many rows, or with "push" and "on" for all of them (None).
+        """The cheapest of "pull" and "back" for some rows, or with "push" and "on" for all of them (None).
 
         Pulls and pushes give full rows, and are for arrays and for matrices that are full anyway.
         """

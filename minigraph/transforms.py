@@ -29,7 +29,7 @@ Function = Callable[..., Any]
 
 
 class Trace:
-    """f at xs on a tape, with a node of its own for each argument to differentiate by.
+    """f at xs on a tape, with a fresh node for each argument to differentiate by.
 
     Fresh nodes keep levels apart: an inner derivative does not see an argument's other uses. Results are arrays of the
     caller's own; Nodes where they are ``open`` to be differentiated in turn: because an argument is a Node, because an
@@ -92,7 +92,7 @@ def _variable(x: Any, what: str) -> Node:
 
 
 class Argument(Op):
-    """y = x: a node of its own for an argument, which keeps the levels of differentiation apart.   J = I."""
+    """y = x: a fresh node for an argument, which separates levels of differentiation.   J = I."""
 
     name = "argument"
     formulas = ("I",)

@@ -422,7 +422,7 @@ isfinite = E("isfinite", np.isfinite, None)
 for _name in (
     "add", "multiply", "maximum", "minimum", "hypot", "logaddexp", "equal", "not_equal", "logical_and", "logical_or",
 ):  # fmt: skip
-    Elementwise.table[_name].operands = ("", "")  # symmetric: their operands need no telling apart
+    Elementwise.table[_name].operands = ("", "")  # symmetric: their operands are interchangeable
 
 
 @implements(np.where)

@@ -155,7 +155,7 @@ class Interpolate(Op):
         return Spec((*x.shape[:2], *self.size), expect_floats(self, x=x))
 
     def scales(self, sides: Shape) -> list[float | None]:
-        """1/scale of each axis; None where n/size is taken, for which PyTorch has a kernel of its own."""
+        """1/scale of each axis; None where n/size is taken, for which PyTorch has a separate kernel."""
         if self.scale is None:
             return [None] * len(self.size)
         near, images = self.mode == "nearest", len(self.size) == 2

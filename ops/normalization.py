@@ -132,7 +132,7 @@ class Standardization(LinearMap):
         self.scale = inverse if weight is None else inverse * weight
 
     def standard(self) -> Any:
-        """x̂, an array of its own."""
+        """x̂, as a new array."""
         return standardized(self.x, self.groups, self.mean, self.inverse)
 
     def push(self, v: Any) -> Any:

@@ -242,7 +242,7 @@ def reshape(x: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
 
 @implements(np.copy)
 def copy(x: Any) -> Any:
-    """A node of its own with the value of x; J = I."""
+    """A new node with the value of x; J = I."""
     return Rearrange("copy", lambda v: v, lambda g, x: g)(x) if isinstance(x, (Node, Spec)) else np.array(x)
 
 

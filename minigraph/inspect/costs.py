@@ -107,7 +107,7 @@ def cost(node: Node, layer: Layer) -> Cost:
 
 
 def _sums(products: int, results: int) -> int:
-    """Multiplications and additions for so many ``products`` summed into so many ``results``."""
+    """Multiplications and additions to sum ``products`` into ``results``."""
     return products + max(products - results, 0)
 
 

@@ -356,7 +356,7 @@ class _Graph:
         )
 
     def inference(self) -> int:
-        """The most bytes of values at once, each let go after its last reader."""
+        """The peak of bytes if each value is freed after its last reader."""
         last = {self.base[x]: node for node in self.tape.nodes for x in node.inputs}
         now = most = 0
         for node in self.tape.nodes:

@@ -38,7 +38,7 @@ def never(problem: Any) -> float:
 class Kernel:
     """One way to compute a task: ``run`` takes the task's arguments, plain arrays and settings, and gives a new array.
 
-    A kernel that computes some problems only says which in ``supports``, and in words in ``limits``. ``cost`` estimates
+    ``supports`` says which problems a kernel can compute, ``limits`` says it in words. ``cost`` estimates
     the seconds of a core. ``safe(problem, *arguments)`` looks at the data, where the accuracy depends on them, before
     "auto" takes the kernel.
 

@@ -21,7 +21,7 @@ def compressed(data: Array, columns: Array, starts: Array, shape: tuple[int, int
 
 
 def index_dtype(*sizes: int) -> Any:
-    """The integers that number so many entries, rows and columns."""
+    """The smallest index dtype for matrices of these sizes."""
     return np.int32 if max(sizes) < 2**31 else np.int64
 
 

@@ -314,7 +314,7 @@ class Module:
             p.value = _drawn(init, p, generator(rng, type(self).__name__))
 
     def initialize(self, rng: np.random.Generator | int) -> Self:
-        """Draw all parameters anew from ``rng``, a Generator or a seed; returns the module."""
+        """Redraw all parameters from ``rng``, a Generator or a seed; returns the module."""
         rng = generator(rng, "initialize")
         for module in self.modules():
             module.initialize_self(rng)

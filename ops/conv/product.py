@@ -1,4 +1,4 @@
-"""The Toeplitz product as a node of its own: what lowering makes of a convolution."""
+"""The Toeplitz product as a node, which lowering puts in place of a convolution."""
 
 from __future__ import annotations
 

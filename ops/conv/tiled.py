@@ -39,7 +39,7 @@ def _locally_connected(
 ) -> Any:
     """Convolution without sharing: x (N, C, H, W), w (H′, W′, K, C, f, f)[, b (K,) or (K, H′, W′)] → (N, K, H′, W′).
 
-    Each output position has a filter bank of its own: w[p] (K, C, f, f) is the bank of position p, laid out
+    Each output position has its own filter bank: w[p] (K, C, f, f) is the bank of position p, laid out
     as conv2d's. Arguments and Jacobians as tiled_conv2d, of which this is the case with a tile of all positions.
     Raises ShapeError, TypeError.
     """

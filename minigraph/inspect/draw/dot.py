@@ -30,7 +30,7 @@ FONT = "DejaVu Sans Condensed,Arial,Helvetica,sans-serif"
 INK, SOFT, FAINT, VALUE, GRADIENT = "#1B1F24", "#59626D", "#858D97", "#1F5F93", "#9B2D63"
 WHITE, HOT = (255, 255, 255), (255, 122, 26)  # no time, and the most; dark text can be read on all between
 CLUSTERS = ("#F5F7F9", "#EBEFF3")
-TINY = 4  # arrays of at most so many entries are written out
+TINY = 4  # entries up to which arrays are written out
 NAME_WIDTH, NAME_LINES, DETAIL_WIDTH = 26, 3, 34
 
 

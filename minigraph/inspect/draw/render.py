@@ -136,7 +136,7 @@ def run_dot(program: str, form: str, dot: str, limit: Limit) -> bytes:
 
 
 def spawn(command: list[str], dot: str, limit: Limit, environment: dict[str, str] | None = None) -> tuple[int, bytes]:
-    """Exit status and output of a process that is given the text; it and what it starts are killed when time is up."""
+    """Exit status and output of a process that reads the text; it and its children are killed at the time limit."""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
         start_new_session=True,

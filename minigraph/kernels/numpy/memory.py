@@ -27,13 +27,13 @@ _sample = [np.empty(0)]
 ONE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
 POOLED_BYTES = 1 << 17  # size from which arrays come from the pool; the allocator reuses smaller ones itself
 SPARE_BYTES = 1 << 26  # of free blocks that are kept when a new block is made
-FILL: float | None = None  # what arrays hold at first, so that tests see entries that nobody wrote
+FILL: float | None = None  # the initial content of arrays, by which tests detect entries that were never written
 _lock = threading.Lock()
 _blocks: dict[int, list[Block]] = {}  # by their size
 
 
 def forget() -> None:
-    """Begin anew, in a child after a fork: another thread may have held the lock."""
+    """Reset the lock in a forked child: another thread may have held it."""
     global _lock
     _lock = threading.Lock()
 
@@ -82,7 +82,7 @@ def _block(size: int) -> Block:
 
 
 def _make_room(size: int) -> None:
-    """Let go of ``size`` bytes of free blocks where there are more than SPARE_BYTES, so that memory goes round but does not grow."""
+    """Release ``size`` bytes of free blocks where there are more than SPARE_BYTES, so that the pool does not grow."""
     free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if sys.getrefcount(blocks[i]) == ONE]
     spare = sum(blocks[i].nbytes for blocks, i in free)
     for blocks, i in reversed(free):  # from the end of each list, so that numbers stay

@@ -78,7 +78,7 @@ def single(x: Any) -> bool:
 
 
 def _many(x: Any, axis: Axis) -> bool:
-    """Whether a sum over ``axis`` is of so many float32 numbers that NumPy's would lose digits."""
+    """Whether a sum over ``axis`` adds so many float32 numbers that NumPy's sum would lose digits."""
     if not single(x) or x.size <= 2 * SHORT:
         return False
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis

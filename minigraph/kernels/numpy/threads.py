@@ -74,7 +74,7 @@ def threads(n: int | None = None) -> int:
 
 
 class _Blas:
-    """Who holds BLAS at one thread: the first to enter notes what it was at, the last to leave gives that back.
+    """Limits BLAS to one thread: the first to enter records the previous limit, the last to leave restores it.
 
     Each step can be interrupted, on the same thread, by another who enters and leaves.
     """
@@ -203,7 +203,7 @@ def equal_slices(n: int, most: int, times: int = 1) -> list[slice]:
 
 
 def parallel_slices(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
-    """``task`` for equal parts of 0 … n, which stand for so many entries; on all threads if these are enough."""
+    """``task`` for equal parts of 0 … n, on all threads if they stand for enough ``entries``."""
     return parallel(task, equal_slices(n, n * PART_ENTRIES // max(entries, 1)), entries >= SHARED_ENTRIES)
 
 

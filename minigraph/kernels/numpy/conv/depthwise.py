@@ -1,4 +1,4 @@
-"""Depthwise convolution, each channel by a filter of its own: a sum over the taps of shifted images, entry by entry.
+"""Depthwise convolution, one filter per channel: a sum over the taps of shifted images, entry by entry.
 
 There is no sum over channels, and so no matrix product. Images lie channels last: a tap is the same product for a
 whole line of pixels, its filter entries repeated along the line.

@@ -21,7 +21,7 @@ def meetings(window: Window) -> Iterator[tuple[Ints, Ints, Ints]]:
 
 
 def grouped(array: Array, groups: int, axis: int) -> Array:
-    """A view to be indexed by position: ``axis`` split into groups, and the spatial axes first."""
+    """A view with the spatial axes first, and ``axis`` split into groups."""
     shape = array.shape
     split = array.reshape(*shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
     return np.moveaxis(split, range(3, split.ndim), range(split.ndim - 3))

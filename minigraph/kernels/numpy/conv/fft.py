@@ -90,7 +90,7 @@ class Torus(NamedTuple):
         B, spectra = right.array.shape[-1], dict[int, tuple[Any, Array]]()
 
         def spectrum(of: Planes, *block: slice) -> Array:
-            """Made anew unless it is the last one again."""
+            """The spectrum of a block; the last one is reused."""
             if id(of) not in spectra or spectra[id(of)][0] != block:
                 spectra.pop(id(of), None)
                 at: Any = ..., *block
@@ -126,7 +126,7 @@ def images(array: Array, groups: int) -> Array:
 
 
 def real(kernel: Callable[..., Array]) -> Callable[..., Array]:
-    """The bilinear ``kernel`` for complex arrays too: real and imaginary parts apart, so that neither blurs the other."""
+    """The bilinear ``kernel`` extended to complex arrays: real and imaginary parts separately, so that neither blurs the other."""
 
     def by_parts(a: Array, b: Array, window: Window, groups: int) -> Array:
         if a.dtype.kind == "c":
