@@ -103,8 +103,9 @@ class Elementwise(Op):
         self.derivatives = tuple(map(_function, derivatives))
         names = self.symbols(len(derivatives))
         self.__signature__ = Signature([Parameter(n, Parameter.POSITIONAL_ONLY) for n in names])
-        known = [n for n, d in zip(names, derivatives, strict=True) if d is not None]
-        rule = ", ".join(f"J_{n} = diag(∂y/∂{n})" for n in known) or "No derivative: it is zero wherever there is one"
+        known = [(n, t) for n, d, t in zip(names, derivatives, self.slopes, strict=True) if d is not None]
+        rule = ", ".join(f"J_{n} = diag({t or f'∂y/∂{n}'})" for n, t in known)
+        rule = rule or "No derivative: it is zero wherever there is one"
         one, given = len(names) == 1, ", ".join(names)
         shapes = "(S) → (S)" if one else f"{', '.join(f'{n} ({n.upper()})' for n in names)} → their broadcast shape"
         self.__doc__ = (
