@@ -119,8 +119,8 @@ def __getattr__(name: str) -> _typing.Any:
         from scipy import special
 
         homes = {"np": np, "np.linalg": np.linalg, "scipy.special": special}
-        found = [f"{home}.{name} on nodes, or " for home, module in homes.items() if hasattr(module, name)]
-        hint = f"; use {''.join(found[:1])}mg.ops.{name}"
+        alternatives = [f"{home}.{name} on nodes, or " for home, module in homes.items() if hasattr(module, name)]
+        hint = f"; use {''.join(alternatives[:1])}mg.ops.{name}"
     elif name in extend.__all__:
         hint = f"; use mg.extend.{name}"
     raise AttributeError(f"module 'minigraph' has no attribute {name!r}{hint}")

@@ -1,4 +1,4 @@
-"""What ``detect_anomaly`` looks for: the first NaN or infinity, forward and backward, and the line that made it."""
+"""The checks of ``detect_anomaly``: the first NaN or infinity, forward or backward, and the line that caused it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigraph.node import Node, Spec, value_of
 
 
 def finite(op: Any, value: Any, inputs: Sequence[Any]) -> Any:
-    """``value``, if all of it is finite; raises FloatingPointError naming the op, the entry, the inputs and the line."""
+    """``value`` if it is finite; raises FloatingPointError naming the op, the entry, the inputs and the line."""
     if isinstance(value, Spec):
         return value
     array = np.asarray(value)
@@ -26,14 +26,14 @@ def finite(op: Any, value: Any, inputs: Sequence[Any]) -> Any:
 
 
 def finite_cotangent(node: Node, x: Node, c: Any) -> None:
-    """Raise FloatingPointError naming the node and its line if its cotangent ``c`` for its input x is not finite."""
+    """Raise FloatingPointError naming the node and its line if its cotangent ``c`` for input x is not finite."""
     if not np.isfinite(value_of(c)).all():
         built = f", built at {node.built}" if hasattr(node, "built") else ""
         raise FloatingPointError(f"{node.label}: its cotangent for {x.label} has a NaN or an infinity{built}")
 
 
 def caller() -> str:
-    """file:line of the code outside this package that is being run."""
+    """file:line of the innermost code on the stack outside this package."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "minigraph":
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Checks of arguments: each error names the function, what it got and what it wanted."""
+"""Checks of arguments. Each error names the function, what it got and what it wanted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minigraph.node import Node
 
 
 def expect_node(function: str, y: Any, wanted: str = "; wanted a Node") -> None:
-    """Raise TypeError unless ``y`` is a Node; of a model it says how to make one."""
+    """Raise TypeError unless ``y`` is a Node; for a model the message says how to get one."""
     if isinstance(y, Node):
         return
     got = type(y).__name__
@@ -24,11 +24,11 @@ def expect_node(function: str, y: Any, wanted: str = "; wanted a Node") -> None:
     raise TypeError(f"{function}: got {got}{wanted}; arrays are computed without a record")
 
 
-def expect_whole(function: str, least: int, most: int | None = None, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are whole numbers, ValueError below ``least`` or above ``most``."""
+def expect_integer(function: str, least: int, most: int | None = None, **given: Any) -> None:
+    """Raise TypeError unless all of ``given`` are integers, ValueError if one is below ``least`` or above ``most``."""
     for name, value in given.items():
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
-            raise TypeError(f"{function}: got {name} {value!r}; wanted a whole number")
+            raise TypeError(f"{function}: got {name} {value!r}; wanted an integer")
         if value < least:
             raise ValueError(f"{function}: got {name} {value}; wanted at least {least}")
         if most is not None and int(value) > most:
@@ -36,7 +36,7 @@ def expect_whole(function: str, least: int, most: int | None = None, **given: An
 
 
 def expect_positive(function: str, zero: bool = False, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are numbers, ValueError unless finite and above 0, or with ``zero`` 0."""
+    """Raise TypeError unless all of ``given`` are numbers, ValueError unless finite and above 0 (at least 0 if ``zero``)."""
     for name, value in given.items():
         expect_number(function, **{name: value})
         if not (0 < value < inf or (zero and value == 0)):
@@ -52,7 +52,7 @@ def expect_flags(function: str, **given: Any) -> None:
 
 
 def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) -> None:
-    """Raise TypeError for what is neither a string nor None, ValueError for a string that is none of the ``choices``."""
+    """Raise TypeError unless all of ``given`` are strings or None, ValueError unless they are among the ``choices``."""
     for name, value in given.items():
         if value is not None and not isinstance(value, str) or value not in choices:
             wanted = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
@@ -62,21 +62,18 @@ def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) 
 
 
 def expect_plain(function: object, **given: Any) -> None:
-    """Raise TypeError if one of ``given`` is a Node: settings through which no derivative passes."""
+    """Raise TypeError if one of ``given``, settings that are not differentiated, is a Node."""
     for name, value in given.items():
         if isinstance(value, Node):
             raise TypeError(
-                f"{function}: got {value.label} as {name}; wanted a plain array, no derivative passes there"
+                f"{function}: got {value.label} as {name}; wanted a plain array, since {name} is not differentiated"
             )
 
 
 def expect_number(function: object, **given: Any) -> None:
-    """Raise TypeError unless all of ``given`` are numbers, ValueError for one that no array holds.
-
-    Settings through which no derivative passes.
-    """
+    """Raise TypeError unless all of ``given`` are numbers, ValueError for integers that no array dtype holds."""
     for name, value in given.items():
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{function}: got {name} {value!r}; wanted a number")
         if isinstance(value, int) and abs(value) >= 1 << 63:
-            raise ValueError(f"{function}: got {name} {value!r}; wanted a number that an array holds")
+            raise ValueError(f"{function}: got {name} {value!r}; wanted a number within the range of int64")

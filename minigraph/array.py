@@ -1,4 +1,4 @@
-"""What makes a Node behave as a NumPy array: protocols, operators and methods, all by one table."""
+"""NumPy's protocols, operators and array methods for Nodes, all through one table of implementations."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minigraph.callers import compiled, library_function, multiplies_sparse, takes_plain
+from minigraph.callers import compiled, library_function, multiplies_sparse, reads_values
 from minigraph.mode import MODE, VARIABLES
 
 Array = npt.NDArray[Any]
-# NumPy functions and ufuncs -> what they do when a Node is among their arguments; filled by the ops.
+# What NumPy's functions and ufuncs do if a Node is among their arguments; filled by the ops.
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
-# Names of NumPy's functions whose answers have no derivative; filled by minigraph/ops/queries.py.
+# Names of NumPy's functions whose results have no derivative; filled by minigraph/ops/queries.py.
 QUERIES: set[str] = set()
-UNLIKE = (np.ma.MaskedArray, np.matrix)  # arrays whose operators do not do as arrays' do
-# Types that operators take without a further look.
+UNSUPPORTED = (np.ma.MaskedArray, np.matrix)  # their operators differ from those of arrays
+# Types that operators accept without further checks.
 OPERANDS: set[type] = {float, int, bool, np.ndarray, np.float64, np.float32, list}
 
 
 def _operators(ufunc: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """A binary operator and its reflection: NotImplemented where the other operand is for its own class to handle."""
+    """A binary operator and its reflection; NotImplemented if the class of the other operand should handle it."""
 
     def forward(self: Any, other: Any) -> Any:
         return IMPLEMENTATIONS[ufunc](self, other) if type(other) in OPERANDS or _operand(other) else NotImplemented
@@ -81,7 +81,7 @@ class ArrayLike:
             kwargs = {k: v for k, v in kwargs.items() if v is not None}  # None is NumPy's default
         if function is not None:
             return _checked(_ufunc_name(ufunc, method), function, args, kwargs) if kwargs else function(*args)
-        if not MODE.get().tracing and takes_plain(sys._getframe(1)):
+        if not MODE.get().tracing and reads_values(sys._getframe(1)):
             return getattr(ufunc, method)(*values(args), **values(kwargs))
         raise _no_rule(_ufunc_name(ufunc, method), sys._getframe(1))
 
@@ -91,16 +91,16 @@ class ArrayLike:
             if theirs and not issubclass(kind, np.ndarray):
                 return NotImplemented
         frame = sys._getframe(1)
-        if takes_plain(frame) and not MODE.get().tracing:
+        if reads_values(frame) and not MODE.get().tracing:
             return function(*values(args), **values(kwargs))
         return invoke(function, args, kwargs, frame)
 
     def _refuse_leaving(self, how: str, frame: FrameType | None = None, reader: str = "") -> None:
-        """Raise TypeError where floats of this node would lose their derivative: to ``reader`` or the library at ``frame``."""
+        """Raise TypeError if reading this node's value would lose a derivative; ``reader``, ``frame``: the code that reads."""
         if self.dtype.kind != "f":
             return
         mode = MODE.get()
-        name = library_function(frame) or reader if frame and not takes_plain(frame) else ""
+        name = library_function(frame) or reader if frame and not reads_values(frame) else ""
         lost = name and mode.grad and name.rpartition(".")[2] not in QUERIES and self._depends_on(is_parameter)
         if lost or mode.tracing or (VARIABLES and mode.grad and self._depends_on(VARIABLES.__contains__)):
             raise TypeError(
@@ -109,14 +109,14 @@ class ArrayLike:
             )
 
     def _depends_on(self, leaf: Callable[[Any], bool]) -> bool:
-        """Whether a node for which ``leaf`` holds is behind this one, or is it."""
+        """Whether ``leaf`` holds for this node or one that it was computed from."""
         seen: set[Any] = {self}
         stack: list[Any] = [self]
         while stack:
             node = stack.pop()
             if leaf(node):
                 return True
-            for x in node.inputs or ():  # none once the graph was freed
+            for x in node.inputs or ():  # empty if the graph was freed
                 if x not in seen and x.dtype.kind == "f":
                     seen.add(x)
                     stack.append(x)
@@ -128,11 +128,11 @@ class ArrayLike:
     def __getattr__(self, name: str) -> Any:
         if hasattr(np.ndarray, name) and not name.startswith("_"):
             frame = sys._getframe(1)
-            if library_function(frame):  # which takes the node for an array
+            if library_function(frame):  # it takes the node for an array
                 self._refuse_leaving(f".{name}", frame)
                 return getattr(self.value, name)
             way = f"np.{name}(node)" if getattr(np, name, None) in IMPLEMENTATIONS else "node.value"
-            raise AttributeError(f"{type(self).__name__} has no .{name}, as arrays have; use {way}")
+            raise AttributeError(f"{type(self).__name__} does not have the array method .{name}; use {way}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # --- operators -------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class ArrayLike:
     def __format__(self, spec: str) -> str:
         return format(self.value.item() if spec and self.size == 1 else str(self), spec)
 
-    # --- the array methods that NumPy users reach for ----------------------------------------------
+    # --- array methods -------------------------------------------------------------------------------
 
     @property
     def T(self) -> Any:
@@ -223,7 +223,7 @@ class ArrayLike:
             kind = IndexError if isinstance(error, OverflowError) else type(error)
             raise kind(
                 f"item: got {', '.join(map(repr, args)) or 'no index'} for {self.label} of shape {self.shape}; wanted "
-                f"the place of an entry ({error})"
+                f"the position of an entry ({error})"
             ) from None
 
     def tolist(self) -> Any:
@@ -302,12 +302,12 @@ def is_parameter(node: Any) -> bool:
 
 
 class Plan(NamedTuple):
-    """How the arguments of a NumPy function go to its implementation."""
+    """How the arguments of a NumPy function are passed to its implementation."""
 
-    alike: int  # arguments that mean the same by position in both
-    options: frozenset[str]  # keywords that mean the same in both
+    alike: int  # number of positional arguments with the same meaning in both
+    options: frozenset[str]  # keywords with the same meaning in both
     names: tuple[str, ...]  # NumPy's names by position
-    leading: int  # arguments that the implementation takes by position, under its own names
+    leading: int  # number of arguments that the implementation takes by position, under its own names
     defaults: dict[str, Any]  # NumPy's
 
 
@@ -316,7 +316,7 @@ def _plan(function: Any, implementation: Any) -> Plan:
     ours = signature(implementation).parameters
     try:
         theirs = signature(function).parameters
-    except ValueError:  # a function in C that does not say
+    except ValueError:  # a C function without a signature
         theirs = ours
     names, own = ([p.name for p in f.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)] for f in (theirs, ours))  # fmt: skip
     kinds = {p.kind for p in ours.values()}
@@ -331,7 +331,7 @@ def _plan(function: Any, implementation: Any) -> Plan:
 
 
 def invoke(function: Any, args: Any, kwargs: Any, frame: FrameType | None) -> Any:
-    """NumPy's ``function`` of Nodes, arguments by position or by name as NumPy has them; TypeError where it has no rule."""
+    """NumPy's ``function`` on Nodes, with NumPy's positional and keyword arguments; TypeError if it has no rule."""
     implementation = IMPLEMENTATIONS.get(function)
     if implementation is None:
         raise _no_rule(_name(function), frame)
@@ -359,7 +359,7 @@ def _same(value: Any, default: Any) -> bool:
 
 @cache
 def _keywords(implementation: Callable[..., Any]) -> tuple[str, ...] | None:
-    """The names of the options of ``implementation``; None if it takes any."""
+    """The names of the options of ``implementation``; None if it accepts any."""
     parameters = signature(implementation).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
@@ -368,26 +368,26 @@ def _keywords(implementation: Callable[..., Any]) -> tuple[str, ...] | None:
 
 def _checked(name: str, implementation: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
     known = _keywords(implementation)
-    strange = [] if known is None else [k for k in options if k not in known]
-    if strange:
+    unexpected = [] if known is None else [k for k in options if k not in known]
+    if unexpected:
         wanted = f"no options but {', '.join(known)}" if known else "no options"
-        raise TypeError(f"{name}: got {', '.join(strange)} for a node; wanted {wanted}")
+        raise TypeError(f"{name}: got {', '.join(unexpected)} for a node; wanted {wanted}")
     return implementation(*args, **options)
 
 
 def plain(value: Any, what: str) -> Any:
-    """``value`` as an array; raises TypeError for a list that holds Nodes, which would forget where they came from."""
+    """``value`` as an array; raises TypeError for a list of Nodes, whose derivatives would be lost."""
     if isinstance(value, (list, tuple)) and _holds_node(value):
         raise TypeError(f"{what}: got a list of nodes; wanted one node (np.stack makes one)")
-    if isinstance(value, UNLIKE):
+    if isinstance(value, UNSUPPORTED):
         name, way = ("masked array", ".filled(...)") if isinstance(value, np.ma.MaskedArray) else ("matrix", ".A")
-        raise TypeError(f"{what}: got a {name}; wanted a plain array, as {name.split()[0]}{way} makes of it")
+        raise TypeError(f"{what}: got a {name}; wanted a plain array, such as {name.split()[0]}{way}")
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{what}: got {type(value).__name__}; wanted an array of numbers ({error})") from error
     if array.dtype.kind not in "fiubc":
-        hint = ", as .toarray() makes of it" if hasattr(value, "toarray") else ""
+        hint = "; use .toarray()" if hasattr(value, "toarray") else ""
         raise TypeError(
             f"{what}: got {type(value).__name__} of dtype {array.dtype}; wanted float32, float64, integers or booleans{hint}"
         )
@@ -399,7 +399,7 @@ def _holds_node(value: Any) -> bool:
 
 
 def _operand(x: Any) -> bool:
-    """Whether operators take ``x`` as an array; otherwise its own operator is asked."""
+    """Whether operators take ``x`` as an array; otherwise the operator of its class is called."""
     if type(x) in OPERANDS or isinstance(x, (np.ndarray, np.generic, ArrayLike)):
         return True
     if _has_own_ufuncs(x) or isinstance(x, (str, bytes, bytearray)):
@@ -409,20 +409,20 @@ def _operand(x: Any) -> bool:
 
 
 def _has_own_ufuncs(x: Any) -> bool:
-    """Whether ``x`` is of a class that has ufuncs of its own, or refuses all with ``__array_ufunc__ = None``."""
+    """Whether the class of ``x`` overrides ufuncs, or refuses them with ``__array_ufunc__ = None``."""
     theirs = getattr(type(x), "__array_ufunc__", ArrayLike.__array_ufunc__)
     return theirs is not ArrayLike.__array_ufunc__ and not isinstance(x, (np.ndarray, np.generic, ArrayLike))
 
 
 def as_object(x: Any) -> Array:
-    """x in an object scalar, at which SciPy hands over to ``__rmatmul__`` instead of taking plain numbers."""
+    """x in a 0-d object array, for which SciPy calls ``__rmatmul__`` instead of reading the numbers."""
     scalar = np.empty((), dtype=object)
     scalar[()] = x
     return scalar
 
 
 def values(given: Any) -> Any:
-    """``given`` with plain arrays for Nodes, also within lists; raises TypeError for Specs, which have none."""
+    """``given`` with Nodes replaced by their values, also in lists; raises TypeError for Specs."""
     if isinstance(given, ArrayLike):
         return given.value
     if getattr(type(given), "__array_function__", None) is ArrayLike.__array_function__:
@@ -442,7 +442,7 @@ def _ufunc_name(ufunc: Any, method: str) -> str:
 
 
 def no_out(name: str) -> TypeError:
-    """The error for an array to write the result into."""
+    """The error for an ``out`` argument."""
     return TypeError(f"{name}: out= is not possible, values on the tape are read-only; use the result")
 
 

@@ -1,4 +1,4 @@
-"""Recognise library code that would read a node as a plain array."""
+"""Inspection of the call stack, to recognise library code that would read a node as a plain array."""
 
 from __future__ import annotations
 
@@ -17,8 +17,15 @@ def module(frame: FrameType) -> str:
 
 
 LIBRARIES = ("numpy.", "scipy.")
-# What takes Nodes as plain arrays: solvers, comparisons in tests, plots.
-PLAIN = ("scipy.optimize", "scipy.integrate", "scipy.linalg", "scipy.sparse.linalg", "numpy.testing", "matplotlib")
+# Code that may read the values of Nodes: solvers, comparisons in tests, plots.
+READ_VALUES = (
+    "scipy.optimize",
+    "scipy.integrate",
+    "scipy.linalg",
+    "scipy.sparse.linalg",
+    "numpy.testing",
+    "matplotlib",
+)
 # Functions in C have no Python frame: their reads appear to come from the caller.
 _COMPILED = {name for library in (np, special) for name, f in vars(library).items() if isinstance(f, np.ufunc)}
 _COMPILED |= {name for name, f in vars(np).items() if not hasattr(getattr(f, "_implementation", module), "__code__")}
@@ -27,17 +34,19 @@ _COMPILED |= {"arange", "broadcast", "nditer", "operator", "reduce", "accumulate
 
 
 def multiplies_sparse(frame: FrameType) -> bool:
-    """Whether ``frame`` asks what is on the right of ``sparse @ node``."""
+    """Whether ``frame`` is SciPy's code inspecting the right operand of ``sparse @ node``."""
     return frame.f_code.co_name == "_matmul_dispatch" and module(frame).startswith("scipy.sparse.")
 
 
-def takes_plain(frame: FrameType) -> bool:
-    """Whether ``frame`` works for what takes Nodes as plain arrays."""
-    if not _may_be_plain(module(frame)):
+def reads_values(frame: FrameType) -> bool:
+    """Whether ``frame`` belongs to a call of library code that may read the values of Nodes."""
+    if not _may_read_values(module(frame)):
         return False
     at: FrameType | None = frame
     while at:
-        if module(at).startswith(PLAIN) or at.f_code.co_qualname.startswith("_apply_over_batch"):  # of scipy.linalg
+        if module(at).startswith(READ_VALUES) or at.f_code.co_qualname.startswith(
+            "_apply_over_batch"
+        ):  # of scipy.linalg
             return True
         if not module(at).startswith(LIBRARIES):
             break
@@ -46,12 +55,12 @@ def takes_plain(frame: FrameType) -> bool:
 
 
 @lru_cache(1024)
-def _may_be_plain(name: str) -> bool:
-    return name.startswith((*LIBRARIES, *PLAIN))
+def _may_read_values(name: str) -> bool:
+    return name.startswith((*LIBRARIES, *READ_VALUES))
 
 
 def library_function(frame: FrameType) -> str:
-    """The public library function on the stack above ``frame``; empty if ``frame`` is not library code."""
+    """The public library function that called ``frame``; empty if ``frame`` is not library code."""
     if not module(frame).startswith(LIBRARIES):
         return ""
     while frame.f_back and module(frame.f_back).startswith(LIBRARIES):
@@ -61,19 +70,21 @@ def library_function(frame: FrameType) -> str:
 
 
 def compiled(frame: FrameType) -> str:
-    """The function in C that ``frame`` is calling, if it is one of NumPy's that read lists and nodes as arrays."""
+    """The C function that ``frame`` is calling, if it is one of NumPy's that convert nodes to arrays."""
     name = "" if module(frame).startswith(LIBRARIES) else _called(frame.f_code, frame.f_lasti)
     return name if name in _COMPILED else ""
 
 
 @lru_cache(1024)
 def _called(code: CodeType, at: int) -> str:
-    """The name of the function that is called by the instruction at offset ``at``, as far as the code tells."""
+    """The name of the function called by the instruction at offset ``at``; empty if the bytecode does not tell."""
     steps = list(dis.get_instructions(code))
     call = max((step for step in steps if step.offset <= at), key=lambda step: step.offset)
     if call.opname == "BINARY_OP":
         return "operator"
-    begin = call.positions[::2] if call.positions else (None, None)  # line and column, as of the function's name
+    begin = (
+        call.positions[::2] if call.positions else (None, None)
+    )  # line and column, equal to those of the function's name
     if not call.opname.startswith("CALL") or None in begin:
         return ""
     loads = [

@@ -1,4 +1,4 @@
-"""check_grads and check_op: derivatives against differences and each other, with the place where they part."""
+"""check_grads and check_op: derivatives compared with differences and with each other, entry by entry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_positive, expect_whole
+from minigraph.arguments import expect_integer, expect_positive
 from minigraph.array import Array
 from minigraph.maps import LinearMap
 from minigraph.node import FLOATS, Node, Parameter, Spec, constant, parameter
@@ -17,12 +17,12 @@ from minigraph.random import generator
 from minigraph.tape import Tape
 from minigraph.transforms import Trace
 
-MOST_ORDERS = 20  # beyond, differences say nothing
+MAX_ORDER = 20  # beyond it differences are meaningless
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """What ``check_grads`` found: entries compared, those at a kink or tie, and the largest relative error."""
+    """The result of ``check_grads``: entries compared, entries at a kink or tie, and the largest relative error."""
 
     entries: int
     kinks: int
@@ -44,19 +44,19 @@ def check_grads(
     max_entries: int = 200,
     rng: np.random.Generator | int = 0,
 ) -> GradientCheck:
-    """Compare f's derivatives, up to ``order``, with central differences, and its pushes with its pulls.
+    """Compare the derivatives of f, up to ``order``, with central differences, and its pushes with its pulls.
 
-    xs: floats, checked in float64. Of more than ``max_entries`` entries a random choice is checked. An entry at
-    a kink or tie, where the slopes from both sides differ, passes with any value between them; where a derivative
-    jumps, the next order is not defined and passes.
-    Raises AssertionError naming argument, entry, both values and the node whose own Jacobian disagrees.
+    xs: real arrays, which are checked in float64. If there are more than ``max_entries`` entries, a random subset is
+    checked. At a kink or tie, where the slopes from the two sides differ, any value between them passes. Where a derivative
+    jumps, the next order is not defined, and passes.
+    Raises AssertionError naming the argument, the entry, both values and the node whose own Jacobian is wrong.
     """
     if not callable(f):
         raise TypeError(f"check_grads: got {f!r}; wanted a function, and then its arguments")
     if not xs:
         raise TypeError("check_grads: got a function alone; wanted its arguments too")
-    expect_whole("check_grads", 1, max_entries=max_entries)
-    expect_whole("check_grads", 1, most=MOST_ORDERS, order=order)
+    expect_integer("check_grads", 1, max_entries=max_entries)
+    expect_integer("check_grads", 1, most=MAX_ORDER, order=order)
     expect_positive("check_grads", rtol=rtol, step=step)
     expect_positive("check_grads", zero=True, atol=atol)
     draw = generator(rng, "check_grads")
@@ -80,7 +80,7 @@ def check_grads(
         return float(np.sum(g * (y.value if isinstance(y, Node) else np.asarray(y))))
 
     def meeting(i: int, at: tuple[int, ...], h: float) -> bool:
-        """Whether kinks of several nodes meet here: each node is right, and so is the derivative on both sides."""
+        """Whether kinks of several nodes coincide here: every node, and the derivative on either side, is right."""
         if _wrong_node(trace.tape, rtol):
             return False
         for side in (-h, h):
@@ -138,12 +138,12 @@ def check_grads(
 
 
 def _point(i: int, x: Any) -> Array:
-    """Argument ``i`` in float64. Raises TypeError unless it is an array of real numbers."""
+    """Argument ``i`` in float64. Raises TypeError if it is not an array of real numbers."""
     return np.array(_real(f"check_grads: argument {i}", x), dtype=np.float64)
 
 
 def _real(what: str, x: Any) -> Array:
-    """The array ``x``. Raises TypeError unless it is one of real numbers."""
+    """``x`` as an array. Raises TypeError if its entries are not real numbers."""
     if isinstance(x, Spec):
         raise TypeError(f"{what}: got a Spec {x}, which has no values; wanted real numbers")
     array = np.asarray(x.value if isinstance(x, Node) else x)
@@ -155,9 +155,9 @@ def _real(what: str, x: Any) -> Array:
 def _slopes(
     moved: Callable[[float], float], middle: float, h: float, rtol: float, atol: float, got: float, rounding: float
 ) -> tuple[float, float, bool]:
-    """The slopes on the left and right of a point, and whether ``got`` passes for a corner: a kink or a jump.
+    """The slopes on the left and right of a point, and whether ``got`` is acceptable at a kink or jump there.
 
-    Two steps to one side give the slope free of the second derivative, which may differ on the other side.
+    Two steps to one side eliminate the second derivative, which may differ between the sides.
     """
     tiny = h / 100
     left, right = ((4 * (moved(side / 2) - middle) - (moved(side) - middle)) / side for side in (-tiny, tiny))
@@ -165,17 +165,17 @@ def _slopes(
     slack = 10 * (atol + rtol * max(abs(left), abs(right)))
     kink = abs(right - left) > slack and min(left, right) - slack <= got <= max(left, right) + slack
     coarse = (abs(middle - moved(-h)) + abs(moved(h) - middle)) / h
-    jump = abs(left) + abs(right) > 10 * (coarse + atol)  # of a derivative: slopes grow as steps shrink
+    jump = abs(left) + abs(right) > 10 * (coarse + atol)  # the slopes grow as the steps shrink
     return left, right, bool(np.isfinite(got)) and (kink or jump)
 
 
 def _culprit(tape: Tape, rtol: float) -> str:
-    """The end of the message: the first node whose Jacobian disagrees with differences of its kernel."""
-    return _wrong_node(tape, rtol) or "every node alone agrees with differences, so look at how they are composed"
+    """The end of the error message: the first node whose Jacobian disagrees with differences of its kernel."""
+    return _wrong_node(tape, rtol) or "every single node agrees with differences, so check how they are composed"
 
 
 def _wrong_node(tape: Tape, rtol: float) -> str | None:
-    """What is wrong with the first node whose push lies outside the slopes on both sides of its inputs; None if no node."""
+    """A description of the first node whose push is not between the slopes on the two sides; None if there is none."""
     draw = np.random.default_rng(0)
     for node in tape.nodes:
         if node.op is None or node.dtype not in FLOATS:
@@ -195,21 +195,21 @@ def _wrong_node(tape: Tape, rtol: float) -> str | None:
             if error.size and not error.max() <= 100 * rtol * (1 + np.abs(slopes).max()):
                 at = tuple(int(n) for n in np.unravel_index(np.argmax(np.nan_to_num(error, nan=np.inf)), error.shape))
                 return (
-                    f"node {node.label} is wrong by its input {k}: push gives {got[at]:.6g} at {list(at)}, differences "
+                    f"node {node.label} is wrong for input {k}: push gives {got[at]:.6g} at {list(at)}, differences "
                     f"{(slopes[0] + slopes[1])[at] / 2:.6g}"
                 )
     return None
 
 
 def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | int = 0) -> GradientCheck:
-    """Check an op, or a function of ops, at ``inputs`` as minigraph's own are checked.
+    """Check an op, or a function of ops, at ``inputs``, in the same way as minigraph's own ops.
 
-    Arrays, Nodes and Specs give the same value, shape and dtype; each Jacobian's push, pull and matrix are one map, within
-    its predicted size; float32 stays float32; derivatives agree with differences to the second order, see ``check_grads``.
-    Raises AssertionError naming what disagrees; errors of the op itself pass through.
+    Arrays, Nodes and Specs must give the same value, shape and dtype; push, pull and matrix of each Jacobian must be the
+    same map, within its predicted size; float32 must stay float32; derivatives up to the second order must agree with
+    differences, as in ``check_grads``. Raises AssertionError naming what disagrees; errors of the op itself pass through.
     """
     if isinstance(op, type) or not callable(op):
-        wanted = f"an op, as {op.__name__}() makes one" if isinstance(op, type) else "an op or a function of ops"
+        wanted = f"an op, such as {op.__name__}()" if isinstance(op, type) else "an op or a function of ops"
         raise TypeError(f"check_op: got {op!r}; wanted {wanted}")
     draw = generator(rng, "check_op")
     arrays = [_real(f"check_op: input {i}", x) for i, x in enumerate(inputs)]
@@ -228,17 +228,19 @@ def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | in
     for node in tape.nodes:
         for i, J in enumerate(tape.local(node) if node.op else ()):
             if J is not None:
-                check_map(J, draw, f"{node.label}, Jacobian by input {i}", precision)
+                check_map(J, draw, f"{node.label}, Jacobian with respect to input {i}", precision)
     floats = [i for i, x in enumerate(nodes) if x.dtype in FLOATS]
     if y.dtype not in FLOATS or not floats:
         return GradientCheck(0, 0, 0.0)
     single = [parameter(x.value.astype(np.float32)) if x.dtype in FLOATS else x for x in nodes]
     z = op(*single)
     tape = Tape.of(z)
-    kept = [z, *(c for c in tape.pull(np.ones(z.shape, z.dtype), single) if c is not None)]
-    wider = any(isinstance(node, Parameter) and node.dtype == np.float64 for node in tape.nodes)  # of a module
-    if not wider and any(a.dtype != np.float32 for a in kept):
-        raise AssertionError(f"check_op: {name} of float32 gave {[str(a.dtype) for a in kept]}; wanted float32")
+    results = [z, *(c for c in tape.pull(np.ones(z.shape, z.dtype), single) if c is not None)]
+    wider = any(
+        isinstance(node, Parameter) and node.dtype == np.float64 for node in tape.nodes
+    )  # parameters of a module
+    if not wider and any(a.dtype != np.float32 for a in results):
+        raise AssertionError(f"check_op: {name} of float32 gave {[str(a.dtype) for a in results]}; wanted float32")
 
     def function(*xs: Any) -> Any:
         given = dict(zip(floats, xs, strict=True))
@@ -248,9 +250,9 @@ def check_op(op: Callable[..., Any], *inputs: Any, rng: np.random.Generator | in
 
 
 def check_map(J: LinearMap, draw: np.random.Generator, what: str, precision: type = np.float64) -> None:
-    """Raise AssertionError unless push, pull and matrix of J are one map, of the size predicted.
+    """Raise AssertionError unless push, pull and matrix of J are the same map, within the predicted size.
 
-    ``precision``: that of the numbers that went into J, whose own dtype may be wider.
+    ``precision``: the dtype of the numbers that J was computed from; the dtype of J may be wider.
     """
     v, g = draw.standard_normal(J.in_shape), draw.standard_normal(J.out_shape)
     pushed, pulled, matrix = J.push(v), J.pull(g), J.tosparse()
@@ -271,4 +273,4 @@ def check_map(J: LinearMap, draw: np.random.Generator, what: str, precision: typ
     rows = J._rows(np.arange(J.shape[0])[::-1])
     difference = abs(rows - matrix[::-1]).max() / (1 + abs(matrix).max()) if matrix.nnz else rows.nnz
     if difference > atol:
-        raise AssertionError(f"{what}: some rows of the matrix are not those of the whole")
+        raise AssertionError(f"{what}: rows built separately differ from those of the whole matrix")

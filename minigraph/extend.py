@@ -11,7 +11,7 @@ from minigraph.maps import (
     Bounds,
     Broadcast,
     Diagonal,
-    Formula,
+    FunctionMap,
     Identity,
     LinearMap,
     Product,
@@ -31,7 +31,7 @@ __all__ = [
     # the op and its checks
     "Op", "Elementwise", "define", "implements", "over_axes", "expect", "expect_floats", "value_of", "check_op",
     # the maps
-    "LinearMap", "Identity", "Diagonal", "Selection", "pick", "Broadcast", "Formula", "Product", "Sum", "Apply", "Bounds",
+    "LinearMap", "Identity", "Diagonal", "Selection", "pick", "Broadcast", "FunctionMap", "Product", "Sum", "Apply", "Bounds",
     "promoted", "lines", "sum_map",
     # facts for costs and drawings
     "Layer", "Axis", "Reach",

@@ -1,4 +1,4 @@
-"""What an op says of itself to those who count, compare, draw and derive: no one else need know which op it is."""
+"""Facts that each op states about itself, so that counting, verification, drawing and lowering need no list of ops."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class Reach(NamedTuple):
-    """Along each spatial axis of an input: the pixels under one output, and the pixels from one output to the next.
+    """Along each spatial axis of an input: the pixels that one output sees, and the step from one output to the next.
 
-    ``steps`` is None where one output depends on all of the image.
+    ``steps`` is None where one output depends on the whole image.
     """
 
     taps: tuple[int, ...]
@@ -26,11 +26,11 @@ class Reach(NamedTuple):
 
 
 class JacobianFormula(NamedTuple):
-    """The Jacobian of an op in one of its inputs, ∂vec(y)/∂vec(operand) with vec in C order, on paper.
+    """The formula of an op's Jacobian with respect to one input, ∂vec(y)/∂vec(operand) with vec in C order.
 
-    ``operand``: the letter of the input in ``text``; ``latex``: the text in LaTeX; y is the value, and the op's ``legend``
-    tells the rest. In diag(…) letters stand for vec of the arrays, broadcast to each other. ⊗ is Kronecker's product, ⊕ᵢ
-    puts a block for each i along the diagonal, I is the identity and 1 the column of ones of the sides that fit.
+    ``operand``: the letter of the input in ``text``; ``latex``: the formula in LaTeX. y is the value; the op's ``legend``
+    explains the other letters. In diag(…) letters stand for vec of the arrays, broadcast to each other. ⊗ is the Kronecker
+    product, ⊕ᵢ the block-diagonal matrix with a block for each i, I the identity and 1 a column of ones, of matching sizes.
     ``shape``: of the matrix, (entries of y, entries of the operand).
     """
 
@@ -41,9 +41,9 @@ class JacobianFormula(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """An axis along which a layer can be cut without changing what is left.
+    """An axis along which a layer can be shortened without changing the remaining results.
 
-    ``places``: where it stands, as (input, axis) or (−1, axis) for the output; ``least``: the shortest side possible.
+    ``places``: its positions, as (input, axis), with (−1, axis) for the output; ``least``: the smallest possible size.
     """
 
     letter: str
@@ -52,11 +52,11 @@ class Axis(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A layer with an explicit matrix, as ``costs`` counts it and ``verify`` compares it.
+    """A layer with an explicit matrix, as counted by ``costs`` and compared by ``verify``.
 
-    ``sample``: the inputs for one sample. ``data``, ``weights``: which inputs these are. ``operations`` and ``nnz`` of one
-    sample, where they are not those of its multiply-adds and its Jacobian. ``ways``: the same op by each algorithm.
-    ``loops``: iterations of the slowest of these. ``cuts``: groups of axes to cut, the first group first.
+    ``sample``: the inputs for one sample. ``data``, ``weights``: the indices of these inputs. ``operations`` and ``nnz`` of
+    one sample, where they differ from the multiply-adds and the Jacobian of the op. ``algorithms``: the same op by each
+    algorithm. ``loops``: iterations of the slowest algorithm. ``cuts``: groups of axes to shorten, in order.
     """
 
     sample: tuple[Spec, ...]
@@ -64,7 +64,7 @@ class Layer(NamedTuple):
     weights: int | None = None
     operations: int | None = None
     nnz: int | None = None
-    ways: Mapping[str, Op] = {}
+    algorithms: Mapping[str, Op] = {}
     loops: int = 0
     cuts: Sequence[Sequence[Axis]] = ()
 
@@ -75,28 +75,30 @@ def one_sample(x: Any) -> Spec:
 
 
 def spatial_axes(first: int, sides: int) -> list[tuple[str, int]]:
-    """The letters of spatial axes, the last of D, H, W, with their numbers from ``first`` on."""
+    """The last letters of D, H, W, one for each spatial axis, with the axis numbers from ``first`` on."""
     return list(zip("DHW"[3 - sides :], range(first, first + sides), strict=True))
 
 
 class Facts:
-    """What an op says of itself, from shapes alone; an Op overrides what is not so for it."""
+    """Facts about an op that follow from shapes alone; an Op overrides those that differ from the defaults here."""
 
     name: str = ""
     operands: Sequence[str] = ()  # names of the inputs, unless they are interchangeable
-    data_operands: ClassVar[int | None] = None  # how many inputs are data, the others weights; None where all are
-    usual: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that need no words, beside the defaults of fields
-    rearranges: ClassVar[bool] = False  # the entries of the only input in another order or shape
+    data_operands: ClassVar[int | None] = (
+        None  # number of inputs that are data; the others are weights. None: all are data
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {}  # hyper-parameters that are not shown, besides the defaults of fields
+    rearranges: ClassVar[bool] = False  # the value has the entries of the only input, in another order or shape
     is_leaf: ClassVar[bool] = False  # its nodes count as leaves: the arguments of transforms
     formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
-    legend: ClassVar[Mapping[str, str]] = {}  # what letters in the formulas stand for, beside operands and y
-    lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # what mg.lower makes of it
+    legend: ClassVar[Mapping[str, str]] = {}  # the meaning of letters in the formulas, besides operands and y
+    lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # mg.lower replaces the op by these functions
 
     @property
-    def usual_values(self) -> dict[str, Any]:
-        """Hyper-parameters by name, with the value that needs no words."""
-        found: Any = fields(self) if is_dataclass(self) else ()
-        return {f.name: f.default for f in found if f.default is not MISSING} | dict(self.usual)
+    def default_hyperparameters(self) -> dict[str, Any]:
+        """Hyper-parameters by name, with the value at which they are not shown."""
+        own_fields: Any = fields(self) if is_dataclass(self) else ()
+        return {f.name: f.default for f in own_fields if f.default is not MISSING} | dict(self.defaults)
 
     def operand_names(self, n: int) -> list[str]:
         """The names of n inputs: ``operands``, or x₁, x₂, …"""
@@ -109,7 +111,7 @@ class Facts:
         return self.operand_names(n)
 
     def formula(self, i: int) -> str | None:
-        """∂y/∂xᵢ in general, in the grammar of ``minigraph.notation``; None where there is no derivative."""
+        """∂y/∂xᵢ for any shapes, in the grammar of ``minigraph.notation``; None where there is no derivative."""
         return self.formulas[i] if i < len(self.formulas) else f"∂y/∂{self.symbols(i + 1)[i]}"
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
@@ -117,25 +119,25 @@ class Facts:
         return self.formula(i)
 
     def is_bias(self, i: int) -> bool:
-        """Whether input i is added to what the others give."""
+        """Whether input i is a bias, added to the result of the others."""
         return i < len(self.operands) and self.operands[i] in ("b", "bias")
 
     def multiply_adds(self, y: Any, *xs: Any) -> int:
-        """Products that are summed, from shapes alone; a convolution multiplies by its zero padding too."""
+        """The number of multiply-adds, from shapes alone; zero padding is counted."""
         return 0
 
     def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
-        """What one output sees of the spatial axes of x (N, C, *n)."""
+        """The extent of x (N, C, *n) that one output sees."""
         d = len(x.shape) - 2
         same = y.shape[-d:] == x.shape[-d:]
         return Reach((1,) * d, (1,) * d) if same else Reach(tuple(x.shape[-d:]), None)
 
     def layer(self, learned: int, *xs: Any) -> Layer | None:
-        """What ``costs`` and ``verify`` need to know of a layer; ``learned``: the first input that is a parameter, or −1."""
+        """The op as a layer, for ``costs`` and ``verify``; ``learned``: the first input that is a parameter, or −1."""
         return None
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments, for tables and diagrams."""
-        found: Any = fields(self) if is_dataclass(self) else ()
-        return {f.name: getattr(self, f.name) for f in found if f.init and f.repr}
+        own_fields: Any = fields(self) if is_dataclass(self) else ()
+        return {f.name: getattr(self, f.name) for f in own_fields if f.init and f.repr}

@@ -1,4 +1,4 @@
-"""Files: written whole, or not at all."""
+"""Writing files atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
 def checked_path(function: str, path: Any) -> str:
-    """``path`` as text. Raises TypeError for anything else: a number would be taken for a file that is open."""
+    """``path`` as a string. Raises TypeError for other types: an integer would be taken for an open file descriptor."""
     named = isinstance(path, (str, os.PathLike)) and os.fspath(path)
     if not isinstance(named, str) or "\0" in named:
         raise TypeError(f"{function}: got path {path!r}; wanted the name of a file, as text or a pathlib.Path")
@@ -22,10 +22,10 @@ def checked_path(function: str, path: Any) -> str:
 
 
 def write(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a whole file or none: beside ``path`` first, then in its place.
+    """Write a file atomically: the data goes to a temporary file in the same directory, which then replaces ``path``.
 
-    A link stays, and the file that it leads to is written. A file that was there keeps its mode and owner; a device or
-    a pipe is written to. Raises OSError naming ``path``, and the file is then as it was.
+    Symbolic links are followed. An existing file keeps its mode and owner; devices and pipes are written directly. Raises
+    OSError naming ``path``, and the file is then unchanged.
     """
     try:
         try:
@@ -44,15 +44,15 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # the name that the caller knows
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the temporary file
 
 
 def _replace(path: Path, data: bytes, old: os.stat_result | None) -> None:
     part = path.with_name(f".{path.stem[:20]}-{secrets.token_hex(8)}")
     try:
-        with open(part, "xb") as file:  # with the mode that umask gives
+        with open(part, "xb") as file:  # its mode follows the umask
             if old:
-                with suppress(AttributeError, PermissionError):  # Windows; somebody else's file
+                with suppress(AttributeError, PermissionError):  # on Windows; for another user's file
                     os.chown(part, old.st_uid, old.st_gid)
                 os.chmod(part, stat.S_IMODE(old.st_mode))
             file.write(data)

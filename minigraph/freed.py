@@ -1,4 +1,4 @@
-"""What is kept of a graph that backward() has freed: ops, names and shapes, to be printed, drawn and summarised."""
+"""The structure of a graph that backward() has freed: ops, names and shapes, for printing, drawing and summaries."""
 
 from __future__ import annotations
 
@@ -9,77 +9,77 @@ import numpy as np
 
 from minigraph.node import GraphError, Node, Parameter, Spec
 
-FREED_NODES = 5000  # nodes of a graph whose structure outlives it; larger ones are neither drawn nor read
+FREED_NODES = 5000  # the structure of larger graphs is not kept: they are too large to draw or read
 
 
 class FreedError(GraphError):
-    """A walk that meets a graph which backward() has freed."""
+    """A graph that backward() has freed was walked."""
 
 
-class Freed(tuple[()]):
-    """The inputs of a node whose graph backward() has freed: none, but a record of the nodes that were there."""
+class FreedInputs(tuple[()]):
+    """The inputs of a node in a freed graph: empty, with descriptions of the nodes that were there."""
 
-    nodes: dict[int, Any]  # by serial: a leaf that stays, or what a stand-in is made of
+    nodes: dict[int, Any]  # by serial: a leaf that is kept, or the description of a node
 
-    def __iter__(self) -> NoReturn:  # so that walks over graphs need not ask
+    def __iter__(self) -> NoReturn:  # so that code walking a graph need not check for freed inputs
         raise FreedError("the graph was freed by backward(); call backward(retain_graph=True)")
 
-    def __new__(cls, nodes: Iterable[Node]) -> Freed:
+    def __new__(cls, nodes: Iterable[Node]) -> FreedInputs:
         self = super().__new__(cls)
-        self.nodes = described(nodes)
+        self.nodes = descriptions_of(nodes)
         return self
 
 
-def described(nodes: Iterable[Node]) -> dict[int, Any]:
-    """By serial: leaves that are parameters or numbers; of other nodes op, number or shape, name, scope, inputs' serials."""
-    found: dict[int, Any] = {}
-    for node in nodes:  # in the fewest steps, since every backward() does it
+def descriptions_of(nodes: Iterable[Node]) -> dict[int, Any]:
+    """By serial: parameters and scalar leaves themselves; of other nodes op, number or shape, name, scope, inputs' serials."""
+    descriptions: dict[int, Any] = {}
+    for node in nodes:  # every backward() runs this loop
         op, value = node.op, node._value
         number = type(value) is np.float64 or isinstance(value, np.generic)
         if op is None and (number or isinstance(node, Parameter)):
-            found[node.serial] = node
+            descriptions[node.serial] = node
             continue
         xs = node.inputs
         serials = (xs[0].serial, xs[1].serial) if len(xs) == 2 else tuple([x.serial for x in xs])
-        found[node.serial] = op, value if number else (value.shape, value.dtype), node.name, node.scope, serials
-    return found
+        descriptions[node.serial] = op, value if number else (value.shape, value.dtype), node.name, node.scope, serials
+    return descriptions
 
 
-def stand_ins(y: Node) -> list[Node]:
-    """The graph behind y as it was before it was freed: nodes without values stand in for those that are gone."""
-    found: dict[int, Any] = {}
-    there, todo = {y}, [y]
-    while todo:
-        node = todo.pop()
-        if type(node.inputs) is Freed:
+def structure_of(y: Node) -> list[Node]:
+    """The nodes of the freed graph of y, in order: those that are gone are rebuilt without values."""
+    descriptions: dict[int, Any] = {}
+    remaining, stack = {y}, [y]
+    while stack:
+        node = stack.pop()
+        if type(node.inputs) is FreedInputs:
             if node.serial not in node.inputs.nodes:  # too large a graph
                 raise freed_error(node)
-            found |= node.inputs.nodes
+            descriptions |= node.inputs.nodes
             continue
-        found |= described([node])
+        descriptions |= descriptions_of([node])
         for x in node.inputs:
-            if x not in there:
-                there.add(x)
-                todo.append(x)
-    made: dict[int, Node] = {}
-    for serial, what in sorted(found.items()):
-        if not isinstance(what, Node):
-            op, value, name, scope, inputs = what
+            if x not in remaining:
+                remaining.add(x)
+                stack.append(x)
+    nodes: dict[int, Node] = {}
+    for serial, description in sorted(descriptions.items()):
+        if not isinstance(description, Node):
+            op, value, name, scope, inputs = description
             value = Spec(*value) if isinstance(value, tuple) else value
-            what = Node(value, op, tuple(made[i] for i in inputs), name, scope)
-            what.serial = serial
-        made[serial] = what
-    for node in there:
-        made[node.serial]._value, made[node.serial].grad = node._value, node.grad
-    behind, serials = {y.serial}, [y.serial]
+            description = Node(value, op, tuple(nodes[i] for i in inputs), name, scope)
+            description.serial = serial
+        nodes[serial] = description
+    for node in remaining:
+        nodes[node.serial]._value, nodes[node.serial].grad = node._value, node.grad
+    reachable, serials = {y.serial}, [y.serial]
     while serials:
-        for x in made[serials.pop()].inputs:
-            if x.serial not in behind:
-                behind.add(x.serial)
+        for x in nodes[serials.pop()].inputs:
+            if x.serial not in reachable:
+                reachable.add(x.serial)
                 serials.append(x.serial)
-    return [node for serial, node in made.items() if serial in behind]
+    return [node for serial, node in nodes.items() if serial in reachable]
 
 
 def freed_error(node: Node) -> GraphError:
-    """The error of a walk that meets a freed graph."""
+    """The error for walking a freed graph."""
     return FreedError(f"{node.label}: the graph behind it was freed by backward(); call backward(retain_graph=True)")

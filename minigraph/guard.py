@@ -17,7 +17,7 @@ from minigraph.ownership import own
 
 
 def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
-    """``infer`` of an op that is not ours, which must give a Spec."""
+    """``infer`` of a user's op, which must return a Spec."""
 
     @wraps(infer)
     def checked(self: Op, *specs: Any) -> Spec:
@@ -31,7 +31,7 @@ def checked_infer(infer: Callable[..., Any]) -> Callable[..., Spec]:
 
 
 def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """``forward`` of an op, whose results must be what its ``infer`` says."""
+    """``forward`` of a user's op, whose result must have the shape and dtype that its ``infer`` gives."""
 
     @wraps(forward)
     def checked(self: Op, *xs: Any) -> Any:
@@ -49,7 +49,7 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         expect(y.shape == wanted.shape, self, f"a value {wanted} from forward, as infer says", shape=y.shape)
         if y.dtype != wanted.dtype:
             raise TypeError(f"{self}: forward gave dtype {y.dtype}; wanted {wanted.dtype}, as infer says")
-        y = own(y)  # and no buffer of the op's
+        y = own(y)  # not a buffer that the op will write again
         return (y, *saved) if saved else y
 
     checked.guarded = True  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ def checked_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_only(x: Any) -> Any:
-    """A view of an array that cannot be written; anything else as it is."""
+    """A read-only view of an array; anything else unchanged."""
     if isinstance(x, np.ndarray):
         x = x.view()
         x.flags.writeable = False
@@ -65,13 +65,13 @@ def read_only(x: Any) -> Any:
 
 
 class Checked(LinearMap):
-    """The map J of an op that is not ours, from its input i, x, to its value y: its results must fit.
+    """The Jacobian J of a user's op with respect to input i, with its results checked against the shapes of x and y.
 
-    Raises TypeError and ShapeError that name the op, the input, what was got and what was wanted.
+    Raises TypeError and ShapeError that name the op, the input, what it got and what it wanted.
     """
 
     def __init__(self, op: Op, i: int, J: Any, y: Any, x: Any) -> None:
-        self.of, self.what = J, f"{op}, Jacobian by input {i}"
+        self.of, self.what = J, f"{op}, Jacobian with respect to input {i}"
         if not isinstance(J, LinearMap):
             raise TypeError(f"{self.what}: got {type(J).__name__}; wanted a LinearMap or None")
         super().__init__(x.shape, y.shape, J.dtype)
@@ -82,21 +82,21 @@ class Checked(LinearMap):
         )
 
     def push(self, v: Any) -> Any:
-        found = self.of._push(read_only(v))
-        self._expect(found, self.out_shape, v.dtype == self.in_dtype, self.out_dtype, "push")
-        return own(found)
+        tangent = self.of._push(read_only(v))
+        self._expect(tangent, self.out_shape, v.dtype == self.in_dtype, self.out_dtype, "push")
+        return own(tangent)
 
     def pull(self, g: Any) -> Any:
-        found = self.of._pull(read_only(g))
-        self._expect(found, self.in_shape, g.dtype == self.out_dtype, self.in_dtype, "pull")
-        return own(found)
+        cotangent = self.of._pull(read_only(g))
+        self._expect(cotangent, self.in_shape, g.dtype == self.out_dtype, self.in_dtype, "pull")
+        return own(cotangent)
 
-    def _expect(self, found: Any, shape: Shape, of_our_dtype: bool, dtype: Any, verb: str) -> None:
-        if not isinstance(found, (np.ndarray, np.generic, Node)):
-            raise TypeError(f"{self.what}: {verb} gave {type(found).__name__}; wanted an array of shape {shape}")
-        expect(found.shape == shape, self.what, f"shape {shape} from {verb}", shape=found.shape)
-        if of_our_dtype and found.dtype != dtype:
-            raise TypeError(f"{self.what}: {verb} gave dtype {found.dtype}; wanted {dtype}")
+    def _expect(self, result: Any, shape: Shape, of_our_dtype: bool, dtype: Any, verb: str) -> None:
+        if not isinstance(result, (np.ndarray, np.generic, Node)):
+            raise TypeError(f"{self.what}: {verb} gave {type(result).__name__}; wanted an array of shape {shape}")
+        expect(result.shape == shape, self.what, f"shape {shape} from {verb}", shape=result.shape)
+        if of_our_dtype and result.dtype != dtype:
+            raise TypeError(f"{self.what}: {verb} gave dtype {result.dtype}; wanted {dtype}")
 
     @property
     def bounds(self) -> Bounds:
@@ -121,7 +121,7 @@ class Checked(LinearMap):
 
 
 def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
-    """``jacobians`` of an op, which must give a map that fits, or None, for each input."""
+    """``jacobians`` of a user's op, which must return a map of the right shapes, or None, for each input."""
 
     @wraps(jacobians)
     def checked(self: Op, y: Any, *xs: Any, **saved: Any) -> list[LinearMap | None]:
@@ -136,19 +136,19 @@ def checked_jacobians(jacobians: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def checked_pull(pull: Callable[..., Any]) -> Callable[..., Any]:
-    """``pull`` of an op, which must give a cotangent that fits for each input that is wanted."""
+    """``pull`` of a user's op, which must return a cotangent of the right shape for each input that is wanted."""
 
     @wraps(pull)
     def checked(self: Op, g: Any, wanted: Any, y: Any, *xs: Any, **saved: Any) -> Any:
-        found = pull(self, read_only(g), wanted, y, *xs, **saved)
-        if found is NotImplemented:
-            return found
-        if not isinstance(found, (list, tuple)) or len(found) != len(xs):
-            given = len(found) if isinstance(found, (list, tuple)) else type(found).__name__
+        cotangents = pull(self, read_only(g), wanted, y, *xs, **saved)
+        if cotangents is NotImplemented:
+            return cotangents
+        if not isinstance(cotangents, (list, tuple)) or len(cotangents) != len(xs):
+            given = len(cotangents) if isinstance(cotangents, (list, tuple)) else type(cotangents).__name__
             raise TypeError(
                 f"{self}: got {given} cotangents from pull for {len(xs)} inputs; wanted one or None for each"
             )
-        for i, (c, x, asked) in enumerate(zip(found, xs, wanted, strict=True)):
+        for i, (c, x, asked) in enumerate(zip(cotangents, xs, wanted, strict=True)):
             if asked and c is not None:
                 what = f"{self}, cotangent of input {i}"
                 if not isinstance(c, (np.ndarray, np.generic, Node)):
@@ -156,7 +156,7 @@ def checked_pull(pull: Callable[..., Any]) -> Callable[..., Any]:
                 expect(c.shape == x.shape, what, f"shape {x.shape} from pull", shape=c.shape)
                 if c.dtype != x.dtype:
                     raise TypeError(f"{what}: pull gave dtype {c.dtype}; wanted {x.dtype}")
-        return [own(c) for c in found]
+        return [own(c) for c in cotangents]
 
     checked.guarded = True  # type: ignore[attr-defined]
     return checked

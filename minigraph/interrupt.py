@@ -1,6 +1,6 @@
-"""What the command needs from the first line that Python runs of this package.
+"""Interrupts and a closed stderr, handled for the command from the first import of this package on.
 
-An interrupted command ends quietly, with status 130, and one whose stderr is closed runs without messages.
+An interrupted command exits quietly with status 130; with stderr closed it runs without messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import Any
 
 INTERRUPTED = 130
-MODULE = re.compile("-[a-zA-Z]*mminigraph")  # as one word, perhaps with other options
+MODULE = re.compile("-[a-zA-Z]*mminigraph")  # in one argument, possibly with other options
 
 
 def _quit(*_: Any) -> None:
@@ -25,7 +25,7 @@ def _quit(*_: Any) -> None:
 
 
 def _is_command() -> bool:
-    """Whether this process is ``minigraph`` or ``python -m minigraph``, whose path is not known while it is looked for."""
+    """Whether this process runs ``minigraph`` or ``python -m minigraph``, for which argv[0] is "-m" during the import."""
     program = sys.argv[0] if sys.argv else ""
     if program == "-m":
         return any(
@@ -36,13 +36,13 @@ def _is_command() -> bool:
 
 
 def open_stderr() -> None:
-    """Send messages nowhere where stderr is closed."""
+    """If stderr is closed, open the null device in its place."""
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # for as long as the process lives
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # never closed
 
 
 def watch() -> None:
-    """From now on end the process on an interruption."""
+    """From now on, exit on SIGINT."""
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -52,7 +52,7 @@ def watch() -> None:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Inside, an interruption is a KeyboardInterrupt, so that files and processes are cleared away."""
+    """Inside, SIGINT raises KeyboardInterrupt, so that files and processes are cleaned up."""
     watched = signal.getsignal(signal.SIGINT) is _quit
     if watched:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -64,5 +64,5 @@ def raised() -> Iterator[None]:
 
 
 if _is_command():
-    open_stderr()  # which SciPy 1.13 uses as it is imported
+    open_stderr()  # SciPy 1.13 writes to it during import
     watch()

@@ -1,4 +1,4 @@
-"""LinearMap: a local Jacobian that pushes tangents, pulls cotangents and is written out as a sparse matrix."""
+"""LinearMap: a local Jacobian that pushes tangents, pulls cotangents and can be written out as a sparse matrix."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from minigraph.text import readable
 
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
-SPARSE = 4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
+MATRIX_PULL_DENSITY = (
+    4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
+)
 BLOCK_BYTES = 1 << 23  # of rows of a matrix that are made at a time where not all of it is to be held
 
 
 class Bounds(NamedTuple):
-    """Stored entries of a matrix: in all, at most in one row, at most in one column."""
+    """Upper bounds of the stored entries of a matrix: in total, in any row, in any column."""
 
     nnz: int
     row: int
     col: int
 
     def after(self, right: Bounds, rows: int, columns: int) -> Bounds:
-        """Bounds of the product (rows, columns) with the matrix ``right`` on the right."""
+        """Bounds of the product with a matrix ``right``; the product has shape (rows, columns)."""
         row, col = min(self.row * right.row, columns), min(self.col * right.col, rows)
         return Bounds(min(self.nnz * right.row, right.nnz * self.col, rows * row, columns * col), row, col)
 
     def plus(self, other: Bounds, rows: int, columns: int) -> Bounds:
-        """Bounds of the sum (rows, columns) with the matrix ``other``."""
+        """Bounds of the sum with a matrix ``other``, both of shape (rows, columns)."""
         row, col = min(self.row + other.row, columns), min(self.col + other.col, rows)
         return Bounds(min(self.nnz + other.nnz, rows * row, columns * col), row, col)
 
@@ -49,15 +51,15 @@ class LinearMap:
     ``J.tosparse().T @ g.ravel() == J.pull(g).ravel()``. ``nnz`` is known before the matrix is built:
     exact for the elementary maps, an upper bound for products and sums over paths.
 
-    Maps are added, subtracted, scaled and multiplied by each other, and by arrays from both sides. SciPy's solvers
-    take them as they are, ``np.asarray(J)`` is the dense matrix.
+    Maps can be added, subtracted, scaled, multiplied by each other and multiplied by arrays on both sides. SciPy's solvers
+    accept them, and ``np.asarray(J)`` is the dense matrix.
     """
 
     __slots__ = ("dtype", "in_shape", "out_shape")
     in_shape: Shape
     out_shape: Shape
     dtype: np.dtype[Any]
-    __array_ufunc__ = None  # array * J and array @ J ask the map
+    __array_ufunc__ = None  # array * J and array @ J call the methods here
     ndim = 2
 
     def __init__(self, in_shape: Shape, out_shape: Shape, dtype: Any) -> None:
@@ -65,11 +67,11 @@ class LinearMap:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for verb in ("push", "pull"):  # a map that defines the public method returns its own arrays
+        for verb in ("push", "pull"):  # a subclass may define the public methods, which then return new arrays
             if verb in cls.__dict__ and f"_{verb}" not in cls.__dict__:
                 setattr(cls, f"_{verb}", cls.__dict__[verb])
 
-    # --- what a kind of map defines --------------------------------------------------------------
+    # --- defined by subclasses -------------------------------------------------------------------
 
     def _push(self, v: Any) -> Any:
         """J v; may be v, or share memory with it."""
@@ -80,7 +82,7 @@ class LinearMap:
         raise NotImplementedError
 
     def _matrix(self) -> sp.csr_array:
-        """The matrix; a kind defines this, or its rows, or both."""
+        """The matrix; a subclass defines this method, or ``_rows``, or both."""
         m, n = self.shape
         step = max(1, int(BLOCK_BYTES // (12 * self.bounds.row + 1)))
         blocks = (self._rows(np.arange(i, min(i + step, m))) for i in range(0, m, step))
@@ -88,27 +90,27 @@ class LinearMap:
 
     @property
     def bounds(self) -> Bounds:
-        """Stored entries, in all and at most in a row and in a column."""
+        """Bounds of the stored entries."""
         raise NotImplementedError
 
     def _rows(self, index: Array) -> sp.csr_array:
-        """The rows of the matrix with these numbers, any and in any order."""
+        """The rows ``index`` of the matrix, in that order."""
         return sized(self._matrix()[index])
 
     def _pull_rows(self, rows: Any) -> Any:
         """Several cotangents pulled at once: (R, out_shape) → (R, in_shape)."""
-        if self.nnz <= SPARSE * sum(self.shape):
+        if self.nnz <= MATRIX_PULL_DENSITY * sum(self.shape):
             flat = rows.reshape(len(rows), self.shape[0]) @ self._matrix()
             return flat.astype(rows.dtype, copy=False).reshape(len(rows), *self.in_shape)
         return np.stack([self._pull(g[()]) for g in rows])
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """``matrix`` @ J, with no more of J at a time than the rows that it meets and BLOCK_BYTES hold."""
+        """``matrix`` @ J. Of J only the rows that are needed are built, and no more than BLOCK_BYTES at a time."""
         most = max(1, int(BLOCK_BYTES // (self.bounds.row * 12 + 1)))
         used = np.unique(matrix.indices)
         if self.shape[0] <= most and 2 * len(used) > self.shape[0]:
             return times(matrix, self._matrix())
-        if len(used) > most and matrix.shape[0] > 1:  # fewer rows meet fewer
+        if len(used) > most and matrix.shape[0] > 1:  # fewer rows of ``matrix`` need fewer rows of J
             step = max(1, matrix.shape[0] * most // len(used))
             parts = [self._after(sized(matrix[i : i + step])) for i in range(0, matrix.shape[0], step)]
             return below(parts, matrix.shape[0], self.shape[1], sum(part.nnz for part in parts), parts[0].dtype)
@@ -119,45 +121,45 @@ class LinearMap:
             product = part if product is None else plus(product, part)
         return product
 
-    # --- what all maps share ---------------------------------------------------------------------
+    # --- shared by all maps ----------------------------------------------------------------------
 
     def push(self, v: Any) -> Any:
-        """J v: the tangent of the output, (in_shape) → (out_shape), an array of the caller's own."""
-        found = self._push(v)
-        return own(found)
+        """J v: the tangent of the output, (in_shape) → (out_shape), as a new array."""
+        tangent = self._push(v)
+        return own(tangent)
 
     def pull(self, g: Any) -> Any:
-        """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape), an array of the caller's own."""
-        found = self._pull(g)
-        return own(found)
+        """Jᵀ g: the cotangent of the input, (out_shape) → (in_shape), as a new array."""
+        cotangent = self._pull(g)
+        return own(cotangent)
 
     @property
     def nnz(self) -> int:
-        """Stored entries of the matrix, predicted."""
+        """Predicted number of stored entries of the matrix."""
         return self.bounds.nnz
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(outputs, inputs): the matrix's shape."""
+        """The shape of the matrix, (outputs, inputs)."""
         return prod(self.out_shape), prod(self.in_shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the matrix, predicted: values, column numbers and row starts."""
+        """Predicted bytes of the matrix: values, column indices and row pointers."""
         nnz = self.nnz
         index = int(np.dtype(index_dtype(nnz, *self.shape)).itemsize)
         return nnz * (self.dtype.itemsize + index) + (self.shape[0] + 1) * index
 
     @property
     def workspace(self) -> float:
-        """Bytes needed beside the matrix while it is built, predicted."""
+        """Predicted bytes needed besides the matrix while it is built."""
         return self.nbytes + 4 * min(self.nbytes, BLOCK_BYTES) + 32 * sum(self.shape)
 
-    def _expect_room(self, need: float, max_bytes: int | None, what: str, shown: float | None = None) -> None:
+    def _expect_within(self, need: float, max_bytes: int | None, what: str, shown: float | None = None) -> None:
         if max_bytes is not None and need > max_bytes:
             size = f"{_megabytes(need)} MB"
             if shown is not None:
-                size = f"{_megabytes(shown)} MB, {size} while it is made"
+                size = f"{_megabytes(shown)} MB, {size} while it is built"
             raise MemoryBudgetError(
                 f"{self}: got {what} {size}; wanted at most {_megabytes(max_bytes)} MB. "
                 "Use the map itself (push, pull, aslinearoperator), some rows at a time (row_blocks), one sample of the batch, or a larger max_bytes"
@@ -166,26 +168,26 @@ class LinearMap:
     def tosparse(self, max_bytes: int | None = MAX_BYTES, format: str = "csr") -> Any:
         """The matrix as a csr_array (or csc_array), (out_size, in_size); its structure does not depend on values.
 
-        Raises MemoryBudgetError when the matrix and the workspace to build it would take more than ``max_bytes``
+        Raises MemoryBudgetError if the matrix and the workspace for building it would take more than ``max_bytes``
         (None: no limit), ValueError for another format.
         """
         if format not in ("csr", "csc"):
             raise ValueError(f"tosparse: got format {format!r}; wanted 'csr' or 'csc'")
         need = self.nbytes * (1 + (format == "csc")) + self.workspace
-        self._expect_room(need, max_bytes, f"a matrix of up to {self.nnz:,} entries,")
+        self._expect_within(need, max_bytes, f"a matrix of up to {self.nnz:,} entries,")
         return sized(self._matrix()).asformat(format)
 
     def toarray(self, max_bytes: int | None = MAX_BYTES) -> Array:
-        """The matrix as a dense array, (out_size, in_size); raises MemoryBudgetError as ``tosparse``."""
+        """The matrix as a dense array, (out_size, in_size); raises MemoryBudgetError like ``tosparse``."""
         self._expect_dense(max_bytes)
         return self._dense()
 
     def _expect_dense(self, max_bytes: int | None) -> None:
         dense = prod(self.shape) * self.dtype.itemsize
-        self._expect_room(dense + self._beside_dense(), max_bytes, "a dense matrix of", dense)
+        self._expect_within(dense + self._dense_workspace(), max_bytes, "a dense matrix of", dense)
 
-    def _beside_dense(self) -> float:
-        """Bytes needed beside the dense matrix while it is made: a block of the sparse one."""
+    def _dense_workspace(self) -> float:
+        """Bytes needed besides the dense matrix while it is built: a block of the sparse matrix."""
         return min(self.nbytes + self.workspace, 8 * BLOCK_BYTES + 32 * sum(self.shape))
 
     def _dense(self) -> Array:
@@ -200,28 +202,28 @@ class LinearMap:
         return dense
 
     def row_blocks(self, rows: int) -> Iterator[sp.csr_array]:
-        """The matrix from top to bottom, ``rows`` rows at a time, without ever holding all of it."""
+        """The matrix in blocks of ``rows`` rows, from top to bottom; the whole is never in memory."""
         if rows < 1:
             raise ValueError(f"row_blocks: got rows {rows}; wanted at least 1")
         n = self.shape[0]
         return (self._rows(np.arange(start, min(start + rows, n))) for start in range(0, n, rows))
 
     def aslinearoperator(self) -> Any:
-        """A scipy.sparse.linalg.LinearOperator of the same matrix, for svds, eigsh, lsmr, least_squares."""
+        """The map as a scipy.sparse.linalg.LinearOperator, for svds, eigsh, lsmr and least_squares."""
         from scipy.sparse.linalg import LinearOperator
 
         return LinearOperator(self.shape, matvec=self.matvec, rmatvec=self.rmatvec, dtype=self.dtype)
 
     def matvec(self, v: Any) -> Any:
-        """J v for a vector (in_size,) or column, real or complex: what SciPy's solvers call."""
+        """J v for a real or complex vector (in_size,) or column; SciPy's solvers call it."""
         return _by_parts(lambda v: np.ravel(self.push(np.asarray(v, self.dtype).reshape(self.in_shape))), v)
 
     def rmatvec(self, g: Any) -> Any:
-        """Jᵀ g for a vector (out_size,) or column, real or complex: what SciPy's solvers call."""
+        """Jᵀ g for a real or complex vector (out_size,) or column; SciPy's solvers call it."""
         return _by_parts(lambda g: np.ravel(self.pull(np.asarray(g, self.dtype).reshape(self.out_shape))), g)
 
     def tocoo(self) -> sp.coo_array:
-        """The matrix as a coo_array, such as matplotlib's spy asks for."""
+        """The matrix as a coo_array; matplotlib's spy calls it."""
         return self.tosparse().tocoo()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -232,7 +234,7 @@ class LinearMap:
         return Transpose(self)
 
     def __matmul__(self, other: Any) -> Any:
-        """J @ K: the map J after K. J @ v: the push of an array (in_shape) or vector (in_size,), or of columns (in_size, k)."""
+        """J @ K: the composition of two maps. J @ v: the push of an array (in_shape), vector (in_size,) or columns (in_size, k)."""
         if isinstance(other, LinearMap):
             return Product(self, other)
         if sp.issparse(other):
@@ -242,14 +244,14 @@ class LinearMap:
         return self._applied(other, self.push, self.in_shape, self.out_shape, f"{self} @ v: got v")
 
     def __rmatmul__(self, other: Any) -> Any:
-        """g @ J: the pull of an array (out_shape) or vector (out_size,), or of rows (k, out_size)."""
+        """g @ J: the pull of an array (out_shape), a vector (out_size,) or rows (k, out_size)."""
         if sp.issparse(other):
             return times(sp.csr_array(other), self.tosparse())
         turned = np.ndim(other) == 2 and np.shape(other) != self.out_shape
-        found = self._applied(
+        pulled = self._applied(
             np.transpose(other) if turned else other, self.pull, self.out_shape, self.in_shape, f"g @ {self}: got g"
         )
-        return np.transpose(found) if turned else found
+        return np.transpose(pulled) if turned else pulled
 
     def _applied(self, v: Any, verb: Callable[[Any], Any], source: Shape, target: Shape, what: str) -> Any:
         """``verb`` of an array of shape ``source``, of a vector, or of the columns of a matrix."""
@@ -266,7 +268,7 @@ class LinearMap:
     def __add__(self, other: Any) -> Any:
         if isinstance(other, LinearMap):
             return Sum(self, other)
-        if isinstance(other, Real) and other == 0:  # where sum() begins
+        if isinstance(other, Real) and other == 0:  # the start value of sum()
             return self
         if sp.issparse(other) or np.ndim(other) == 2:
             return Sum(self, of_matrix(other, self))
@@ -306,12 +308,12 @@ def _megabytes(n: float) -> str:
 
 
 def of_matrix(matrix: Any, like: LinearMap) -> LinearMap:
-    """A matrix, sparse or dense, as a map between the shapes of ``like``."""
+    """A sparse or dense matrix as a map between the shapes of ``like``."""
     csr = sized(matrix)
     if csr.shape != like.shape:
         raise ShapeError(f"{like}: got a matrix of shape {csr.shape}; wanted {like.shape}")
     count = np.bincount(csr.indices, minlength=1)
-    return Formula(
+    return FunctionMap(
         like.in_shape,
         like.out_shape,
         csr.dtype,
@@ -323,7 +325,7 @@ def of_matrix(matrix: Any, like: LinearMap) -> LinearMap:
 
 
 def _by_parts(f: Callable[[Any], Any], v: Any) -> Any:
-    """f, real and linear, of a vector that may be complex."""
+    """The real linear function f, applied to a vector that may be complex."""
     v = np.asarray(v)
     return f(v.real) + 1j * f(v.imag) if v.dtype.kind == "c" else f(v)
 
@@ -355,7 +357,7 @@ class Identity(LinearMap):
 
 
 class Diagonal(LinearMap):
-    """v ↦ d · v, entry by entry: diag(vec(d)). d = ``derivative(*args)``, of x's shape or a number, found when needed."""
+    """v ↦ d · v, entry by entry: diag(vec(d)). d = ``derivative(*args)``, of x's shape or a number, is computed on demand."""
 
     __slots__ = ("args", "derivative", "x")
 
@@ -384,7 +386,7 @@ class Diagonal(LinearMap):
         return np.ravel(d).astype(self.dtype, copy=False)
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """Column j of the matrix, times d_j."""
+        """Scale column j of the matrix by d_j."""
         data = matrix.data * self._entries()[matrix.indices]
         return sp.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
@@ -394,11 +396,10 @@ class Diagonal(LinearMap):
 
 
 class Selection(LinearMap):
-    """Every output entry is one input entry, or zero: a 0/1 matrix with at most a single 1 in each row.
+    """Every output entry is one input entry, or zero: a 0/1 matrix with at most one 1 in each row.
 
-    ``move`` does it for an array. Sending the numbers 1 … n through ``move`` gives ``index``, the input
-    entry that each output entry takes, and with it the matrix; ``back`` is Jᵀ where a faster way than
-    adding up by ``index`` is known.
+    ``move`` applies the map to an array. Applied to the numbers 1 … n, it gives ``index``, the input entry that each
+    output entry takes, and thereby the matrix. ``back`` is Jᵀ, if there is a faster method than adding up by ``index``.
     """
 
     def __init__(
@@ -414,7 +415,7 @@ class Selection(LinearMap):
 
     @property
     def index(self) -> Array:
-        """(out_shape) of input positions in C order, −1 where the output is zero."""
+        """The flat input position of each output entry, (out_shape); −1 where the output is zero."""
         n = self.shape[1]
         return np.asarray(self.move(np.arange(1, n + 1).reshape(self.in_shape))) - 1
 
@@ -443,7 +444,7 @@ class Selection(LinearMap):
         return compressed(np.ones(starts[-1], self.dtype), index[hit], starts, (len(index), self.shape[1]))
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        """Column j of the matrix, added to column index_j, or left out where there is none."""
+        """Add column j of the matrix to column index_j; drop it where index_j is −1."""
         moved, data, starts = self.index.ravel()[matrix.indices], matrix.data, matrix.indptr
         if moved.size and moved.min() < 0:
             hit = moved >= 0
@@ -457,7 +458,7 @@ class Selection(LinearMap):
 
 
 def scatter(g: Any, index: Array, shape: Shape) -> Any:
-    """Zeros of ``shape`` with every entry of ``g`` added at its flat ``index``; −1 is dropped."""
+    """Add every entry of ``g`` to zeros of ``shape`` at its flat ``index``; entries with index −1 are dropped."""
     g, index = np.asarray(g).ravel(), index.ravel()
     if index.size and index.min() < 0:
         g, index = g[index >= 0], index[index >= 0]
@@ -466,7 +467,7 @@ def scatter(g: Any, index: Array, shape: Shape) -> Any:
 
 
 def pick(index: Array, in_shape: Shape, dtype: Any) -> Selection:
-    """The Selection of flat positions ``index`` (−1: zero), (in_shape) → index.shape."""
+    """The Selection of the flat positions ``index``, zero for −1: (in_shape) → index.shape."""
 
     def move(v: Any) -> Any:
         flat = np.reshape(v, -1)
@@ -502,14 +503,14 @@ class Broadcast(Selection):
 
 
 def promoted(J: LinearMap, x: Any) -> LinearMap:
-    """J after a cast of x where J's dtype is the wider, so that cotangents come back in x's dtype."""
+    """J; if its dtype is wider than that of x, preceded by a cast, so that cotangents have the dtype of x."""
     return J if x.dtype == J.dtype else J @ Broadcast(x, x.shape, J.dtype)
 
 
-class Formula(LinearMap):
-    """A map given by its verbs: ``push``, ``pull``, ``matrix() -> csr_array``, and the ``bounds`` of that matrix.
+class FunctionMap(LinearMap):
+    """A map given by functions: ``push``, ``pull``, ``matrix() -> csr_array``, with the ``bounds`` of that matrix.
 
-    For maps whose matrix is much larger than their arrays ``rows(index)`` gives some of its rows, with or instead of
+    If the matrix is much larger than the arrays, ``rows(index)`` gives some of its rows, in addition to or instead of
     ``matrix``, and ``pull_rows`` pulls several cotangents at once, (R, out_shape) → (R, in_shape).
     """
 
@@ -546,7 +547,7 @@ class Formula(LinearMap):
 
 
 class Transpose(LinearMap):
-    """Jᵀ: push and pull change places."""
+    """Jᵀ: push and pull are exchanged."""
 
     def __init__(self, of: LinearMap) -> None:
         self.of = of
@@ -571,7 +572,7 @@ class Transpose(LinearMap):
         return sized(self.of._matrix().T)
 
     def _rows(self, index: Array) -> sp.csr_array:
-        """Columns of the other matrix, of which BLOCK_BYTES are made at a time."""
+        """Columns of the matrix of ``of``, of which BLOCK_BYTES are built at a time."""
         m, width = self.of.shape[0], len(index)
         step = max(1, int(BLOCK_BYTES // (self.of.bounds.row * 12 + 1)))
         blocks = (self.of._rows(np.arange(i, min(i + step, m)))[:, index] for i in range(0, m, step))
@@ -582,7 +583,7 @@ class Transpose(LinearMap):
 
 
 class Product(LinearMap):
-    """J K …: the last map first."""
+    """J K …: the composition, which applies the last map first."""
 
     def __init__(self, left: LinearMap, right: LinearMap) -> None:
         if left.in_shape != right.out_shape:
@@ -669,7 +670,7 @@ class Sum(LinearMap):
 
 
 class Apply(Op):
-    """A constant linear map as an op: y = J x; what pulls and pushes of Selections become on the tape."""
+    """A constant linear map as an op, y = J x; it records the pulls and pushes of Selections."""
 
     name = "apply"
 
@@ -686,7 +687,7 @@ class Apply(Op):
         return (self.map,)
 
     def formula(self, i: int) -> str | None:
-        """P or Pᵀ where the map moves entries or adds them up, else A."""
+        """P if the map selects entries, Pᵀ if it adds them up, else A."""
         if isinstance(self.map, Selection):
             return "P"
         return "Pᵀ" if isinstance(self.map, Transpose) and isinstance(self.map.of, Selection) else "A"

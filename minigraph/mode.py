@@ -1,4 +1,4 @@
-"""Mode: what holds while nodes are recorded, for each thread and context its own."""
+"""Mode: the settings in force while nodes are recorded. Each thread and context has its own."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What holds while nodes are recorded."""
+    """The settings in force while nodes are recorded."""
 
     scope: str = ""
     grad: bool = True
     anomaly: bool = False
-    replaying: bool = False  # a checkpoint runs its function again: running statistics have moved already
-    tracing: bool = False  # a transform runs its function here: a float that leaves the graph would lose its derivative
-    outer: Mode | None = field(default=None, repr=False, compare=False)  # what holds again after the ``with``
+    recomputing: bool = False  # a checkpoint runs its function again; running statistics must not be updated twice
+    tracing: bool = False  # a transform runs its function; a float that leaves the graph would lose its derivative
+    outer: Mode | None = field(default=None, repr=False, compare=False)  # restored after the ``with``
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
-VARIABLES: set[Any] = set()  # the nodes that transforms at work differentiate by, in all threads
+VARIABLES: set[Any] = set()  # the nodes that running transforms differentiate with respect to, in all threads
 
 
 class Change(ContextDecorator):
-    """What ``with`` and decorators change of the mode; one object serves any number of times, nested and in any thread."""
+    """A change of the mode, as a context manager or decorator; reusable, nested and in any thread."""
 
     def __init__(self, change: Callable[[Mode], Mode]) -> None:
         self.change = change
@@ -41,9 +41,9 @@ class Change(ContextDecorator):
         MODE.set(MODE.get().outer or Mode())
 
     def __call__(self, function: Any) -> Any:
-        """``function`` with the change in force while it runs, or while the coroutine that it gives does.
+        """``function`` with the change in force while it, or the coroutine it returns, runs.
 
-        Raises TypeError for classes and generators, whose code runs later and beside the caller's.
+        Raises TypeError for classes and generators: a generator's code is interleaved with its caller's.
         """
         if (
             not callable(function)
@@ -52,7 +52,7 @@ class Change(ContextDecorator):
             or isasyncgenfunction(function)
         ):
             raise TypeError(
-                f"a mode as a decorator: got {function!r}; wanted a function, or a ``with`` inside the function"
+                f"a mode as a decorator: got {function!r}; wanted a function; in a generator or class use ``with``"
             )
         if not iscoroutinefunction(function):
             return super().__call__(function)
@@ -72,7 +72,7 @@ def _mode(**changes: Any) -> Change:
 def scope(name: str) -> Any:
     """Group the nodes recorded inside under ``name`` in diagrams and tables; scopes nest as ``outer/inner``.
 
-    Raises TypeError for a name that is no string.
+    Raises TypeError if the name is not a string.
     """
     if not isinstance(name, str):
         raise TypeError(f"scope: got {name!r} as the name; wanted a string")
@@ -80,31 +80,31 @@ def scope(name: str) -> Any:
 
 
 def enable_grad() -> Any:
-    """Record inside, even within ``no_grad``."""
+    """Record nodes inside, even within ``no_grad``."""
     return _mode(grad=True)
 
 
 def no_grad() -> Any:
-    """Compute without recording: inside, ops called with Nodes return plain arrays."""
+    """Compute without recording: ops called with Nodes return plain arrays."""
     return _mode(grad=False)
 
 
 def detect_anomaly() -> Any:
-    """Stop at the first node whose value has a NaN or an infinity.
+    """Stop at the first node whose value or cotangent has a NaN or an infinity.
 
-    Raises FloatingPointError naming the node, the entry, the inputs and the line that built it.
+    Raises FloatingPointError naming the node, the entry, the inputs and the line that built the node.
     """
     return _mode(anomaly=True)
 
 
-def replaying() -> Any:
-    """Run again what has run before, so that what moves with every call must not move once more."""
-    return _mode(replaying=True)
+def recomputing() -> Any:
+    """For code that runs a second time only to recompute values: running statistics and random state stay as they are."""
+    return _mode(recomputing=True)
 
 
 @contextmanager
 def tracing(variables: Iterable[Any]) -> Iterator[None]:
-    """The mode in which a transform by ``variables`` runs its function: record, and refuse to convert nodes to floats."""
+    """The mode in which a transform runs its function: nodes are recorded, and converting them to floats is refused."""
     added = frozenset(variables)
     VARIABLES.update(added)
     try:

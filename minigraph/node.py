@@ -1,4 +1,4 @@
-"""Node: a value of the computation, and how it came to be."""
+"""Node: a value of the computation, with the op and the inputs it was computed from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
 from minigraph.mode import MODE, VARIABLES
-from minigraph.ownership import ONE, count, references
+from minigraph.ownership import HELD_ONCE, count, references
 from minigraph.text import readable, readable_repr
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class ShapeError(ValueError):
-    """Shapes that do not fit the op they were given to."""
+    """Shapes that do not fit the op."""
 
 
 class GraphError(RuntimeError):
-    """A walk that the graph cannot answer: no values, freed, changed or unconnected nodes."""
+    """The graph cannot be differentiated: it has no values, was freed, was changed, or the nodes are not connected."""
 
 
 class MemoryBudgetError(MemoryError):
-    """An explicit matrix that would not fit the memory it may take."""
+    """An explicit matrix that would take more memory than allowed."""
 
 
 @readable_repr
 @dataclass(frozen=True, slots=True)
 class Spec(NDArrayOperatorsMixin):
-    """Shape and dtype of an array that need not exist; ops called with Specs infer instead of compute."""
+    """Shape and dtype of an array without its values; an op called with Specs infers the Spec of its result."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any] = FLOATS[0]
@@ -85,8 +85,8 @@ class Spec(NDArrayOperatorsMixin):
 _serials = itertools.count(1)
 
 
-class Attached:
-    """What a Node needs from files that import this one; each of them sets its own when it is imported."""
+class Hooks:
+    """Functions that Node calls but that are defined in modules which import this one; each is set on import."""
 
     tape: Callable[[Node], Any]  # the record behind a node: minigraph/tape.py
     notebook: Callable[[Node], dict[str, Any]]  # what a notebook shows: minigraph/inspect/draw
@@ -96,12 +96,12 @@ class Node(ArrayLike):
     """A value on the tape: ``value``, ``shape``, ``dtype``, the ``op`` and ``inputs`` it came from, ``name``, ``scope``.
 
     Leaves have no op. Values are read-only. Nodes speak NumPy: operators, indexing, ``np.exp(node)``,
-    ``np.asarray(node)``. ``serial`` numbers nodes by birth, so a node is always younger than its inputs.
+    ``np.asarray(node)``. ``serial`` increases with every node created, so it is larger than those of the inputs.
     """
 
     __slots__ = ("__weakref__", "_value", "built", "grad", "inputs", "name", "op", "saved", "scope", "serial")
-    built: str  # the line that built it, noted under detect_anomaly only
-    changed = 0  # the serial of a parameter's last change
+    built: str  # the line that built it, set only under detect_anomaly
+    changed = 0  # the serial at a parameter's last change
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Node(ArrayLike):
         self.name = name
         self.scope = scope
         self.grad: Any = None
-        self.saved = saved  # what the op's kernel keeps for its gradient
+        self.saved = saved  # what the op's kernel saves for the gradient
         self.serial = next(_serials)
 
     @property
@@ -133,7 +133,10 @@ class Node(ArrayLike):
         if not isinstance(self, Parameter):
             raise TypeError(f"{self.label}: values on the tape are read-only; only a parameter's value can be replaced")
         if self in VARIABLES:
-            raise TypeError(f"{self.label}: a transform differentiates by it; wanted a new array, not another value")
+            raise TypeError(
+                f"{self.label}: its value cannot change while a transform differentiates with respect to it; "
+                "wanted the new value as an argument of the function"
+            )
         if isinstance(value, Node):
             value._refuse_leaving("assigning it as a value")
         new = frozen(value, self.label)
@@ -171,19 +174,19 @@ class Node(ArrayLike):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the value, also of one that is not there."""
+        """Bytes of the value; for a Spec, the bytes the value would take."""
         return self.size * self.dtype.itemsize
 
     @property
     def label(self) -> str:
-        """How messages and tables call this node."""
+        """The name of this node in messages and tables."""
         if self.name:
             return f"{self.kind} '{self.path}'"
         return f"{self.kind} #{self.serial}" + (f" in '{self.scope}'" if self.scope else "")
 
     @property
     def kind(self) -> str:
-        """The op's name, or what sort of leaf it is."""
+        """The op's name; "parameter" or "constant" for a leaf."""
         return self.op.name if self.op else "parameter" if isinstance(self, Parameter) else "constant"
 
     @property
@@ -197,12 +200,13 @@ class Node(ArrayLike):
         return self
 
     def find(self, path: str) -> Node:
-        """The node behind this one that is the output of the module or scope ``path``: ``y.find("layer2/0/conv1")``.
+        """The output of the module or scope ``path`` in the graph of this node: ``y.find("layer2/0/conv1")``.
 
-        It is the last node recorded in that scope, or in one within it. Where there is no such scope, the node of that
-        path or name. Raises KeyError with those of similar names, GraphError with the paths of several nodes of one name.
+        This is the last node recorded in that scope or in a scope inside it. If there is no such scope, it is the node
+        with that path or name. Raises KeyError, which suggests similar names, if there is none, and GraphError, which
+        lists the paths, if several nodes have the name.
         """
-        return Attached.tape(self).find(path)  # type: ignore[no-any-return]
+        return Hooks.tape(self).find(path)  # type: ignore[no-any-return]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Add ∂self/∂p to ``p.grad`` of every parameter p that self depends on.
@@ -211,10 +215,10 @@ class Node(ArrayLike):
         walk passes unless ``retain_graph``; ``retain_grad`` fills ``.grad`` of every node on the way.
         Raises GraphError when there is no parameter to reach.
         """
-        Attached.tape(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
+        Hooks.tape(self).backward(g, retain_graph=retain_graph, retain_grad=retain_grad)
 
     def __copy__(self) -> Node:
-        return self  # nothing of it can change
+        return self  # nodes are immutable
 
     def __reduce__(self) -> Any:
         if self.op is not None:
@@ -230,11 +234,11 @@ class Node(ArrayLike):
         return readable(f"<{self.label} {self.shape} {self.dtype}: {content}>")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return Attached.notebook(self)
+        return Hooks.notebook(self)
 
 
 class Parameter(Node):
-    """A leaf to be learned: assigning ``value`` replaces it, and is noticed by every tape that read the old one."""
+    """A leaf to be learned. Its ``value`` can be assigned; tapes that used the old value then refuse to differentiate."""
 
     __slots__ = ("changed",)
 
@@ -249,8 +253,8 @@ class Parameter(Node):
         self.changed = next(_serials)
 
     def next_value(self) -> Any:
-        """An array for the next value: the current one if nothing else refers to it, else a new one."""
-        if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > ONE:
+        """A writable array for the next value: the current one if nothing else refers to it, else a new one."""
+        if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > HELD_ONCE:
             return np.empty_like(self._value)
         array = self._value
         array.flags.writeable = True
@@ -269,7 +273,7 @@ class Parameter(Node):
 
 
 def named(x: Any, name: str) -> Any:
-    """``x`` with the name, if it is a Node; an array as it is, so that code that names its nodes runs on arrays too."""
+    """Name ``x`` if it is a Node, and return it; arrays pass unchanged, so the same code runs on nodes and arrays."""
     return x.named(name) if isinstance(x, Node) else x
 
 
@@ -281,17 +285,18 @@ def checked_name(name: Any, what: str) -> Any:
 
 
 def constant(value: Any, name: str | None = None) -> Node:
-    """A leaf that is not learned, of the shape of ``value``: data, labels.
+    """A leaf that is not learned, such as data or labels; its shape is that of ``value``.
 
-    ``value``: an array of reals, integers or booleans, or a Spec. Raises TypeError for others.
+    ``value``: an array of real numbers, integers or booleans, or a Spec. Raises TypeError for anything else.
     """
     return Node(frozen(value, "constant"), None, (), checked_name(name, "constant"), MODE.get().scope)
 
 
 def parameter(value: Any, name: str | None = None) -> Parameter:
-    """A leaf to be learned, of the shape of ``value``: a float32 or float64 array, Python floats (float64), or a Spec.
+    """A leaf to be learned; its shape is that of ``value``.
 
-    Raises TypeError for integer, complex and object values.
+    ``value``: a float32 or float64 array, Python floats (float64), or a Spec. Raises TypeError for integer, complex and
+    object values.
     """
     value, name = frozen(value, "parameter"), checked_name(name, "parameter")
     if value.dtype not in FLOATS:
@@ -301,10 +306,10 @@ def parameter(value: Any, name: str | None = None) -> Parameter:
 
 
 def frozen(value: Any, what: str) -> Any:
-    """``value`` as a read-only array: shared if it is read-only already and nothing else refers to its memory.
+    """``value`` as a read-only array. It is shared if it is read-only already and nothing else refers to it; else copied.
 
-    A view that was taken before the array was made read-only can still be written, and counts as a reference. So an array
-    that is held in more places than the caller's one variable is copied.
+    Views taken before the array became read-only can still be written, and each holds a reference to it. So an array with
+    any reference besides the caller's variable is copied.
     """
     if isinstance(value, (Spec, np.float64, np.float32)):
         return value
@@ -317,14 +322,14 @@ def frozen(value: Any, what: str) -> Any:
         )
     if array.ndim == 0:
         return array[()]
-    if array.flags.writeable or array.base is not None or count(array) > SOLE:
+    if array.flags.writeable or array.base is not None or count(array) > CALLER_REFERENCES:
         array = np.array(value, order="K")
         array.setflags(write=False)
     return array
 
 
 def _sole() -> int:
-    """What ``frozen`` counts of an array that its caller's caller alone has, in one variable."""
+    """The reference count that ``frozen`` sees of an array which only one variable of its caller's caller holds."""
 
     def given(value: Any) -> int:
         return asked(value)
@@ -337,9 +342,9 @@ def _sole() -> int:
     return given(array)
 
 
-SOLE = _sole()
+CALLER_REFERENCES = _sole()
 
 
 def value_of(x: Any) -> Any:
-    """The plain array under a Node or array: for what a rule must take as given, like the place of a maximum."""
+    """The plain array of a Node or array, for what a rule treats as constant, such as the position of a maximum."""
     return x.value if isinstance(x, Node) else np.asarray(x)

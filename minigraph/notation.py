@@ -1,9 +1,10 @@
-"""Formulas, written once as Unicode text: turned into LaTeX, and where they are elementwise into Python.
+"""A parser for formulas in Unicode, which translates them into LaTeX and, if they are elementwise, into Python.
 
-A formula is a sum of products: ``2 (x − mean x)ᵀ/n``. Factors stand side by side with a space or ``·``; ``⊗`` binds less
-than they do, ``/`` divides all of the product before it by the one factor after it. Names are single letters, with a
-combining hat or tilde, a subscript (``x₁``, ``M_F``, ``B_{kl}``) and superscripts (``x²``, ``aᵇ⁻¹``, ``Aᵀ``). Longer
-words are functions (``cos x``, ``diag(w)``) or upright names. A 1 that multiplies, or is transposed, is a vector of ones.
+A formula is a sum of products: ``2 (x − mean x)ᵀ/n``. Factors are separated by a space or ``·``; ``⊗`` binds less tightly
+than they do, and ``/`` divides the whole product before it by the single factor after it. Names are single letters, with
+an optional combining hat or tilde, subscript (``x₁``, ``M_F``, ``B_{kl}``) and superscript (``x²``, ``aᵇ⁻¹``, ``Aᵀ``).
+Longer words are functions (``cos x``, ``diag(w)``) or upright names. A 1 that multiplies or is transposed is a vector of
+ones.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A token of a formula, with its kind and whether a space is before it."""
+    """A token of a formula, with its kind and whether a space precedes it."""
 
     kind: str
     text: str
@@ -55,7 +56,7 @@ class Token(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A part of a formula in both languages; ``bare``: its LaTeX without the parentheses around it."""
+    """A part of a formula in LaTeX and Python; ``bare``: its LaTeX without enclosing parentheses."""
 
     latex: str
     python: str
@@ -64,27 +65,27 @@ class Piece(NamedTuple):
 
 
 def piece(latex: str, python: str, kind: str = "factor", bare: str = "") -> Piece:
-    """A Piece, which is bare unless it says otherwise."""
+    """A Piece whose ``bare`` defaults to its LaTeX."""
     return Piece(latex, python, kind, bare or latex)
 
 
 def bold(part: Piece) -> str:
-    """LaTeX of a factor of a product of matrices, in which 1 is the vector of ones."""
+    """The LaTeX of a factor in a matrix product, where 1 is the vector of ones."""
     return ONES if part.kind == "one" else part.latex
 
 
 def fenced(left: str, inside: str, right: str) -> str:
-    """``inside`` in parentheses, which grow where it is tall."""
+    """``inside`` in parentheses, which are stretched if it is tall."""
     tall = any(command in inside for command in (r"\frac", r"\sum", r"\prod", r"\bigoplus"))
     return rf"\left{left.strip()} {inside} \right{right.strip()}" if tall else left + inside + right
 
 
 class Parser:
-    """Recursive descent through one formula; every method returns LaTeX and Python of the part that it has parsed."""
+    """Recursive-descent parser of one formula; each method returns the Piece it has parsed."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at, self.bars = text, 0, 0
-        self.entries = True  # whether it is a number for each entry, so that Python can say it
+        self.entries = True  # whether the formula is elementwise, so that it can be translated into Python
         self.tokens = [
             Token(m.lastgroup or "", m[m.lastgroup or 0], m[0][:1].isspace()) for m in TOKEN.finditer(text.strip())
         ]
@@ -94,17 +95,17 @@ class Parser:
         return self.tokens[self.at] if self.at < len(self.tokens) else Token("end", "", False)
 
     def take(self, *signs: str) -> str:
-        """The next token if it is one of the signs, else nothing."""
+        """Consume and return the next token if it is one of the signs; else return an empty string."""
         if self.next.text in signs:
             self.at += 1
             return self.tokens[self.at - 1].text
         return ""
 
     def whole(self) -> Piece:
-        found = self.relation()
+        result = self.relation()
         if self.next.kind != "end":
             raise self.error()
-        return found
+        return result
 
     def error(self) -> ValueError:
         return ValueError(f"notation: got {self.text!r}; {self.next.text or 'the end'!r} is out of place")
@@ -119,13 +120,13 @@ class Parser:
 
     def sum(self) -> Piece:
         sign = self.take("−", "-")
-        found = self.kronecker()
+        result = self.kronecker()
         if sign:
-            found = piece("-" + found.latex, "-" + found.python, "negative")
+            result = piece("-" + result.latex, "-" + result.python, "negative")
         while sign := self.take("+", "−", "-"):
             b, sign = self.kronecker(), sign.replace("−", "-")
-            found = piece(f"{found.latex} {sign} {b.latex}", f"{found.python} {sign} {b.python}", "sum")
-        return found
+            result = piece(f"{result.latex} {sign} {b.latex}", f"{result.python} {sign} {b.python}", "sum")
+        return result
 
     def kronecker(self) -> Piece:
         parts = [self.product()]
@@ -144,20 +145,20 @@ class Parser:
         )
 
     def product(self) -> Piece:
-        found = self.factor()
+        result = self.factor()
         while True:
             if self.take("/"):
                 b = self.factor()
-                found = piece(rf"\frac{{{found.bare}}}{{{b.bare}}}", f"{found.python}/{b.python}", "product")
+                result = piece(rf"\frac{{{result.bare}}}{{{b.bare}}}", f"{result.python}/{b.python}", "product")
             elif dot := self.take("·") or self.begins():
                 b = self.factor()
                 by = r" \cdot " if dot == "·" else " "
-                found = piece(bold(found) + by + bold(b), f"{found.python}*{b.python}", "product")
+                result = piece(bold(result) + by + bold(b), f"{result.python}*{b.python}", "product")
             else:
-                return found
+                return result
 
     def begins(self) -> bool:
-        """Whether another factor comes next."""
+        """Whether the next token begins a factor."""
         kind, text, _ = self.next
         return (
             kind in ("number", "word", "name", "big")
@@ -166,10 +167,10 @@ class Parser:
         )
 
     def factor(self) -> Piece:
-        found = self.atom()
+        result = self.atom()
         while self.next.kind == "raised" or self.next.text == "′":
             if self.take("′"):
-                found = piece(found.latex + "'", "")
+                result = piece(result.latex + "'", "")
                 self.entries = False
                 continue
             raised = "".join(RAISED[c] for c in self.next.text)
@@ -178,11 +179,11 @@ class Parser:
                 self.entries = False
             exponent = Parser(raised).whole()
             if raised == "⊤":
-                found = piece(bold(found) + r"^{\top}", f"transposed({found.python})")
+                result = piece(bold(result) + r"^{\top}", f"transposed({result.python})")
                 continue
-            python = f"{found.python}**{exponent.python if raised.isalnum() else f'({exponent.python})'}"
-            found = piece(f"{found.latex}^{{{exponent.latex}}}", python)
-        return found
+            python = f"{result.python}**{exponent.python if raised.isalnum() else f'({exponent.python})'}"
+            result = piece(f"{result.latex}^{{{exponent.latex}}}", python)
+        return result
 
     def atom(self) -> Piece:
         kind, text, _ = self.next
@@ -215,7 +216,7 @@ class Parser:
         raise self.error()
 
     def fence(self, opening: str) -> Piece:
-        """What is in parentheses, brackets, or between bars."""
+        """An expression in parentheses, brackets or bars."""
         closing, left, right = FENCES[opening]
         outer, self.bars = self.bars, int(opening == "|")
         inside = [self.relation()]
@@ -229,7 +230,7 @@ class Parser:
         return piece(fenced(left, tex, right), python, bare=tex if opening == "(" else "")
 
     def call(self, name: str) -> Piece:
-        """A function of what is in parentheses, or of the one factor after it."""
+        """A function applied to an expression in parentheses, or to the single factor after it."""
         if name in ("diag", "softmax", "vec"):
             self.entries = False
         tex = rf"\{name}" if name in UPRIGHT else rf"\{GREEK[name]}" if name in GREEK else rf"\operatorname{{{name}}}"
@@ -240,21 +241,21 @@ class Parser:
         inside = self.factor()
         return piece(f"{tex} {inside.latex}", f"{PYTHON.get(name, name)}({inside.python})", "product")
 
-    def lowered(self, found: Piece) -> Piece:
-        """``found`` with the subscript that may follow."""
+    def lowered(self, base: Piece) -> Piece:
+        """``base`` with the subscript that follows, if any."""
         if self.next.kind != "lowered":
-            return found
+            return base
         text = self.next.text
         self.at += 1
         if text.startswith("_{"):
             below = rf"_{{{indices(text[2:-1])}}}"
         else:
             below = text if text[0] == "_" else "_{" + "".join(LOWERED[c] for c in text).replace("−", "-") + "}"
-        return piece(bold(found) + below, found.python + below.translate(str.maketrans("", "", "{}")))
+        return piece(bold(base) + below, base.python + below.translate(str.maketrans("", "", "{}")))
 
 
 def indices(text: str) -> str:
-    """LaTeX of a subscript: indices side by side, which are no products."""
+    """The LaTeX of a subscript, a sequence of indices."""
     for sign, (tex, _) in RELATIONS.items():
         text = text.replace(sign, f"{tex} " if tex[0] == "\\" else tex)
     return text.replace("′", "'").replace("−", "-")
@@ -267,24 +268,24 @@ def _parsed(text: str) -> tuple[Piece, bool]:
 
 
 def latex(text: str) -> str:
-    """The formula ``text`` in LaTeX. Raises ValueError for what is no formula."""
+    """The formula ``text`` in LaTeX. Raises ValueError if it cannot be parsed."""
     return _parsed(text)[0].latex
 
 
 def python(text: str) -> str:
-    """The formula ``text``, a number for each entry, in Python with the names of NumPy and SciPy. Raises ValueError."""
-    found, entries = _parsed(text)
+    """The elementwise formula ``text`` in Python, with the names of NumPy and SciPy. Raises ValueError for others."""
+    formula, entries = _parsed(text)
     if not entries:
-        raise ValueError(f"notation: got {text!r}; wanted a formula of entries, without matrices")
-    return found.python
+        raise ValueError(f"notation: got {text!r}; wanted an elementwise formula, without matrices")
+    return formula.python
 
 
 def constant(text: str) -> bool:
-    """Whether the formula holds no variable: numbers and π alone."""
+    """Whether the formula contains no variable, only numbers and π."""
     return not re.search(r"[^\W\dπ_]", text.replace("log", ""))
 
 
-# --- formulas made of formulas ---------------------------------------------------------------------------
+# --- composition of formulas -----------------------------------------------------------------------------
 
 
 def factor(text: str) -> str:
@@ -293,7 +294,7 @@ def factor(text: str) -> str:
 
 
 def term(text: str) -> str:
-    """``text``, in parentheses where it is a sum or has a sign or ⊗."""
+    """``text``, in parentheses if it is a sum, is negated, or contains ⊗."""
     return f"({text})" if _parsed(text)[0].kind in ("sum", "negative", "kronecker") else text
 
 
@@ -303,18 +304,18 @@ def scaled(coefficient: str, matrix: str) -> str:
 
 
 def times(a: str, b: str) -> str:
-    """The product of two matrices, of which I changes nothing."""
+    """The product of two matrices, without factors I."""
     return b if a == "I" else a if b == "I" else f"{term(a)} {factor(b)}"
 
 
 def transposed(text: str, numbers: str = "nN") -> str:
-    """The row of a vector: numbers before it and below it, digits and the letters ``numbers``, stay outside."""
+    """The transpose of a vector; scalar factors and divisors, digits and the letters ``numbers``, stay outside."""
     if _parsed(text)[0].kind == "sum":
         return f"({text})ᵀ"
-    number, rest, below = re.fullmatch(
+    number, vector, divisor = re.fullmatch(
         rf"(−?(?:\d+ )?)(.*?)((?:/(?:[{numbers}\d]|\([{numbers}\d −()]+\)))?)", text
     ).groups()  # type: ignore[union-attr]
-    return f"{number}{factor(rest)}ᵀ{below}" if rest not in ("", "1") else f"{number}1ᵀ{below}"
+    return f"{number}{factor(vector)}ᵀ{divisor}" if vector not in ("", "1") else f"{number}1ᵀ{divisor}"
 
 
 def over(text: str, divisor: str) -> str:
@@ -324,21 +325,21 @@ def over(text: str, divisor: str) -> str:
 
 
 def numbered(name: str, i: int) -> str:
-    """The name with the number i below it."""
+    """The name with the subscript i."""
     return name + str(i).translate(SUBSCRIPTS)
 
 
-ALIKE = ("I", "1", "1ᵀ", "1 1ᵀ")  # of which two side by side are one of the product of their sides
+MERGED = ("I", "1", "1ᵀ", "1 1ᵀ")  # adjacent Kronecker factors that are equal merge into a single larger one
 
 
 def kronecker(sides: Iterable[tuple[str, int]]) -> str:
-    """The Kronecker product of a matrix for each axis, given with the axis's side; those of side 1 are left out."""
-    kept = [name for name, side in sides if side != 1 or name not in ALIKE]
-    parts = [name for name, same in groupby(kept) for name in ([name] if name in ALIKE else same)]
+    """The Kronecker product of a matrix for each axis, given with the size of the axis; axes of size 1 are left out."""
+    kept = [name for name, side in sides if side != 1 or name not in MERGED]
+    parts = [name for name, same in groupby(kept) for name in ([name] if name in MERGED else same)]
     return " ⊗ ".join(parts) or "I"
 
 
 def stretching(small: tuple[int, ...], large: tuple[int, ...]) -> str:
-    """The matrix that copies an array of shape ``small`` along the axes that broadcasting to ``large`` stretches."""
+    """The matrix that broadcasts an array of shape ``small`` to ``large``."""
     small = (1,) * (len(large) - len(small)) + small
     return kronecker(("I" if n == m else "1", m) for n, m in zip(small, large, strict=True))

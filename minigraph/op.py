@@ -1,4 +1,4 @@
-"""Op: one kind of node, by its kernel, its shape rule and its local Jacobians."""
+"""Op: a kind of node, defined by its kernel, its shape rule and its local Jacobians."""
 
 from __future__ import annotations
 
@@ -24,26 +24,27 @@ class Op(Facts):
     ``infer(*specs) -> Spec``         shape and dtype only; raises ShapeError through ``expect``
     ``jacobians(y, *xs)``             one LinearMap per input, or None where there is no derivative
 
-    A kernel may keep what its gradient needs: ``forward`` then gives (array, saved), and for arrays ``jacobians`` is called
-    with ``saved=``. Where one kernel gives several cotangents at once, ``pull(g, wanted, y, *xs, saved=None)`` gives a list
-    of them, None where ``wanted`` is False, or NotImplemented for the maps to be pulled one by one.
+    ``forward`` may return (array, saved), where ``saved`` is anything the gradient needs; ``jacobians`` is then called with
+    ``saved=``, if its arguments are arrays. If one kernel gives several cotangents at once, ``pull(g, wanted, y, *xs,
+    saved=None)`` returns a list of them, with None where ``wanted`` is False; it may return NotImplemented, and the maps
+    are then pulled one by one.
 
-    Called with arrays an op computes; called with a Node among its inputs it records one; called with
-    Specs it infers. ``jacobians`` is NumPy text: given arrays it makes maps of arrays, given Nodes it
-    makes maps whose products are recorded in turn, which is how derivatives of higher order come.
+    Called with arrays, an op computes. Called with a Node among its inputs, it also records a node. Called with Specs, it
+    infers. ``jacobians`` is written with NumPy's functions: given arrays, it returns maps of arrays; given Nodes, it
+    returns maps whose pushes and pulls are recorded. That gives derivatives of higher order.
     """
 
     registry: ClassVar[list[type[Op]]] = []
-    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # what checks the parts of ops that are not ours
-    checks_itself: ClassVar[bool] = False  # forward refuses shapes that do not fit: infer is asked only then
+    guards: ClassVar[dict[str, Callable[[Any], Any]]] = {}  # decorators that check the methods of users' ops
+    checks_itself: ClassVar[bool] = False  # forward raises an error for wrong shapes, and infer is called only then
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for part, guard in cls.guards.items():  # ours are checked by their tests
+        for part, guard in cls.guards.items():  # minigraph's own ops are checked by tests
             where = next(base for base in cls.__mro__ if part in base.__dict__)
-            found = where.__dict__[part]
-            if found and where.__module__.partition(".")[0] != "minigraph" and not hasattr(found, "guarded"):
-                setattr(cls, part, guard(found))
+            method = where.__dict__[part]
+            if method and where.__module__.partition(".")[0] != "minigraph" and not hasattr(method, "guarded"):
+                setattr(cls, part, guard(method))
         if abstract:
             return
         missing = [part for part in ("infer", "forward", "jacobians") if getattr(cls, part) is getattr(Op, part)]
@@ -111,18 +112,18 @@ class Op(Facts):
             try:
                 return self.forward(*values)
             except (TypeError, ValueError, IndexError):
-                pass  # infer says it better
+                pass  # infer gives the better message
         spec = self.infer(
             *[x.spec if isinstance(x, Node) else Spec(v.shape, v.dtype) for x, v in zip(xs, values, strict=True)]
         )
         return spec if abstract else self.forward(*values)
 
     def operand(self, x: Any, xs: Sequence[Any]) -> Any:
-        """A raw input ``x``, one of the inputs ``xs``, as an array."""
+        """``x``, one of the inputs ``xs``, as an array."""
         return plain(x, self.name)
 
     def leaf(self, x: Any, xs: Sequence[Any]) -> Node:
-        """The constant node for a raw input ``x``, one of the inputs ``xs``."""
+        """A constant node for ``x``, one of the inputs ``xs``."""
         return Node(x, name=x.name) if type(x) is Spec else Node(frozen(self.operand(x, xs), self.name))
 
     def __str__(self) -> str:
@@ -130,14 +131,14 @@ class Op(Facts):
 
 
 def expect(holds: bool, op: Op | str, wanted: str, **got: Any) -> None:
-    """Raise ShapeError naming op, node, got and wanted, unless ``holds``: the one maker of shape errors."""
+    """Raise ShapeError naming op, node, got and wanted, unless ``holds``. All shape errors are raised here."""
     if not holds:
-        seen = ", ".join(f"{name} {value}" for name, value in got.items())
-        raise ShapeError(f"{op}: got {seen}; wanted {wanted}")
+        given = ", ".join(f"{name} {value}" for name, value in got.items())
+        raise ShapeError(f"{op}: got {given}; wanted {wanted}")
 
 
 def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
-    """The common dtype of Specs that must be float32 or float64 (complex passes, for complex-step checks)."""
+    """The common dtype of Specs that must be float32 or float64; complex is allowed for complex-step checks."""
     dtypes = {spec.dtype for spec in got.values()}
     for name, spec in got.items():
         if spec.dtype.kind not in "fc" or spec.dtype == np.float16:
@@ -146,12 +147,12 @@ def expect_floats(op: Op | str, **got: Any) -> np.dtype[Any]:
 
 
 def operand(name: str, x: Any) -> Any:
-    """``x`` as it is if it is a Node or a Spec, else as an array of numbers."""
+    """``x`` unchanged if it is a Node or a Spec, else as an array of numbers."""
     return x if isinstance(x, (Node, Spec)) else plain(x, name)
 
 
 def implements(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register what NumPy's ``functions`` do when a Node is among their arguments."""
+    """Decorator: register a function as the implementation of NumPy's ``functions`` for Nodes."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         IMPLEMENTATIONS.update(dict.fromkeys(functions, function))

@@ -1,4 +1,4 @@
-"""Optimizers: they read ``.grad`` of parameters and replace their values."""
+"""Optimizers, which read ``.grad`` of parameters and replace their values."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["SGD"]
 class SGD:
     """Stochastic gradient descent with momentum; arguments and semantics are PyTorch's.
 
-    For each parameter p with gradient g, and its velocity v, which starts as d:
+    For each parameter p with gradient g and velocity v, which is d in the first step:
 
         d = g + weight_decay · p
         v = momentum · v + (1 − dampening) · d
         p = p − lr · v,   with ``nesterov``  p − lr · (d + momentum · v)
 
-    Without momentum p = p − lr · d. ``weight_decay`` λ is the gradient of ½ λ ‖p‖². ``lr`` may be assigned
-    between steps. Parameters whose ``grad`` is None are left alone, and so are their velocities.
+    Without momentum, p = p − lr · d. ``weight_decay`` λ adds the gradient of ½ λ ‖p‖². ``lr`` may be assigned between
+    steps. Parameters whose ``grad`` is None are skipped, and so are their velocities.
 
-    Raises TypeError for anything but parameters, ValueError for an empty or repeated list, for negative
+    Raises TypeError for anything but parameters, ValueError for an empty list, for parameters given twice, for negative
     or infinite numbers, and for ``nesterov`` without momentum or with dampening.
     """
 
@@ -64,14 +64,14 @@ class SGD:
         self._lr = _number("lr", value)
 
     def zero_grad(self) -> None:
-        """Forget the gradients: ``grad`` of every parameter becomes None."""
+        """Set ``grad`` of every parameter to None."""
         for p in self.params:
             p.grad = None
 
     def step(self) -> None:
-        """Replace the value of every parameter that has a gradient. Raises ShapeError where the two do not fit."""
+        """Replace the value of every parameter that has a gradient. Raises ShapeError if a gradient has another shape."""
         learned = [p for p in self.params if p.grad is not None]
-        for p in learned:  # all of them before the first changes
+        for p in learned:  # check all before changing any
             expect(
                 np.shape(p.grad) == p.shape,
                 "SGD",
@@ -82,7 +82,7 @@ class SGD:
             self._move(p, np.asarray(p.grad).astype(p.dtype, copy=False))
 
     def _move(self, p: Parameter, g: Any) -> None:
-        """The step of one parameter, in place unless something else holds its value."""
+        """The step of one parameter, in place unless something else refers to its value."""
         momentum, velocity = self.momentum != 0, self._velocity.get(p)
         first = momentum and velocity is None
         if first:
@@ -92,7 +92,7 @@ class SGD:
         try:
             tasks.sgd_step(new, p.value, g, velocity, first, *settings)
         except BaseException:
-            if new is p._value:  # part of it is written: tapes must know
+            if new is p._value:  # partly overwritten: tapes that used it must not be differentiated
                 p.replace(new)
             raise
         p.replace(new)
@@ -105,17 +105,17 @@ class SGD:
 def _parameters(params: Any) -> list[Parameter]:
     if isinstance(params, Parameter) or not isinstance(params, Iterable):
         raise TypeError(f"SGD: got {getattr(params, 'label', type(params).__name__)}; wanted a list of parameters")
-    found = list(params)
-    if not found:
+    parameters = list(params)
+    if not parameters:
         raise ValueError("SGD: got an empty list; wanted at least one parameter")
     seen: set[Parameter] = set()
-    for p in found:
+    for p in parameters:
         if not isinstance(p, Parameter):
             raise TypeError(f"SGD: got {getattr(p, 'label', type(p).__name__)} in the list; wanted mg.parameter(...)")
         if p in seen:
             raise ValueError(f"SGD: got {p.label} twice; wanted every parameter once")
         seen.add(p)
-    return found
+    return parameters
 
 
 def _number(name: str, value: Any, signed: bool = False) -> float:

@@ -9,12 +9,12 @@ import numpy as np
 
 
 def references(array: Any) -> int:
-    """How many references there are to ``array``, to be compared with ONE."""
+    """The number of references to ``array``, to be compared with HELD_ONCE."""
     return sys.getrefcount(array)
 
 
 _sample = [np.empty(0)]
-ONE = references(_sample[0])  # what an array counts that one place holds, asked as here: by what that place gives
+HELD_ONCE = references(_sample[0])  # of an array with a single owner, when the argument is an expression, as here
 
 
 def exclusive(x: Any) -> bool:
@@ -23,11 +23,11 @@ def exclusive(x: Any) -> bool:
         return True
     if not isinstance(x.base, np.ndarray):
         return False
-    return references(x.base) <= ONE + getattr(x.base, "pooled", 0)
+    return references(x.base) <= HELD_ONCE + getattr(x.base, "pooled", 0)
 
 
 def count(array: Any) -> int:
-    """How many references there are to ``array``, asked by a function that was given it."""
+    """The number of references to ``array``, counted inside a function that received it as an argument."""
     return sys.getrefcount(array)
 
 
@@ -36,14 +36,14 @@ def _fresh() -> int:
     return count(array)
 
 
-FRESH = _fresh()  # what an array counts that one local variable holds
+LOCAL_REFERENCES = _fresh()  # of an array that one local variable holds
 
 
 def own(x: Any) -> Any:
-    """``x``, a variable of the caller's, if nothing else refers to its memory and it can be written; else a copy.
+    """``x``, a variable of the caller, if it is writable and nothing else refers to its memory; else a copy.
 
-    What is no array passes.
+    Objects that are not arrays pass unchanged.
     """
-    if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= FRESH and exclusive(x)):
+    if type(x) is not np.ndarray or (x.flags.writeable and sys.getrefcount(x) <= LOCAL_REFERENCES and exclusive(x)):
         return x
     return np.array(x, order="K")

@@ -1,4 +1,4 @@
-"""Randomness: only from a numpy Generator or an integer seed that the caller passes in."""
+"""Random generators, always from a numpy Generator or an integer seed that the caller passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def generator(rng: np.random.Generator | int | None, what: str) -> np.random.Generator:
-    """``rng`` itself, or a Generator seeded with it; ``what`` names who asks. Raises TypeError for anything else."""
+    """``rng``, or a Generator seeded with it; ``what`` begins the error message. Raises TypeError for anything else."""
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):

@@ -1,4 +1,4 @@
-"""Sums as rules write them: of arrays by a kernel, which keeps the digits of float32; of Nodes by NumPy, recorded."""
+"""Sums for derivative rules: arrays are summed by an accurate kernel, Nodes by NumPy's functions, which are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tape: the record of a computation, and its three walks: pull, push, and the sparse Jacobian."""
+"""Tape: the record of a computation, with its three walks: pull, push and the sparse Jacobian."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from minigraph.anomaly import finite_cotangent
-from minigraph.freed import FREED_NODES, Freed, FreedError, freed_error, stand_ins
+from minigraph.freed import FREED_NODES, FreedError, FreedInputs, freed_error, structure_of
 from minigraph.kernels import tasks
 from minigraph.maps import LinearMap
 from minigraph.mode import MODE, VARIABLES
-from minigraph.node import FLOATS, Attached, GraphError, Node, Parameter, constant
+from minigraph.node import FLOATS, GraphError, Hooks, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.ownership import own
 from minigraph.text import readable, table
-from minigraph.total import Recorded, Total
+from minigraph.total import RecordedMap, TotalJacobian
 
 _grad_lock = threading.RLock()
 
@@ -37,10 +37,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class Tape:
-    """All nodes that ``y`` came from, inputs before outputs.
+    """All nodes that ``y`` was computed from, inputs before outputs.
 
-    A node's serial is larger than its inputs', so sorting by it is a topological order, and no walk
-    needs recursion.
+    A node's serial is larger than those of its inputs, so sorting by serial gives a topological order, and no walk needs
+    recursion.
     """
 
     def __init__(self, y: Node, nodes: list[Node], until: frozenset[Node] = frozenset(), freed: bool = False) -> None:
@@ -48,11 +48,11 @@ class Tape:
 
     @classmethod
     def of(cls, y: Node, until: Iterable[Node] = ()) -> Tape:
-        """The tape that ends in ``y`` and begins at the leaves, or at the nodes ``until``: those are on it, as leaves.
+        """The tape that ends in ``y`` and begins at the leaves, or at the nodes ``until``, which count as leaves.
 
-        Of a graph that backward() has freed the structure alone is there, to be printed and drawn: nodes without values
-        stand in for those that are gone, and every walk raises GraphError. Raises TypeError for anything but a Node,
-        GraphError for a freed graph of more than 5000 nodes, whose structure is gone too.
+        If backward() has freed the graph, only its structure is left, for printing and drawing: its nodes have no values,
+        and every walk raises GraphError. Raises TypeError for anything but a Node, GraphError for a freed graph of more
+        than 5000 nodes, of which no structure is kept.
         """
         if not isinstance(y, Node):
             raise TypeError(f"Tape.of: got {type(y).__name__}; wanted a Node; arrays are computed without a record")
@@ -66,7 +66,7 @@ class Tape:
                         seen.add(x)
                         stack.append(x)
         except FreedError:
-            nodes = stand_ins(y)
+            nodes = structure_of(y)
             return cls(nodes[-1], nodes, until, freed=True)
         return cls(y, sorted(seen, key=attrgetter("serial")), until)
 
@@ -74,14 +74,15 @@ class Tape:
         return any(node is other for other in self.nodes)  # == compares values
 
     def __getitem__(self, name: str) -> Node:
-        """The node of that name, or of that path (scope/name).
+        """The node with that name or path (scope/name).
 
-        Raises KeyError with those of similar names where there is none, GraphError with their paths for several.
+        Raises KeyError, which suggests similar names, if there is none, and GraphError, which lists the paths, if there
+        are several.
         """
         return self._named(name, ())
 
     def find(self, path: str) -> Node:
-        """The output of the module or scope of that path, which is the last node recorded in it; else as ``tape[path]``."""
+        """The output of the module or scope with that path, the last node recorded in it; otherwise ``tape[path]``."""
         outputs: dict[str, Node] = {}
         for node in self.nodes:
             if node.op and node.scope:
@@ -90,20 +91,20 @@ class Tape:
         return outputs[path] if isinstance(path, str) and path in outputs else self._named(path, outputs)
 
     def _named(self, name: str, scopes: Iterable[str]) -> Node:
-        """The node of that name or path; ``scopes``: what else the caller may have meant."""
+        """The node with that name or path; ``scopes``: further paths to suggest if there is none."""
         if not isinstance(name, str):
             raise TypeError(f"{self.y.label}: got {name!r}; wanted the name or path of a node, a string")
         named = [node for node in self.nodes if node.name]
-        found = [node for node in named if node.path == name] or [node for node in named if node.name == name]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            paths = ", ".join(f"{node.path} (#{node.serial})" for node in found)
+        matches = [node for node in named if node.path == name] or [node for node in named if node.name == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            paths = ", ".join(f"{node.path} (#{node.serial})" for node in matches)
             raise GraphError(
-                f"{self.y.label}: got {name!r}, the name of {len(found)} nodes behind it; wanted one of {paths}"
+                f"{self.y.label}: got {name!r}, the name of {len(matches)} nodes behind it; wanted one of {paths}"
             )
-        known = dict.fromkeys([*scopes, *[node.path for node in named], *[str(node.name) for node in named]])
-        close = get_close_matches(name, known, cutoff=0.5)
+        names = dict.fromkeys([*scopes, *[node.path for node in named], *[str(node.name) for node in named]])
+        close = get_close_matches(name, names, cutoff=0.5)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise KeyError(f"{self.y.label}: no node behind it has the name or path {name!r}{hint}")
 
@@ -117,7 +118,7 @@ class Tape:
 
     @property
     def differentiated(self) -> bool:
-        """Whether a transform at work differentiates by one of the nodes: results must then be Nodes."""
+        """Whether a running transform differentiates with respect to one of the nodes: results must then be Nodes."""
         return bool(VARIABLES) and MODE.get().grad and any(x in VARIABLES for x in self.nodes if x not in self.until)
 
     # --- reverse ---------------------------------------------------------------------------------
@@ -132,23 +133,26 @@ class Tape:
     ) -> list[Any]:
         """Cotangents gᵀ ∂y/∂x for every x in ``wrt`` (default: the parameters), None where y does not depend on x.
 
-        ``g``: cotangent of y, (y.shape); 1 when y has one entry. With ``create_graph``, a Node as ``g``, or in a
-        transform that differentiates y, the cotangents are Nodes, differentiable in turn; else arrays of the caller's
-        own. Without ``retain_graph`` values are freed as the walk passes.
+        ``g``: the cotangent of y, (y.shape); 1 if y has one entry. The cotangents are Nodes, which can be differentiated
+        again, with ``create_graph``, if ``g`` is a Node, or in a transform that differentiates y; otherwise new arrays.
+        Without ``retain_graph`` values are freed during the walk.
         """
         create_graph = create_graph or self.differentiated
         wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
         for x in wrt:
             if not isinstance(x, Node):
                 raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
-        found = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
-        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # each request gets its own array
-        return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
+        cotangents = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
+        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # a node listed twice gets two arrays
+        return [
+            cotangents.get(x) if asked[x] == i or x not in cotangents else np.copy(cotangents[x])
+            for i, x in enumerate(wrt)
+        ]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
-        """Pull to all parameters and add to their ``.grad``; see Node.backward.
+        """Pull to all parameters and add the results to their ``.grad``; see Node.backward.
 
-        Raises GraphError in a transform that differentiates y: ``.grad`` is an array.
+        Raises GraphError in a transform that differentiates y, because ``.grad`` is a plain array.
         """
         if self.differentiated:
             raise GraphError(
@@ -165,7 +169,7 @@ class Tape:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
         for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
             with _grad_lock:
-                while True:  # a signal handler may have added to it meanwhile
+                while True:  # a signal handler may have changed it in between
                     old = node.grad
                     new = c if old is None else old + c
                     if node.grad is old:
@@ -175,7 +179,7 @@ class Tape:
     def _seed(self, g: Any) -> Any:
         y = self.y
         if y.abstract:
-            y.value  # noqa: B018  raises the error that says why there is none
+            y.value  # noqa: B018  raises the error for a node without a value
         if y.dtype not in FLOATS:
             raise TypeError(f"{y.label}: got dtype {y.dtype}; wanted float32 or float64 to differentiate")
         if g is None:
@@ -187,7 +191,7 @@ class Tape:
         return _like(g, y, "cotangent")
 
     def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
-        """Yield (node, cotangent) from y back to ``wrt``, each when all paths to it are summed."""
+        """Yield (node, cotangent) for the nodes ``wrt``, from y backward, each when the sum over its paths is complete."""
         self.check_unchanged()
         active = self.depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
@@ -199,7 +203,7 @@ class Tape:
         if retain_graph:
             nodes = nodes.copy()
         else:
-            record = Freed(nodes if len(nodes) <= FREED_NODES else ())
+            record = FreedInputs(nodes if len(nodes) <= FREED_NODES else ())
             self.nodes, self.freed = [], True
         while nodes:
             node = nodes.pop()
@@ -220,11 +224,11 @@ class Tape:
                         maps = op.jacobians(node, *inputs)
                     elif node.saved is not None:
                         maps = op.jacobians(node._value, *[x._value for x in inputs], saved=node.saved)
-                    elif len(inputs) == 2:  # written out: a comprehension costs as much as a scalar's rule
+                    elif len(inputs) == 2:  # written out: for scalars a comprehension costs as much as the rule
                         maps = op.jacobians(node._value, inputs[0]._value, inputs[1]._value)
                     else:
                         maps = op.jacobians(node._value, *[x._value for x in inputs])
-                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs a step's twentieth; ``local`` is strict
+                    for x, J in zip(inputs, maps):  # noqa: B905  strict costs 5 % of a step; ``local`` is strict
                         if J is not None and x in active:
                             c = J._pull(g) if together is NotImplemented else J
                             if anomaly:
@@ -236,8 +240,8 @@ class Tape:
                             else:
                                 cotangents[x] = cotangents[x] + c
                     together = maps = J = None
-                    c = None  # so that ``own`` counts no reference of ours
-                elif type(inputs) is Freed:  # by a walk in another thread
+                    c = None  # a reference here would make ``own`` copy
+                elif type(inputs) is FreedInputs:  # a walk in another thread has freed it
                     raise freed_error(node)
             if not retain_graph and node in active:  # other graphs may share nodes that do not depend on wrt
                 active.discard(node)
@@ -245,7 +249,7 @@ class Tape:
                     node.inputs, node.saved = record, None
 
     def depending_on(self, wrt: Iterable[Node]) -> set[Node]:
-        """The nodes of the tape that depend on ``wrt``: all that a walk need visit."""
+        """The nodes of the tape that depend on ``wrt``; a walk visits only these."""
         active, until = set(wrt), self.until
         independent = active.isdisjoint
         for node in self.nodes:
@@ -262,14 +266,14 @@ class Tape:
         )
 
     def push(self, tangents: Mapping[Node, Any], *, create_graph: bool = False) -> Any:
-        """The tangent Σ ∂y/∂x v of y for ``tangents`` {x: v}, v of x's shape; (y.shape), zero where y does not depend on x.
+        """The tangent Σ ∂y/∂x v of y, (y.shape), for ``tangents`` {x: v}, v of x's shape; zero if y depends on no x.
 
-        With ``create_graph``, a Node among the tangents, or in a transform that differentiates y, it is a Node.
+        It is a Node with ``create_graph``, if one of the tangents is a Node, or in a transform that differentiates y.
         """
         if not isinstance(tangents, Mapping):
             raise TypeError(f"push: got {type(tangents).__name__}; wanted a dict of nodes and their tangents")
-        found = self._forward(tangents, create_graph or self.differentiated)
-        return own(found)
+        tangent = self._forward(tangents, create_graph or self.differentiated)
+        return own(tangent)
 
     def _forward(self, tangents: Mapping[Node, Any], create_graph: bool) -> Any:
         self.check_unchanged()
@@ -277,29 +281,29 @@ class Tape:
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())
         if create_graph:
             seeds = {x: v if isinstance(v, Node) else constant(v) for x, v in seeds.items()}
-        found: dict[Node, Any] = dict(seeds)
+        tangents_of: dict[Node, Any] = dict(seeds)
         last = {x: node for node in self.nodes for x in node.inputs}
         for node in self.nodes:
-            if node in seeds or node in self.until or found.keys().isdisjoint(node.inputs):
+            if node in seeds or node in self.until or tangents_of.keys().isdisjoint(node.inputs):
                 continue
             total = None
             for x, J in zip(node.inputs, self.local(node, create_graph), strict=True):
-                if J is not None and x in found:
-                    t = J._push(found[x])
+                if J is not None and x in tangents_of:
+                    t = J._push(tangents_of[x])
                     total = t if total is None else total + t
             if total is not None:
-                found[node] = total
+                tangents_of[node] = total
             for x in node.inputs:
                 if last[x] is node:
-                    found.pop(x, None)
-        return found[self.y] if self.y in found else np.zeros(self.y.shape, self.y.dtype)
+                    tangents_of.pop(x, None)
+        return tangents_of[self.y] if self.y in tangents_of else np.zeros(self.y.shape, self.y.dtype)
 
     def local(self, node: Node, create_graph: bool = False) -> Sequence[LinearMap | None]:
-        """The local Jacobians of one node, one for each input; of Nodes, as ``pull``, with ``create_graph``."""
+        """The local Jacobians of one node, one for each input; with ``create_graph`` their pulls and pushes give Nodes."""
         if self.freed:
             raise freed_error(self.y)
         if not create_graph and self.differentiated:
-            return [None if J is None else Recorded(J) for J in self.local(node, True)]
+            return [None if J is None else RecordedMap(J) for J in self.local(node, True)]
         if create_graph:
             return node.op.jacobians(node, *node.inputs)  # type: ignore[union-attr]
         return node.op.maps(node)  # type: ignore[union-attr]
@@ -307,11 +311,10 @@ class Tape:
     # --- sparse ----------------------------------------------------------------------------------
 
     def jacobian(self, x: Node, *, create_graph: bool = False) -> LinearMap:
-        """∂y/∂x as a LinearMap from x.shape to y.shape: push, pull, tosparse.
+        """∂y/∂x as a LinearMap from x.shape to y.shape, with push, pull and tosparse.
 
-        With ``create_graph``, or in a transform that differentiates y, its pushes and pulls are Nodes.
-
-        Raises TypeError where a dtype is not float, GraphError for an x that is not on the tape.
+        With ``create_graph``, or in a transform that differentiates y, its pushes and pulls give Nodes. Raises TypeError
+        if a dtype is not float, GraphError if x is not on the tape.
         """
         if x not in self:
             raise GraphError(f"jacobian: {getattr(x, 'label', x)} is not on the tape of {self.y.label}")
@@ -319,11 +322,11 @@ class Tape:
             if node.dtype not in FLOATS:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
         self.check_unchanged()
-        return Total(self, x, create_graph or self.differentiated)
+        return TotalJacobian(self, x, create_graph or self.differentiated)
 
     def check_unchanged(self) -> None:
-        """Raise GraphError if a parameter was changed after a node used its value, or the graph was freed."""
-        if self.freed or type(self.y.inputs) is Freed:
+        """Raise GraphError if the graph was freed, or a parameter was changed after a node used its value."""
+        if self.freed or type(self.y.inputs) is FreedInputs:
             raise freed_error(self.y)
         last = max([p.changed for p in self.parameters], default=0)
         for node in self.nodes if last else ():
@@ -340,12 +343,12 @@ class Tape:
         return _trace(self.structure().nodes)
 
     def structure(self) -> Tape:
-        """This tape, or of a freed graph what is left of it to be printed and drawn."""
-        return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is Freed else self
+        """This tape; for a freed graph the structure that is left for printing and drawing."""
+        return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is FreedInputs else self
 
 
 def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> Any:
-    """The cotangents of a node's inputs by the op's own ``pull``; NotImplemented where the maps are to be pulled."""
+    """The cotangents of a node's inputs by the op's own ``pull``; NotImplemented if its maps must be pulled one by one."""
     op: Any = node.op
     wanted = tuple([x in active for x in inputs])
     if create_graph:
@@ -353,11 +356,11 @@ def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node
     return op.pull(g, wanted, node._value, *[x._value for x in inputs], saved=node.saved)
 
 
-Attached.tape = Tape.of
+Hooks.tape = Tape.of
 
 
 def _like(v: Any, x: Node, what: str) -> Any:
-    """``v`` as a tangent or cotangent of ``x``: its shape and dtype."""
+    """``v`` as a tangent or cotangent of ``x``, checked and cast to its dtype."""
     if not isinstance(v, Node):
         v = np.asarray(v)
         if v.dtype.kind not in "fiub":
@@ -370,7 +373,7 @@ def _like(v: Any, x: Node, what: str) -> Any:
 
 
 def _trace(nodes: Iterable[Node]) -> str:
-    """The evaluation trace: one node a row, with where its inputs stand and what its value is."""
+    """The evaluation trace: a row for each node, with its inputs and its value."""
     index: dict[Node, str] = {}
     rows = []
     for node in nodes:
@@ -383,7 +386,7 @@ def _trace(nodes: Iterable[Node]) -> str:
 
 
 def _brief(value: Any) -> str:
-    """A value in a table's cell: itself when short, else its range."""
+    """A value in a table cell: in full if it is short, otherwise its range."""
     if value.size <= 4:
         return np.array2string(np.asarray(value), precision=4, separator=", ").replace("\n", "")
     return f"{value.min():.4g} … {value.max():.4g}"

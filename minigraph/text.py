@@ -1,4 +1,4 @@
-"""Text that the output encoding can show, and tables of it."""
+"""Text for output encodings without Unicode, and tables."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ SIGNS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta", "θ": "theta", "π": "pi",
     "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "ω": "omega", "Δ": "Delta", "Ω": "Omega",
 }  # fmt: skip
-HANDLER = "minigraph.signs"  # what text files take as ``errors``
+HANDLER = "minigraph.signs"  # the name of the error handler, for ``errors=`` of text files
 
 
 def readable(text: str) -> str:
-    """``text`` as stdout can show it: itself where the encoding has all its signs."""
+    """``text`` with the characters that stdout cannot encode replaced."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         return text.encode(encoding, HANDLER).decode(encoding)
-    except LookupError:  # a stream with a name of its own
+    except LookupError:  # the stream has an encoding that Python does not know
         pass
     return text
 
 
 def readable_repr(cls: type[T]) -> type[T]:
-    """A class decorator: the ``repr`` that the class has already, readable."""
+    """Class decorator that makes the ``repr`` of a class readable on every stdout."""
     written = cls.__repr__
     cls.__repr__ = lambda self: readable(written(self))  # type: ignore[method-assign]
     return cls
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows under a head, in columns as wide as their widest cell; columns numbered in ``right`` are set flush right."""
+    """Rows under a header, in aligned columns; the columns in ``right`` are right-aligned."""
     cells = [[readable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     lines = (
@@ -51,7 +51,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
 
 
 def _signs(error: UnicodeError) -> tuple[str, int]:
-    """What stands for the characters that cannot be encoded: a sign, the letter without its accent, or Python's notation."""
+    """Error handler: the characters that cannot be encoded as ASCII signs, letters without accents, or escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_sign, error.object[error.start : error.end])), error.end

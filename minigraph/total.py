@@ -1,4 +1,4 @@
-"""Total: the Jacobian of a whole tape, and the ways to its matrix."""
+"""TotalJacobian: the Jacobian of a whole tape, with several methods of building its matrix."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from minigraph.text import readable
 if TYPE_CHECKING:
     from minigraph.tape import Tape
 
-ENTRY_BYTES = 40  # of an entry while matrices are multiplied and added
-WORK_BYTES = 1 << 28  # of the products behind some rows of a Jacobian; more rows are made in blocks
-TOGETHER_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
+ENTRY_BYTES = 40  # memory per entry while matrices are multiplied and added
+WORK_BYTES = 1 << 28  # of intermediate products; if all rows would take more, they are computed in blocks
+BATCH_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
 
 
-class Total(LinearMap):
+class TotalJacobian(LinearMap):
     """∂y/∂x over a whole tape: the sum over all paths from x to y of the products of local Jacobians.
 
-    Its matrix is made the way that should be cheapest: by pulls, a row each; by pushes, a column each; or by products
-    of the nodes' matrices, from y back or from x on.
+    Its matrix is built by the method with the lowest estimated cost: by pulls, one per row; by pushes, one per column; or
+    by multiplying the nodes' matrices, from y backward or from x forward.
     """
 
     def __init__(self, tape: Tape, x: Node, create_graph: bool = False) -> None:
@@ -40,11 +40,11 @@ class Total(LinearMap):
         return readable(f"∂({self.tape.y.label})/∂({self.x.label})")
 
     def push(self, v: Any) -> Any:
-        """J v by one walk forward over the tape; see Tape.push."""
+        """J v by one forward walk over the tape; see Tape.push."""
         return self.tape.push({self.x: v}, create_graph=self.create_graph)
 
     def pull(self, g: Any) -> Any:
-        """Jᵀ g by one walk back over the tape; see Tape.pull."""
+        """Jᵀ g by one backward walk over the tape; see Tape.pull."""
         (c,) = self.tape.pull(g, [self.x], create_graph=self.create_graph)
         return np.zeros(self.in_shape, self.x.dtype) if c is None else c
 
@@ -52,7 +52,7 @@ class Total(LinearMap):
 
     @cached_property
     def _edges(self) -> list[Edge]:
-        """The local Jacobians on paths from x to y, by their bounds, in the order of the tape."""
+        """The local Jacobians on paths from x to y, with their bounds, in the order of the tape."""
         self.tape.check_unchanged()
         active = self.tape.depending_on([self.x])
         return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes for x, J in self._steps(node, active)]
@@ -60,51 +60,51 @@ class Total(LinearMap):
     @cached_property
     def bounds(self) -> Bounds:
         n = self.shape[1]
-        found = {self.x: Bounds(n, 1, 1)}
+        reached = {self.x: Bounds(n, 1, 1)}
         for node, x, local, (rows, _) in self._edges:
-            if x in found:
-                path = local.after(found[x], rows, n)
-                found[node] = found[node].plus(path, rows, n) if node in found else path
-        return found.get(self.tape.y, Bounds(0, 0, 0))
+            if x in reached:
+                path = local.after(reached[x], rows, n)
+                reached[node] = reached[node].plus(path, rows, n) if node in reached else path
+        return reached.get(self.tape.y, Bounds(0, 0, 0))
 
     def _walks(self, n: int, together: int = 1) -> float:
-        """Nanoseconds of n pulls or pushes, batched, by a rough estimate."""
+        """Rough estimate of the nanoseconds of n pulls or pushes in batches."""
         return sum(20e3 * -(-n // together) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges)
 
-    def _back(self, rows: int) -> tuple[float, int]:
-        """Nanoseconds, and the peak of stored entries, of the products from some rows of y back to x."""
-        cost, most, found = 0.0, 0, {self.tape.y: Bounds(rows, 1, rows)}
+    def _backward(self, rows: int) -> tuple[float, int]:
+        """Nanoseconds, and the largest number of stored entries, of the products from some rows of y backward to x."""
+        cost, most, bounds = 0.0, 0, {self.tape.y: Bounds(rows, 1, rows)}
         for node, x, local, (_, columns) in reversed(self._edges):
-            if node in found:
-                left = found[node]
+            if node in bounds:
+                left = bounds[node]
                 cost += 50e3 + 8 * (left.nnz * local.row + min(local.nnz, left.nnz * local.row))
                 path = left.after(local, rows, columns)
-                found[x] = found[x].plus(path, rows, columns) if x in found else path
+                bounds[x] = bounds[x].plus(path, rows, columns) if x in bounds else path
                 most = max(most, left.nnz + 3 * path.nnz + min(local.nnz, BLOCK_BYTES // 12))
         return cost, most
 
-    def _on(self) -> float:
-        """Nanoseconds of products from all columns of x on to y."""
+    def _forward(self) -> float:
+        """Nanoseconds of the products from all columns of x forward to y."""
         n, cost = self.shape[1], 0.0
-        found = {self.x: Bounds(n, 1, 1)}
+        bounds = {self.x: Bounds(n, 1, 1)}
         for node, x, local, (rows, _) in self._edges:
-            if x in found:
-                cost += 50e3 + 8 * (local.nnz * found[x].row + local.nnz)
-                path = local.after(found[x], rows, n)
-                found[node] = found[node].plus(path, rows, n) if node in found else path
+            if x in bounds:
+                cost += 50e3 + 8 * (local.nnz * bounds[x].row + local.nnz)
+                path = local.after(bounds[x], rows, n)
+                bounds[node] = bounds[node].plus(path, rows, n) if node in bounds else path
         return cost
 
-    def _way(self, rows: int | None, dense: bool) -> str:
-        """The cheapest of "pull" and "back" for some rows, or with "push" and "on" for all of them (None).
+    def _method(self, rows: int | None, dense: bool) -> str:
+        """The cheapest method: "pull" or "backward" for some rows; also "push" or "forward" for all of them (None).
 
-        Pulls and pushes give full rows, and are for arrays and for matrices that are full anyway.
+        Pulls and pushes give dense rows, so they are used for arrays and for matrices without zeros only.
         """
         n = self.shape[0] if rows is None else rows
-        costs = {"back": self._back(n)[0]}
+        costs = {"backward": self._backward(n)[0]}
         if rows is None:
-            costs["on"] = self._on()
+            costs["forward"] = self._forward()
         if dense or self.bounds.nnz == prod(self.shape):
-            costs["pull"] = self._walks(n, self._together)
+            costs["pull"] = self._walks(n, self._batch)
             if rows is None:
                 costs["push"] = self._walks(self.shape[1])
         return min(costs, key=costs.__getitem__)
@@ -116,78 +116,78 @@ class Total(LinearMap):
 
     @property
     def workspace(self) -> float:
-        if self._way(None, False) in ("pull", "push"):
-            return 8 * max(TOGETHER_BYTES, self._widest * self.dtype.itemsize)
-        return min(self._back(self.shape[0])[1] * ENTRY_BYTES, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
+        if self._method(None, False) in ("pull", "push"):
+            return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
+        return min(self._backward(self.shape[0])[1] * ENTRY_BYTES, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
 
-    def _beside_dense(self) -> float:
-        if self._way(None, True) in ("pull", "push"):
-            return 8 * max(TOGETHER_BYTES, self._widest * self.dtype.itemsize)
+    def _dense_workspace(self) -> float:
+        if self._method(None, True) in ("pull", "push"):
+            return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
         return self.nbytes + self.workspace
 
     def _matrix(self) -> sp.csr_array:
-        return self._made(None, False)
+        return self._build(None, False)
 
     def _rows(self, index: Array) -> sp.csr_array:
-        return self._made(index, False)
+        return self._build(index, False)
 
     def _dense(self) -> Array:
-        made = self._made(None, True)
+        made = self._build(None, True)
         return made if isinstance(made, np.ndarray) else np.asarray(made.toarray())
 
-    def _made(self, index: Array | None, dense: bool) -> Any:
-        """Rows of the matrix, or all of it; as an array where ``dense`` and made by walks."""
+    def _build(self, index: Array | None, dense: bool) -> Any:
+        """Some rows of the matrix, or all; an array if ``dense`` and built by pulls or pushes."""
         self._expect_plain()
-        way = self._way(None if index is None else len(index), dense)
+        method = self._method(None if index is None else len(index), dense)
         index = np.arange(self.shape[0]) if index is None else index
-        if way == "on":
+        if method == "forward":
             return self._from_x()
-        if way == "back":
+        if method == "backward":
             return self._products(index)
         rows = np.empty((len(index), self.shape[1]), self.dtype)
-        if way == "pull":
-            for start in range(0, len(index), self._together):
-                block = slice(start, start + self._together)
+        if method == "pull":
+            for start in range(0, len(index), self._batch):
+                block = slice(start, start + self._batch)
                 cotangents = np.zeros((len(index[block]), self.shape[0]), self.dtype)
                 cotangents[np.arange(len(cotangents)), index[block]] = 1
                 pulled = self._pull_rows(cotangents.reshape(-1, *self.out_shape))
                 rows[block] = pulled.reshape(len(cotangents), self.shape[1])
         else:
             for j in range(self.shape[1]):
-                rows[:, j] = np.ravel(self.push(unit(j, self.in_shape, self.x.dtype)))
-        if not np.isfinite(rows).all():  # a 0 times an infinite slope, where the matrix has no entry
+                rows[:, j] = np.ravel(self.push(basis_vector(j, self.in_shape, self.x.dtype)))
+        if not np.isfinite(rows).all():  # 0 times an infinite derivative, where the matrix has no entry
             return self._products(index)
         return rows if dense else full(rows)
 
     def _products(self, index: Array) -> sp.csr_array:
-        """Rows of the matrix by products of the nodes' matrices from y back, in blocks where they are many."""
+        """Rows of the matrix by products of the nodes' matrices from y backward, in blocks if there are many rows."""
         n = len(index)
-        step = max(1, min(n, int(WORK_BYTES * n // (self._back(n)[1] * ENTRY_BYTES + 1))))
-        blocks = (self._after(_unit_rows(index[i : i + step], self)) for i in range(0, n, step))
+        step = max(1, min(n, int(WORK_BYTES * n // (self._backward(n)[1] * ENTRY_BYTES + 1))))
+        blocks = (self._after(_basis_rows(index[i : i + step], self)) for i in range(0, n, step))
         if 0 < n <= step:
             return next(blocks)
         return below(blocks, n, self.shape[1], min(self.bounds.nnz, n * self.bounds.row), self.dtype)
 
     @property
-    def _together(self) -> int:
-        """How many cotangents are pulled at once: as many as keep each node's in cache."""
-        return max(1, TOGETHER_BYTES // (self._widest * self.dtype.itemsize + 1))
+    def _batch(self) -> int:
+        """The number of cotangents pulled at once: as many as fit the cache at every node."""
+        return max(1, BATCH_BYTES // (self._widest * self.dtype.itemsize + 1))
 
     @property
     def _widest(self) -> int:
-        """Entries of the largest node on the way."""
+        """Entries of the largest node on the paths."""
         return max([max(shape) for _, _, _, shape in self._edges], default=0)
 
     def _pull_rows(self, rows: Any) -> Any:
-        found = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)
-        return np.zeros((len(rows), *self.in_shape), self.dtype) if found is None else found
+        pulled = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)
+        return np.zeros((len(rows), *self.in_shape), self.dtype) if pulled is None else pulled
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
-        found = self._walk_back(matrix, lambda J, left: J._after(left), plus)
-        return sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype) if found is None else found
+        product = self._walk_back(matrix, lambda J, left: J._after(left), plus)
+        return sp.csr_array((matrix.shape[0], self.shape[1]), dtype=self.dtype) if product is None else product
 
     def _walk_back(self, left: Any, verb: Callable[[LinearMap, Any], Any], add: Callable[[Any, Any], Any]) -> Any:
-        """What ``verb`` makes of ``left`` with the nodes' maps from y back to x, added over the paths; None without any."""
+        """``left`` carried by ``verb`` through the nodes' maps from y to x, and summed over the paths; None without paths."""
         self._expect_plain()
         active = self.tape.depending_on([self.x])
         sums = {self.tape.y: left}
@@ -222,7 +222,7 @@ class Total(LinearMap):
 
 
 class Edge(NamedTuple):
-    """A local Jacobian on a path, by what is known before its matrix is built."""
+    """A local Jacobian on a path: what is known of it before its matrix is built."""
 
     node: Node
     x: Node
@@ -230,21 +230,21 @@ class Edge(NamedTuple):
     shape: tuple[int, int]
 
 
-def unit(i: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Zeros with a 1 at the flat position i."""
+def basis_vector(i: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Zeros of ``shape`` with a 1 at the flat position i."""
     e = np.zeros(shape, dtype)
     e.flat[i] = 1
     return e[()]
 
 
-def _unit_rows(index: Array, J: LinearMap) -> sp.csr_array:
-    """The rows of the identity matrix with these numbers, to be multiplied with J."""
+def _basis_rows(index: Array, J: LinearMap) -> sp.csr_array:
+    """The rows ``index`` of the identity matrix, to be multiplied by J."""
     n = len(index)
     return compressed(np.ones(n, J.dtype), index, np.arange(n + 1), (n, J.shape[0]))
 
 
-class Recorded(LinearMap):
-    """A map whose pushes and pulls are being recorded, and whose matrix would lose the derivative."""
+class RecordedMap(LinearMap):
+    """A map whose pushes and pulls are recorded. Its matrix, which could not be differentiated, raises GraphError."""
 
     def __init__(self, of: LinearMap) -> None:
         self.of = of
@@ -271,5 +271,5 @@ class Recorded(LinearMap):
 
 
 def lost(J: LinearMap) -> GraphError:
-    """A matrix of plain numbers asked for where its derivative is wanted."""
+    """The error for a matrix of plain numbers that a transform would have to differentiate."""
     return GraphError(f"{J}: a sparse matrix cannot be differentiated again; wanted push, pull or mg.jacobian here")

@@ -1,4 +1,4 @@
-"""Transforms: functions of arrays to functions that are their derivatives."""
+"""Transforms: from functions of arrays to functions that compute their derivatives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.maps import Identity, LinearMap
-from minigraph.mode import MODE, enable_grad, replaying, tracing
+from minigraph.mode import MODE, enable_grad, recomputing, tracing
 from minigraph.node import (
     FLOATS,
     GraphError,
@@ -23,17 +23,17 @@ from minigraph.node import (
 from minigraph.op import Op
 from minigraph.ownership import own
 from minigraph.tape import Tape
-from minigraph.total import Total, unit
+from minigraph.total import TotalJacobian, basis_vector
 
 Function = Callable[..., Any]
 
 
 class Trace:
-    """f at xs on a tape, with a fresh node for each argument to differentiate by.
+    """f(*xs) on a tape, with a new node for each argument to differentiate with respect to.
 
-    Fresh nodes keep levels apart: an inner derivative does not see an argument's other uses. Results are arrays of the
-    caller's own; Nodes where they are ``open`` to be differentiated in turn: because an argument is a Node, because an
-    outer transform is at work, or because ``create_graph`` asks for it.
+    New nodes separate the levels of nested derivatives: an inner derivative does not see other uses of an argument.
+    Results are new arrays, or Nodes if they are ``open`` to further differentiation: because an argument is a Node, because
+    an outer transform is running, or because of ``create_graph``.
     """
 
     def __init__(
@@ -67,12 +67,14 @@ class Trace:
         return own(value)
 
     def pull(self, g: Any = None, retain_graph: bool = True) -> list[Any]:
-        found = self.tape.pull(g, self.variables, create_graph=self.open, retain_graph=retain_graph or self.open)
-        return [np.zeros(x.shape, x.dtype)[()] if c is None else c for x, c in zip(self.variables, found, strict=True)]
+        cotangents = self.tape.pull(g, self.variables, create_graph=self.open, retain_graph=retain_graph or self.open)
+        return [
+            np.zeros(x.shape, x.dtype)[()] if c is None else c for x, c in zip(self.variables, cotangents, strict=True)
+        ]
 
 
 def _position(what: str, i: Any, n: int) -> int:
-    """The number from 0 of argument i of n."""
+    """The index of argument i of n; negative i count from the end."""
     if isinstance(i, bool) or not isinstance(i, (int, np.integer)) or not -n <= i < n:
         raise TypeError(f"{what}: got argnums {i} for {n} arguments; wanted the position of an argument")
     return int(i) % n
@@ -92,7 +94,7 @@ def _variable(x: Any, what: str) -> Node:
 
 
 class Argument(Op):
-    """y = x: a fresh node for an argument, which separates levels of differentiation.   J = I."""
+    """y = x: a new node for an argument, which separates levels of differentiation.   J = I."""
 
     name = "argument"
     formulas = ("I",)
@@ -116,12 +118,12 @@ def _several(argnums: Argnums) -> Sequence[int]:
 
 
 def value_and_grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
-    """x ↦ (f(x), ∂f/∂x) for a scalar f: (S) → ((), (S)); keyword arguments go to f as they are.
+    """x ↦ (f(x), ∂f/∂x) for a scalar f: (S) → ((), (S)); keyword arguments are passed on to f.
 
-    Results are arrays; Nodes where an argument is a Node, and within another transform that differentiates them.
-    ``create_graph``: Nodes in any case, so that ``backward`` can go through the gradient to the parameters that f reads.
-    ``argnums``: the argument to differentiate by, or several for a tuple of gradients.
-    Raises TypeError for integer and complex arguments, GraphError when f(x) is not a scalar.
+    Results are arrays, or Nodes if an argument is a Node or another transform differentiates them.
+    ``create_graph``: always Nodes, so that ``backward`` can go through the gradient to the parameters that f reads.
+    ``argnums``: the position of the argument to differentiate with respect to, or several for a tuple of gradients.
+    Raises TypeError for integer and complex arguments, GraphError if f(x) is not a scalar.
     """
 
     def with_gradient(*args: Any, **options: Any) -> tuple[Any, Any]:
@@ -138,18 +140,18 @@ def value_and_grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = Fa
 
 
 def grad(f: Function, argnums: Argnums = 0, *, create_graph: bool = False) -> Function:
-    """x ↦ ∂f/∂x for a scalar f: (S) → (S). Gradients of gradients give higher orders.
+    """x ↦ ∂f/∂x for a scalar f: (S) → (S). Gradients can be nested for higher orders.
 
-    Arguments and errors as those of ``value_and_grad``.
+    Arguments and errors are those of ``value_and_grad``.
     """
     both = value_and_grad(f, argnums, create_graph=create_graph)
     return lambda *args, **options: both(*args, **options)[1]
 
 
 def vjp(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape): one for one argument, else a tuple.
+    """(f(xs), pull) with pull(g) = gᵀ ∂f/∂x, (f(xs).shape) → (x.shape); a tuple if there are several arguments.
 
-    Raises TypeError for integer and complex arguments, ShapeError for a g of another shape than f(xs).
+    Raises TypeError for integer and complex arguments, ShapeError if g has not the shape of f(xs).
     """
     trace = Trace("vjp", f, xs, options=options)
     return trace.value, lambda g: trace.pull(g)[0] if len(xs) == 1 else tuple(trace.pull(g))
@@ -158,8 +160,8 @@ def vjp(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Callable[[Any], 
 def jvp(f: Function, xs: Any, vs: Any, /, **options: Any) -> tuple[Any, Any]:
     """(f(xs), Σ ∂f/∂x v): value and tangent, (x.shape) → (f(xs).shape) both.
 
-    ``xs``, ``vs``: tuples of arguments and tangents, or one array each. Raises TypeError where their numbers differ,
-    ShapeError for a tangent of another shape than its argument.
+    ``xs``, ``vs``: tuples of arguments and tangents, or one array each. Raises TypeError if their numbers differ,
+    ShapeError if a tangent has not the shape of its argument.
     """
     if not isinstance(xs, (tuple, list)):
         xs, vs = (xs,), (vs,)
@@ -170,9 +172,9 @@ def jvp(f: Function, xs: Any, vs: Any, /, **options: Any) -> tuple[Any, Any]:
 
 
 def linearize(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Any]:
-    """(f(xs), J): the value, and the Jacobian as a LinearMap, (x.shape) → (f(xs).shape), to push and pull often.
+    """(f(xs), J): the value, and the Jacobian as a LinearMap, (x.shape) → (f(xs).shape), for many pushes and pulls.
 
-    A tuple of maps for several arguments. Raises TypeError for integer and complex arguments.
+    For several arguments J is a tuple. Raises TypeError for integer and complex arguments.
     """
     trace = Trace("linearize", f, xs, options=options)
     maps = tuple(trace.tape.jacobian(x, create_graph=trace.open) for x in trace.variables)
@@ -180,10 +182,10 @@ def linearize(f: Function, /, *xs: Any, **options: Any) -> tuple[Any, Any]:
 
 
 def jacobian(f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False) -> Function:
-    """x ↦ ∂f/∂x: an array of shape (f(x).shape + x.shape), or with ``format`` "csr" or "csc" sparse (f(x).size, x.size).
+    """x ↦ ∂f/∂x: an array of shape f(x).shape + x.shape; with ``format`` "csr" or "csc" a sparse array (f(x).size, x.size).
 
-    Several ``argnums`` give a tuple. Keyword arguments and ``create_graph`` as in ``value_and_grad``.
-    Raises ValueError for another format, MemoryBudgetError when the matrix would be too large.
+    Several ``argnums`` give a tuple. Keyword arguments and ``create_graph`` are those of ``value_and_grad``.
+    Raises ValueError for another format, MemoryBudgetError if the matrix would be too large.
     """
     if format not in (None, "csr", "csc"):
         raise ValueError(f"jacobian: got format {format!r}; wanted None (dense), 'csr' or 'csc'")
@@ -194,21 +196,25 @@ def jacobian(f: Function, argnums: Argnums = 0, format: str | None = None, *, cr
         if format and trace.open:
             raise GraphError(f"jacobian: a {format}_array cannot be differentiated again; wanted format=None here")
         if format:
-            found = [J.tosparse(format=format) for J in maps]
-        elif trace.open:  # one pull a row, differentiable in turn
-            rows = zip(*[trace.pull(unit(i, trace.y.shape, trace.y.dtype)) for i in range(trace.y.size)], strict=True)
-            found = [np.reshape(np.stack(row), J.out_shape + J.in_shape) for row, J in zip(rows, maps, strict=True)]
+            matrices_of = [J.tosparse(format=format) for J in maps]
+        elif trace.open:  # one pull per row, which can be differentiated again
+            rows = zip(
+                *[trace.pull(basis_vector(i, trace.y.shape, trace.y.dtype)) for i in range(trace.y.size)], strict=True
+            )
+            matrices_of = [
+                np.reshape(np.stack(row), J.out_shape + J.in_shape) for row, J in zip(rows, maps, strict=True)
+            ]
         else:
-            found = [J.toarray().reshape(J.out_shape + J.in_shape) for J in maps]
-        return tuple(found) if isinstance(argnums, Sequence) else found[0]
+            matrices_of = [J.toarray().reshape(J.out_shape + J.in_shape) for J in maps]
+        return tuple(matrices_of) if isinstance(argnums, Sequence) else matrices_of[0]
 
     return matrices
 
 
 def hessian(f: Function, argnums: Argnums = 0, format: str | None = None, *, create_graph: bool = False) -> Function:
-    """x ↦ ∂²f/∂x² for a scalar f: an array of shape (x.shape + x.shape), or with ``format`` "csr" or "csc" sparse.
+    """x ↦ ∂²f/∂x² for a scalar f: an array of shape x.shape + x.shape; with ``format`` "csr" or "csc" a sparse array.
 
-    Several ``argnums`` give a tuple of tuples, ∂²f/∂xᵢ∂xⱼ. Arguments and errors as those of ``jacobian``.
+    Several ``argnums`` give a tuple of tuples, ∂²f/∂xᵢ∂xⱼ. Arguments and errors are those of ``jacobian``.
     """
     if not isinstance(argnums, Sequence):
         return jacobian(grad(f, argnums), argnums, format, create_graph=create_graph)
@@ -217,9 +223,9 @@ def hessian(f: Function, argnums: Argnums = 0, format: str | None = None, *, cre
 
 
 def hvp(f: Function, x: Any, v: Any, /, **options: Any) -> Any:
-    """∂²f/∂x² v for a scalar f, without the Hessian: the push of the gradient. (x.shape) → (x.shape).
+    """∂²f/∂x² v for a scalar f, as the push of the gradient, without building the Hessian: (x.shape) → (x.shape).
 
-    For several arguments ``x`` and ``v`` are tuples, and so is the result.
+    For several arguments ``x``, ``v`` and the result are tuples.
     """
     if isinstance(x, (tuple, list)):
         slope = lambda *xs: jvp(f, xs, v, **options)[1]  # noqa: E731
@@ -228,9 +234,9 @@ def hvp(f: Function, x: Any, v: Any, /, **options: Any) -> Any:
 
 
 class Checkpoint(Op):
-    """y = f(xs) as one node: f runs again in the backward walk instead of keeping its inner values.
+    """y = f(xs) as one node: its inner values are not kept, and f runs again in the backward walk.
 
-    Inputs: f's arguments, then the nodes that f closes over.   J = the Jacobian of f's own tape.
+    Inputs: the arguments of f, then the nodes that f closes over.   J = the Jacobian of the tape of f.
     """
 
     name = "checkpoint"
@@ -246,10 +252,10 @@ class Checkpoint(Op):
         y = self.f(*xs[: self.arguments])
         return y.value if isinstance(y, Node) else y
 
-    def again(self, y: Any, xs: Sequence[Any]) -> tuple[Tape, list[Node | None]]:
-        """The tape of f run again, and on it the node of each input, None where there is no derivative."""
+    def recompute(self, y: Any, xs: Sequence[Any]) -> tuple[Tape, list[Node | None]]:
+        """Run f again: its tape, and the node of each input on it, None where there is no derivative."""
         floats = [i for i, x in enumerate(xs[: self.arguments]) if x.dtype in FLOATS]
-        with replaying():
+        with recomputing():
             again = Trace(self.name, self.f, xs[: self.arguments], floats, self.closed)
         if not np.array_equal(again.y.value, value_of(y), equal_nan=True):
             raise GraphError("checkpoint: the function gave another value when run again; wanted one that depends on its "
@@ -260,28 +266,29 @@ class Checkpoint(Op):
         return again.tape, nodes
 
     def jacobians(self, y: Any, *xs: Any) -> list[LinearMap | None]:
-        tape, nodes = self.again(y, xs)
-        return [None if x is None else Total(tape, x) for x in nodes]
+        tape, nodes = self.recompute(y, xs)
+        return [None if x is None else TotalJacobian(tape, x) for x in nodes]
 
     def pull(self, g: Any, wanted: Sequence[bool], y: Any, *xs: Any, saved: Any = None) -> list[Any]:
-        """All cotangents by one walk."""
-        tape, nodes = self.again(y, xs)
-        asked = [x for x, some in zip(nodes, wanted, strict=True) if some and x is not None]
-        found = dict(zip(asked, tape.pull(g, asked), strict=True))
-        return [None if x is None else found.get(x) for x in nodes]
+        """All cotangents in one backward walk."""
+        tape, nodes = self.recompute(y, xs)
+        requested = [x for x, some in zip(nodes, wanted, strict=True) if some and x is not None]
+        cotangents = dict(zip(requested, tape.pull(g, requested), strict=True))
+        return [None if x is None else cotangents.get(x) for x in nodes]
 
 
 def _detached(x: Any) -> Any:
-    """x as a leaf, so that nothing behind it is on the tape."""
+    """x as a leaf, without the graph it was computed from."""
     if not isinstance(x, Node):
         return x
     return Parameter(x._value) if x.dtype in FLOATS else Node(x._value)
 
 
 def checkpoint(f: Function) -> Function:
-    """f as a single node whose inner values are computed again in the backward walk: less memory, more time.
+    """f as a single node whose inner values are recomputed in the backward walk: less memory for more time.
 
-    Keyword arguments go to f as they are. f must give the same value when run again, else the walk raises GraphError. Chen et al. 2016.
+    Keyword arguments are passed on to f. If f gives another value when it runs again, the walk raises GraphError.
+    Chen et al. 2016, "Training deep nets with sublinear memory cost".
     """
 
     def recorded(*xs: Any, **options: Any) -> Any:

@@ -14,7 +14,7 @@ from minigraph import notation
 from minigraph.arguments import expect_choice
 from minigraph.array import Array
 from minigraph.kernels.sparse import compressed
-from minigraph.maps import Bounds, Formula, LinearMap
+from minigraph.maps import Bounds, FunctionMap, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.elementwise import define, gaussian, logistic_density
@@ -141,7 +141,7 @@ class Softmax(Op):
     name = "softmax"
     formulas = ("diag(y) − y yᵀ",)
     of_lines = "⊕ᵢ (diag(yᵢ) − yᵢ yᵢᵀ)", "diag(y) − diag(y) ({}) diag(y)"
-    usual: ClassVar[dict[str, Any]] = {"axis": -1}
+    defaults: ClassVar[dict[str, Any]] = {"axis": -1}
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -226,7 +226,7 @@ def lines(x: Any, axis: int, push: Any, pull: Any, y: Any, entries: Any) -> Line
         data = entries(values[columns], values[index, None], hit.astype(x.dtype))
         return compressed(data.ravel(), columns.ravel(), np.arange(len(index) + 1) * n, (len(index), size))
 
-    return Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n))
+    return FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n))
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

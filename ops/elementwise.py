@@ -55,16 +55,18 @@ def _function(derivative: Derivative) -> Callable[..., Any] | None:
 def slopes(derivatives: Sequence[Derivative], formula: Slopes) -> list[str | None]:
     """The formula of each derivative, of numbers as they are; ∂y/∂x where none is given."""
     given = [formula] if isinstance(formula, str) else list(formula)
-    found: list[str | None] = []
+    formulas: list[str | None] = []
     for i, d in enumerate(derivatives):
         if d is None:
-            found.append(None)
+            formulas.append(None)
         elif given:
-            found.append(given[i])
+            formulas.append(given[i])
         else:
             letter = "x" if len(derivatives) == 1 else "abc"[i]
-            found.append(f"∂y/∂{letter}" if callable(d) else np.format_float_positional(d, trim="-").replace("-", "−"))
-    return found
+            formulas.append(
+                f"∂y/∂{letter}" if callable(d) else np.format_float_positional(d, trim="-").replace("-", "−")
+            )
+    return formulas
 
 
 class Pointwise(Diagonal):

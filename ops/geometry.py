@@ -1,4 +1,4 @@
-"""The arguments that say where windows lie: kernel, stride, padding, dilation; each checked, and put into a Window."""
+"""The arguments that define windows: kernel, stride, padding and dilation are checked and put into a Window."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
-from minigraph.kernels.window import PIXELS, Ints, Pairs, Window
+from minigraph.kernels.window import MAX_POSITIONS, Ints, Pairs, Window
 from minigraph.node import Spec
 from minigraph.op import Op, expect
 
 Padding = Pairs | Literal["same"]
-WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}  # what needs no words
-LARGEST = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
+WINDOW = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "algorithm": "auto"}  # defaults, which are not shown
+MAX_ARGUMENT = 2**31 - 1  # of an argument: beyond it index arithmetic could overflow
 
 
-_window: Callable[..., Window] = lru_cache(4096)(Window)  # keeps slices and tables from step to step
+_window: Callable[..., Window] = lru_cache(4096)(Window)  # caches slices and tables between steps
 
 
 def window_over(op: Op | str, x: Spec, kernel: Ints, stride: Ints, padding: Padding, dilation: Ints) -> Window:
-    """The Window of ``kernel`` over the last axes of ``x``. Raises ShapeError where it does not fit."""
+    """The Window of ``kernel`` over the last axes of ``x``. Raises ShapeError if it does not fit."""
     if isinstance(padding, str):
         expect(set(stride) == {1}, op, "stride 1 with padding 'same'", stride=stride)
         padding = tuple(
@@ -45,7 +45,12 @@ def window_over(op: Op | str, x: Spec, kernel: Ints, stride: Ints, padding: Padd
             x=x,
             kernel=kernel,
         )
-    expect(prod(window.out) < PIXELS, op, f"an output of fewer than {PIXELS} positions, not {window.out}", x=x)
+    expect(
+        prod(window.out) < MAX_POSITIONS,
+        op,
+        f"an output of fewer than {MAX_POSITIONS} positions, not {window.out}",
+        x=x,
+    )
     return window
 
 
@@ -62,7 +67,9 @@ def window_onto(op: Op | str, g: Spec, kernel: Ints, stride: Ints, padding: Pair
         kernel=kernel,
         padding=padding,
     )
-    expect(prod(size) < PIXELS, op, f"an image of fewer than {PIXELS} pixels, not {size}", x=g, stride=stride)
+    expect(
+        prod(size) < MAX_POSITIONS, op, f"an image of fewer than {MAX_POSITIONS} pixels, not {size}", x=g, stride=stride
+    )
     return _window(size, kernel, stride, padding, dilation)
 
 
@@ -74,16 +81,16 @@ SIDES = ("D", "H", "W"), ("D′", "H′", "W′"), ("f", "f", "f"), ("t", "t", "
 
 
 def over_axes(function: Callable[Concatenate[int, P], R]) -> tuple[Callable[P, R], Callable[P, R], Callable[P, R]]:
-    """``function`` of the number of spatial axes, and more, as three: of ``_conv`` conv1d, conv2d and conv3d.
+    """Three functions from one whose first argument is the number of spatial axes: conv1d, conv2d, conv3d from ``_conv``.
 
-    Its docstring is that of two axes, (N, C, H, W) and conv2d; the others' have their own sides and names in it.
+    The docstring is written for two axes, (N, C, H, W) and conv2d, and adapted for one and three.
     """
     return _over(function, 1), _over(function, 2), _over(function, 3)
 
 
 def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
-    whole, name = signature(function), f"{function.__name__.removeprefix('_')}{d}d"
-    given = whole.replace(parameters=[*whole.parameters.values()][1:])
+    parameters, name = signature(function), f"{function.__name__.removeprefix('_')}{d}d"
+    given = parameters.replace(parameters=[*parameters.parameters.values()][1:])
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -103,7 +110,7 @@ def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
     call.__doc__ = text.replace("2d", f"{d}d")
     call.__signature__ = given  # type: ignore[attr-defined]
     call.__annotations__ = {
-        key: kind for key, kind in function.__annotations__.items() if key != next(iter(whole.parameters))
+        key: kind for key, kind in function.__annotations__.items() if key != next(iter(parameters.parameters))
     }
     return call
 
@@ -112,15 +119,15 @@ def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
 
 
 def integers(op: str, name: str, value: Any, d: int, least: int = 1) -> Ints:
-    """An argument for each of ``d`` axes: one integer, or ``d`` of them. Raises TypeError or ShapeError."""
-    if type(value) is int and least <= value <= LARGEST:
+    """An argument with a value for each of ``d`` axes: one integer, or ``d`` of them. Raises TypeError or ShapeError."""
+    if type(value) is int and least <= value <= MAX_ARGUMENT:
         return (value,) * d
-    found = _numbers(op, name, value, f"an integer or {d} of them")
-    found = found * d if len(found) == 1 else found
-    expect(len(found) == d, op, f"an integer or {d} of them", **{name: value})
-    expect(min(found) >= least, op, f"{name} of at least {least}", **{name: value})
-    expect(max(found) <= LARGEST, op, f"{name} of at most {LARGEST}", **{name: value})
-    return found
+    values = _numbers(op, name, value, f"an integer or {d} of them")
+    values = values * d if len(values) == 1 else values
+    expect(len(values) == d, op, f"an integer or {d} of them", **{name: value})
+    expect(min(values) >= least, op, f"{name} of at least {least}", **{name: value})
+    expect(max(values) <= MAX_ARGUMENT, op, f"{name} of at most {MAX_ARGUMENT}", **{name: value})
+    return values
 
 
 def sides(op: str, name: str, value: Any) -> Ints:
@@ -131,7 +138,7 @@ def sides(op: str, name: str, value: Any) -> Ints:
 
 
 def paddings(op: str, value: Any, d: int) -> Padding:
-    """Padding for each of ``d`` axes: "same", "valid" (none), or numbers as for ``pairs``."""
+    """Padding for each of ``d`` axes: "same", "valid" (none), or integers as for ``pairs``."""
     wanted = f"an integer, {d} or {2 * d} of them, 'same' or 'valid'"
     if isinstance(value, str):
         expect(value in ("same", "valid"), op, wanted, padding=repr(value))
@@ -144,16 +151,16 @@ def pairs(op: str, value: Any, d: int, wanted: str = "") -> Pairs:
 
     For two axes: p; (vertical, horizontal); (top, bottom, left, right).
     """
-    if type(value) is int and 0 <= value <= LARGEST:
+    if type(value) is int and 0 <= value <= MAX_ARGUMENT:
         return ((value, value),) * d
     wanted = wanted or f"an integer, {d} or {2 * d} of them"
-    found = _numbers(op, "padding", value, wanted)
-    expect(len(found) in (1, d, 2 * d), op, wanted, padding=value)
-    expect(min(found) >= 0, op, "padding of at least 0", padding=value)
-    expect(max(found) <= LARGEST, op, f"padding of at most {LARGEST}", padding=value)
-    if len(found) != 2 * d:
-        return tuple((p, p) for p in (found * d if len(found) == 1 else found))
-    return tuple(zip(found[::2], found[1::2], strict=True))
+    values = _numbers(op, "padding", value, wanted)
+    expect(len(values) in (1, d, 2 * d), op, wanted, padding=value)
+    expect(min(values) >= 0, op, "padding of at least 0", padding=value)
+    expect(max(values) <= MAX_ARGUMENT, op, f"padding of at most {MAX_ARGUMENT}", padding=value)
+    if len(values) != 2 * d:
+        return tuple((p, p) for p in (values * d if len(values) == 1 else values))
+    return tuple(zip(values[::2], values[1::2], strict=True))
 
 
 def is_sequence(value: Any) -> bool:
@@ -164,7 +171,7 @@ def is_sequence(value: Any) -> bool:
 
 
 def _numbers(op: str, name: str, value: Any, wanted: str) -> Ints:
-    """One integer or a sequence of them as a tuple; booleans and floats are refused."""
+    """One integer or a sequence of integers as a tuple. Raises TypeError for booleans and floats."""
     entries = value if is_sequence(value) and len(value) else [value]
     try:
         if any(isinstance(entry, bool | np.bool) for entry in entries):

@@ -96,7 +96,7 @@ class ElementwiseLoss(Op):
 
     name = "elementwise_loss"
     operands = ("input", "target")
-    usual: ClassVar[dict[str, Any]] = {"reduction": "mean"}
+    defaults: ClassVar[dict[str, Any]] = {"reduction": "mean"}
 
     def __init__(self, name: str, reduction: str = "mean", **options: Any) -> None:
         expect_reduction(name, reduction)
@@ -134,10 +134,10 @@ class ElementwiseLoss(Op):
         expect(input.shape == target.shape, self, "target of input's shape", **got)
         for name, w in self.options.items():
             if isinstance(w, np.ndarray):
-                fits = w.ndim <= input.ndim and all(
+                valid = w.ndim <= input.ndim and all(
                     n in (1, m) for n, m in zip(w.shape[::-1], input.shape[::-1], strict=False)
                 )
-                expect(fits, self, f"{name} that broadcasts to the input", input=input, **{name: w.shape})
+                expect(valid, self, f"{name} that broadcasts to the input", input=input, **{name: w.shape})
         return Spec(input.shape if self.reduction == "none" else (), self.dtype(input, target))
 
     def dtype(self, input: Any, target: Any) -> Any:
@@ -245,8 +245,8 @@ class CrossEntropy(Op):
 
     def slope_formula(self, labels: Any) -> str:
         """∂l/∂s of one place on paper."""
-        whole = self.weight is None and (labels is None or labels.dtype.kind != "f")
-        return "p − t" if whole else "p Σ t − t"
+        simple = self.weight is None and (labels is None or labels.dtype.kind != "f")
+        return "p − t" if simple else "p Σ t − t"
 
     def formula(self, i: int) -> str | None:
         return self.summed(i, None)
@@ -267,7 +267,7 @@ class CrossEntropy(Op):
         row = notation.transposed(text)
         return notation.over(row, "N") if self.reduction == "mean" else row
 
-    usual: ClassVar[dict[str, Any]] = {
+    defaults: ClassVar[dict[str, Any]] = {
         "reduction": "mean",
         "label_smoothing": 0.0,
         "weight": None,
@@ -331,20 +331,20 @@ class CrossEntropy(Op):
         if labels.dtype.kind == "f":
             if not np.isfinite(value_of(labels)).all():
                 raise ValueError(f"{self}: got NaN or infinite labels; wanted probabilities")
-            hot, seen, count = labels.astype(s.dtype), np.array(True), labels.size // classes
+            hot, counted, count = labels.astype(s.dtype), np.array(True), labels.size // classes
         else:
             labels = value_of(labels)
-            seen = labels != self.ignore_index
-            wrong = labels[seen & ((labels < 0) | (labels >= classes))]
+            counted = labels != self.ignore_index
+            wrong = labels[counted & ((labels < 0) | (labels >= classes))]
             if wrong.size:
                 raise ValueError(f"{self}: got label {int(wrong[0])}; wanted labels from 0 to {classes - 1}")
             hot = np.zeros(s.shape, s.dtype)
-            labels, seen = np.expand_dims(np.where(seen, labels, 0), axis), np.expand_dims(seen, axis)
-            np.put_along_axis(hot, labels, seen, axis)
+            labels, counted = np.expand_dims(np.where(counted, labels, 0), axis), np.expand_dims(counted, axis)
+            np.put_along_axis(hot, labels, counted, axis)
             count = float(total(hot * column).real)
         smooth = self.label_smoothing
         return (
-            (1 - smooth) * hot + s.dtype.type(smooth / classes) * seen
+            (1 - smooth) * hot + s.dtype.type(smooth / classes) * counted
         ) * column, count if self.reduction == "mean" else 1
 
     def forward(self, s: Array, labels: Array) -> Any:
@@ -369,7 +369,7 @@ class CrossEntropy(Op):
         target, count = self.target(s, labels)
         axis = self.axis(s)
         scale = 1 / count if count else 0.0  # the mean over nothing is NaN, and flat
-        kept = tuple(1 if i == axis or self.reduction != "none" else n for i, n in enumerate(s.shape))
+        shape = tuple(1 if i == axis or self.reduction != "none" else n for i, n in enumerate(s.shape))
 
         def probability_slope() -> Any:
             logs = log_softmax(s, axis) * ((self.label_smoothing - 1) * scale)
@@ -378,7 +378,7 @@ class CrossEntropy(Op):
             return logs
 
         slope = Diagonal(s, lambda: self.slope(s, target) * scale)
-        added = sum_map(s, kept, y.shape)
+        added = sum_map(s, shape, y.shape)
         to_labels = promoted(added @ Diagonal(s, probability_slope), labels) if labels.dtype.kind == "f" else None
         return added @ slope, to_labels
 

@@ -27,7 +27,7 @@ from minigraph.kernels.numpy.norm import (
 )
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.window import Window
-from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Shape, promoted
+from minigraph.maps import Bounds, Diagonal, FunctionMap, LinearMap, Shape, promoted
 from minigraph.mode import MODE
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
@@ -184,7 +184,7 @@ def repeated(p: Any, x: Any, dtype: Any, groups: Groups, J: Standardization | No
 
     size, n = prod(view), prod(affine)
     bounds = Bounds(size, 1 if size else 0, size // n if n else 0)
-    return Formula(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix, bounds=bounds)
+    return FunctionMap(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix, bounds=bounds)
 
 
 @dataclass(eq=False)
@@ -205,8 +205,8 @@ class BatchNorm(Normalization):
         return {"training": self.statistics is None, "eps": self.eps}
 
     def groups(self, x: Any) -> Groups:
-        rest = range(2, len(x.shape))
-        return Groups(x.shape, (0, *rest), (1, x.shape[1], *(1 for _ in rest)))
+        spatial = range(2, len(x.shape))
+        return Groups(x.shape, (0, *spatial), (1, x.shape[1], *(1 for _ in spatial)))
 
     def feature_shape(self, x: Spec) -> Shape:
         expect(2 <= x.ndim <= 5, self, "x of 2 to 5 axes (N, C, *n)", x=x)
@@ -316,18 +316,18 @@ def batch_norm(
         op = BatchNorm(eps, (np.array(running_value(running_mean)), np.array(running_value(running_var))))
     y = _affine(op, x, weight, bias)
     if training and not (isinstance(y, Spec) or (isinstance(y, Node) and y.abstract)):
-        found = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
-        update_running_statistics(op, running, momentum, found, y.size)
+        moments = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
+        update_running_statistics(op, running, momentum, moments, y.size)
     return y
 
 
 def update_running_statistics(
-    op: BatchNorm, running: dict[str, Any], momentum: float, found: Moments, size: int
+    op: BatchNorm, running: dict[str, Any], momentum: float, moments: Moments, size: int
 ) -> None:
     """Move the running statistics towards the batch's."""
-    if MODE.get().replaying:  # a checkpoint runs again what has moved them already
+    if MODE.get().recomputing:  # a checkpoint runs again what has moved them already
         return
-    mean, var = (np.ravel(moment) for moment in found[:2])
+    mean, var = (np.ravel(moment) for moment in moments[:2])
     m = size // max(len(mean), 1)
     for name, r in running.items():
         if r is not None:
@@ -472,7 +472,7 @@ class LocalResponseNorm(Op):
         inside = self.window(x).pixels[0] >= 0
         most = int(inside.sum(1).max())  # a window's most channels, and a channel's most windows
         bounds = Bounds(N * S * int(inside.sum()), most, most) if N else Bounds(0, 0, 0)
-        return [Formula(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds)]
+        return [FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds)]
 
 
 def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

@@ -1,6 +1,6 @@
-"""Pooling: the largest entry or the average of each window, channel by channel.
+"""Pooling: the maximum or the average of each window, channel by channel.
 
-Both are constant matrices once the winners are known: vec(y) = A vec(x).
+Both are a matrix, vec(y) = A vec(x), which for the maximum depends on the positions of the maxima.
 """
 
 from __future__ import annotations
@@ -22,11 +22,20 @@ from minigraph.kernels import tasks
 from minigraph.kernels.matrices import BlockMatrix
 from minigraph.kernels.numpy.pool import winners
 from minigraph.kernels.window import Ints, Pairs, Window
-from minigraph.maps import MAX_BYTES, Apply, Bounds, Formula, LinearMap, Selection, Shape, pick
+from minigraph.maps import MAX_BYTES, Apply, Bounds, FunctionMap, LinearMap, Selection, Shape, pick
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import BlockMap, expect_bytes
-from minigraph.ops.geometry import LARGEST, WINDOW, expect_axes, integers, is_sequence, over_axes, pairs, window_over
+from minigraph.ops.geometry import (
+    MAX_ARGUMENT,
+    WINDOW,
+    expect_axes,
+    integers,
+    is_sequence,
+    over_axes,
+    pairs,
+    window_over,
+)
 from minigraph.ops.products import einsum
 
 __all__ = [
@@ -36,18 +45,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-CHOICE = "0/1, at this x: in the row of each output a 1 at the entry that it is, the first of equal ones"
+SELECTION_LEGEND = "0/1: the row of each output has a 1 at the maximum of its window, the first of equal ones"
 
 
 def _max_pool(
     d: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> Any:
-    """Largest entry of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
+    """Maximum of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
-    W′ = ⌊(W + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, where a last window
-    that would start beyond the image is dropped. ``stride`` is ``kernel_size`` unless given. Padding never
-    wins; the first of equal entries does; NaN wins always. J = A, 0/1, one 1 in each row (``pool_matrix``).
-    Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
+    W′ = ⌊(W + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, which drops a last window that
+    would start outside the image. ``stride`` defaults to ``kernel_size``. Padding is never the maximum. Of equal entries
+    the first is chosen, and NaN before any number. J = A, 0/1, with one 1 in each row (``pool_matrix``).
+    Raises ShapeError, also if padding exceeds half the kernel; TypeError for dtypes other than float.
     """
     return MaxPool(*_arguments(f"max_pool{d}d", d, kernel_size, stride, padding, dilation, ceil_mode))(x)
 
@@ -63,9 +72,9 @@ def _avg_pool(
 ) -> Any:
     """Average of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel; sizes as in max_pool2d.
 
-    Zeros of the padding count in the divisor unless ``count_include_pad`` is false; what a last window of
-    ``ceil_mode`` reaches beyond them never counts. J has 1/m at the m entries of each window.
-    Raises ShapeError, also for padding of more than half the kernel; TypeError for what is not float.
+    The divisor counts the zeros of the padding unless ``count_include_pad`` is false. It never counts positions beyond the
+    padding, which the last window of ``ceil_mode`` may reach. J has 1/m at the m entries of each window.
+    Raises ShapeError, also if padding exceeds half the kernel; TypeError for dtypes other than float.
     """
     arguments = _arguments(f"avg_pool{d}d", d, kernel_size, stride, padding, 1, ceil_mode)
     return AvgPool(*arguments, count_include_pad=count_include_pad)(x)
@@ -78,15 +87,15 @@ avg_pool1d, avg_pool2d, avg_pool3d = over_axes(_avg_pool)
 def global_avg_pool(x: Any) -> Any:
     """Average over all positions: x (N, C, *n) → (N, C). J has 1/size at every entry of the channel. Lin et al. 2014.
 
-    Raises ShapeError for an x without a position, TypeError for what is not float.
+    Raises ShapeError if x has no positions, TypeError for dtypes other than float.
     """
     return GlobalAvgPool()(x)
 
 
 def global_max_pool(x: Any) -> Any:
-    """Largest entry over all positions: x (N, C, *n) → (N, C). J = A, 0/1; the first of equal entries wins.
+    """Maximum over all positions: x (N, C, *n) → (N, C). J = A, 0/1; of equal entries the first is chosen.
 
-    Raises ShapeError for an x without a position, TypeError for what is not float.
+    Raises ShapeError if x has no positions, TypeError for dtypes other than float.
     """
     return GlobalMaxPool()(x)
 
@@ -94,8 +103,8 @@ def global_max_pool(x: Any) -> Any:
 def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
     """Averages over a given number of windows: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
-    ``output_size``: the sides wanted, or one integer for all; None keeps a side. Window i of W′ is the pixels from
-    ⌊i W / W′⌋ up to, but not with, ⌈(i + 1) W / W′⌉; neighbours overlap where W′ does not divide W.
+    ``output_size``: the size of each axis, or one integer for all; None keeps the size of an axis. Window i of W′ covers
+    the pixels from ⌊i W / W′⌋ to ⌈(i + 1) W / W′⌉ − 1; neighbouring windows overlap if W′ does not divide W.
     J = I ⊗ A₁ ⊗ …, with the averages over one axis in the rows of each A. Raises ShapeError, TypeError.
     """
     return AdaptiveAvgPool(*_sizes(f"adaptive_avg_pool{d}d", d, output_size))(x)
@@ -104,7 +113,8 @@ def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
 def _adaptive_max_pool(d: int, x: Any, output_size: Any) -> Any:
     """Maxima over a given number of windows: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
-    Windows as in adaptive_avg_pool2d. The first of equal entries wins, NaN always. J = A, 0/1, one 1 in each row.
+    The windows are those of adaptive_avg_pool2d. Of equal entries the first is chosen, and NaN before any number. J = A,
+    0/1, with one 1 in each row.
     Raises ShapeError, TypeError.
     """
     return AdaptiveMaxPool(*_sizes(f"adaptive_max_pool{d}d", d, output_size))(x)
@@ -115,12 +125,12 @@ adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = over_axes(_adapt
 
 
 def maxout(x: Any, pieces: int, axis: int = 1) -> Any:
-    """Largest of each ``pieces`` neighbours along ``axis``, the channels: x (N, C, …) → (N, C / pieces, …).
+    """Maximum of each ``pieces`` neighbours along ``axis``, the channels: x (N, C, …) → (N, C / pieces, …).
 
-    J = A, 0/1, one 1 in each row; the first of equal entries wins. Goodfellow et al. 2013.
-    Raises ShapeError for sides that ``pieces`` does not divide, TypeError for what is no integer.
+    J = A, 0/1, with one 1 in each row; of equal entries the first is chosen. Goodfellow et al. 2013.
+    Raises ShapeError if ``pieces`` does not divide the axis, TypeError unless both are integers.
     """
-    (pieces,), (axis,) = integers("maxout", "pieces", pieces, 1), integers("maxout", "axis", axis, 1, -LARGEST)
+    (pieces,), (axis,) = integers("maxout", "pieces", pieces, 1), integers("maxout", "axis", axis, 1, -MAX_ARGUMENT)
     return Maxout(pieces, axis)(x)
 
 
@@ -172,9 +182,14 @@ def _sizes(op: str, d: int, output_size: Any) -> tuple[int, tuple[int | None, ..
     """The number of axes and the output size of each; None keeps the input size."""
     sizes = tuple(output_size) if is_sequence(output_size) else (output_size,) * d
     expect(len(sizes) == d, op, f"one integer or None, or {d} of them", output_size=output_size)
-    found = tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
-    expect(all(n is None or n <= WINDOWS for n in found), op, f"sides of at most {WINDOWS}", output_size=output_size)
-    return d, found
+    resolved = tuple(None if n is None else integers(op, "output_size", n, 1)[0] for n in sizes)
+    expect(
+        all(n is None or n <= MAX_ADAPTIVE_WINDOWS for n in resolved),
+        op,
+        f"sides of at most {MAX_ADAPTIVE_WINDOWS}",
+        output_size=output_size,
+    )
+    return d, resolved
 
 
 @dataclass(eq=False)
@@ -198,7 +213,7 @@ class Pool(Op, abstract=True):
             pads = tuple((b, a + ceil_padding(n + b + a - d * (f - 1) - 1, n + b, s)) for n, f, s, (b, a), d in axes)
         return window_over(self, x, self.kernel_size, self.stride, pads, self.dilation)
 
-    usual = WINDOW
+    defaults = WINDOW
     selects: ClassVar[bool] = False
 
     def infer(self, x: Spec) -> Spec:
@@ -230,15 +245,15 @@ def ceil_padding(last: int, end: int, stride: int) -> int:
 
 @dataclass(eq=False)
 class MaxPool(Pool):
-    """Largest entry of each window.   x (N, C, *n) → (N, C, *n′).
+    """Maximum of each window.   x (N, C, *n) → (N, C, *n′).
 
-    J = A, the 0/1 selection matrix: A[p, q] = 1 iff pixel q wins window p (the first wins a tie).
+    J = A, the 0/1 selection matrix: A[p, q] = 1 iff pixel q is the maximum of window p (the first of equal ones).
     Raises ShapeError, TypeError.
     """
 
     name = "max_pool"
     formulas = ("A",)
-    legend: ClassVar[dict[str, str]] = {"A": CHOICE}
+    legend: ClassVar[dict[str, str]] = {"A": SELECTION_LEGEND}
     selects = True
 
     def forward(self, x: Array) -> tuple[Array, Any]:
@@ -281,7 +296,7 @@ class AvgPool(Pool):
     name = "avg_pool"
     formulas = ("I ⊗ A",)
     legend: ClassVar[dict[str, str]] = {
-        "A": "of each plane, the same whatever x is: 1/r at the pixels of a window of r, a row for each window"
+        "A": "the averages of one channel: a row for each window, with 1/r at its r pixels"
     }
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
@@ -336,15 +351,15 @@ class GlobalAvgPool(Op):
 
     def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
         n, d = x.shape[2:], len(x.shape) - 2
-        whole = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
-        return [Averages(whole, np.full((1,) * d, prod(n)), x, y.shape)]
+        window = Window(n, n, (1,) * d, ((0, 0),) * d, (1,) * d)
+        return [Averages(window, np.full((1,) * d, prod(n)), x, y.shape)]
 
 
-WINDOWS = 1 << 20  # of an axis, which adaptive pooling lists one by one
+MAX_ADAPTIVE_WINDOWS = 1 << 20  # of an axis, which adaptive pooling lists one by one
 
 
 class Averages(BlockMap):
-    """The sum of each window of x over the window's divisor."""
+    """The sum of each window of x divided by the divisor of the window."""
 
     def __init__(self, window: Window, divisors: Array, x: Any, out_shape: Shape) -> None:
         super().__init__(x.shape, out_shape, x.dtype)
@@ -446,13 +461,13 @@ class AdaptiveAvgPool(AdaptivePool):
 
     def averages(self, x: Any) -> list[Array]:
         """A for each axis: row i has 1/r at the r pixels of window i."""
-        found = []
+        matrices = []
         for n, o in zip(x.shape[2:], self.out(x), strict=True):
             A = np.zeros((o, n), x.dtype)
             for i, (start, stop) in enumerate(adaptive_windows(n, o)):
                 A[i, start:stop] = 1 / (stop - start)
-            found.append(A)
-        return found
+            matrices.append(A)
+        return matrices
 
     def forward(self, x: Array) -> Array:
         return self._map(x).push(x)  # type: ignore[no-any-return]
@@ -472,7 +487,7 @@ class AdaptiveAvgPool(AdaptivePool):
             divisors = reduce(np.multiply.outer, [stop - start for start, stop in (side.T for side in sides)])
             return average_matrix([window_pixels(*side.T) for side in sides], x.shape[2:], divisors, planes, x.dtype)
 
-        return Formula(
+        return FunctionMap(
             x.shape, (*x.shape[:2], *out), x.dtype,
             push=lambda v: einsum(f"nc{pixels},{tables}->nc{outputs}", v, *matrices),
             pull=lambda g: einsum(f"nc{outputs},{tables}->nc{pixels}", g, *matrices),
@@ -482,10 +497,10 @@ class AdaptiveAvgPool(AdaptivePool):
 
 
 class Choice(Op, abstract=True):
-    """Each output entry is the largest of some inputs.   J = A, 0/1: A[p, q] = 1 iff q wins p, the first of equals."""
+    """Each output is the maximum of some inputs.   J = A, 0/1: A[p, q] = 1 iff entry q is chosen for output p."""
 
     formulas = ("A",)
-    legend: ClassVar[dict[str, str]] = {"A": CHOICE}
+    legend: ClassVar[dict[str, str]] = {"A": SELECTION_LEGEND}
 
     def winners(self, x: Array) -> Array:
         """The flat index in x of each output entry."""
@@ -502,7 +517,7 @@ class Choice(Op, abstract=True):
 
 
 class AdaptiveMaxPool(AdaptivePool, Choice):
-    """Largest entry of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = A, the 0/1 selection matrix."""
+    """Maximum of each of n′ windows.   x (N, C, *n) → (N, C, *n′).   J = A, the 0/1 selection matrix."""
 
     name = "adaptive_max_pool"
     selects = True
@@ -512,7 +527,7 @@ class AdaptiveMaxPool(AdaptivePool, Choice):
 
 
 class GlobalMaxPool(Choice):
-    """Largest entry over all positions.   x (N, C, *n) → (N, C).   J = A, the 0/1 selection matrix."""
+    """Maximum over all positions.   x (N, C, *n) → (N, C).   J = A, the 0/1 selection matrix."""
 
     name = "global_max_pool"
 
@@ -526,7 +541,7 @@ class GlobalMaxPool(Choice):
 
 @dataclass(eq=False)
 class Maxout(Choice):
-    """Largest of each ``pieces`` neighbours along ``axis``.   (…, C, …) → (…, C / pieces, …).   J = A, 0/1."""
+    """Maximum of each ``pieces`` neighbours along ``axis``.   (…, C, …) → (…, C / pieces, …).   J = A, 0/1."""
 
     pieces: int
     axis: int = 1
@@ -550,7 +565,7 @@ class Maxout(Choice):
 
 
 def window_argmax(x: Array, windows: list[list[tuple[int, int]]]) -> Array:
-    """The flat index of the maximum of each window, axis by axis from the last; the first of equal entries wins."""
+    """The flat index of the maximum of each window, found axis by axis from the last; of equal entries the first."""
     N, C, *n = x.shape
     numbers = np.broadcast_to((np.arange(N * C) * prod(n)).reshape(N, C, *(1 for _ in n)), x.shape)
     for i in reversed(range(len(n))):

@@ -20,7 +20,7 @@ from minigraph.array import Array, plain
 from minigraph.facts import Axis, Layer
 from minigraph.kernels import tasks
 from minigraph.kernels.sparse import compressed, sized
-from minigraph.maps import Bounds, Broadcast, Formula, LinearMap, promoted
+from minigraph.maps import Bounds, Broadcast, FunctionMap, LinearMap, promoted
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, expect_floats, implements, operand
 from minigraph.ops.shape import diagonal, squeeze
@@ -79,8 +79,8 @@ class Contraction(Op):
 
     def infer(self, *xs: Spec) -> Spec:
         got = {f"factor {i}": x for i, x in enumerate(xs, 1)}
-        fits = len(xs) == len(self.terms) and all(len(t) == x.ndim for t, x in zip(self.terms, xs, strict=True))
-        expect(fits, self, f"factors with the axes of {self.subscripts}", **got)
+        valid = len(xs) == len(self.terms) and all(len(t) == x.ndim for t, x in zip(self.terms, xs, strict=True))
+        expect(valid, self, f"factors with the axes of {self.subscripts}", **got)
         sides = self.sides(*xs)
         for term, x in zip(self.terms, xs, strict=True):
             for letter, n in zip(term, x.shape, strict=True):
@@ -138,23 +138,23 @@ class Contraction(Op):
             at |= (
                 dict(zip(own, np.unravel_index(np.arange(width), [sides[c] for c in own]), strict=True)) if own else {}
             )
-            rest = "".join(c for c in out + own if any(c in t for t, _ in others))
+            remaining = "".join(c for c in out + own if any(c in t for t, _ in others))
             terms = ",".join(t for t, _ in others)
             factor = (
-                tasks.contract(f"{terms}->{rest}", *[value_of(f) for _, f in others])
+                tasks.contract(f"{terms}->{remaining}", *[value_of(f) for _, f in others])
                 if others
                 else np.ones((), x.dtype)
             )
             strides = {c: prod(x.shape[i + 1 :]) for i, c in enumerate(term)}
             columns = sum((at[c] * strides[c] for c in term), np.zeros((len(index), width), np.int64))
-            data = np.broadcast_to(np.asarray(factor)[tuple(at[c] for c in rest)], columns.shape)
+            data = np.broadcast_to(np.asarray(factor)[tuple(at[c] for c in remaining)], columns.shape)
             return compressed(
                 data.ravel(), columns.ravel(), np.arange(len(index) + 1) * width, (len(index), prod(x.shape))
             )
 
         row = prod(tuple(sides[c] for c in set(term) - set(out)))
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
-        return Formula(x.shape, y.shape, y.dtype, push=push, pull=pull, bounds=Bounds(prod(y.shape) * row, row, col),
+        return FunctionMap(x.shape, y.shape, y.dtype, push=push, pull=pull, bounds=Bounds(prod(y.shape) * row, row, col),
                        rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
 
 
@@ -186,16 +186,16 @@ def kronecker_factors(
 
     Axes that y and x share give I, axes that are summed in x alone 1ᵀ, and those of the other factor its matrix.
     """
-    found: list[tuple[str, int]] = []
+    factors: list[tuple[str, int]] = []
     i = j = 0
     placed = not other
     while i < len(out) or j < len(term):
         a, b = out[i : i + 1], term[j : j + 1]
         if a and a == b and a not in other:
-            found.append(("I", sides[a]))
+            factors.append(("I", sides[a]))
             i, j = i + 1, j + 1
         elif not placed and out[i : i + len(other)] == term[j : j + len(other)] == other:
-            found.append((f"diag({name})", 0))
+            factors.append((f"diag({name})", 0))
             i, j, placed = i + len(other), j + len(other), True
         elif not placed and ((a and a in other) or (b and b in other)):
             rows = "".join(takewhile(lambda c: c in other and c not in term, out[i:]))
@@ -203,14 +203,14 @@ def kronecker_factors(
             if other not in (rows + columns, columns + rows):
                 return None
             matrix = name if rows and columns or len(other) == 1 else f"vec({name})"
-            found.append((matrix if other == rows + columns and rows else matrix + "ᵀ", 0))
+            factors.append((matrix if other == rows + columns and rows else matrix + "ᵀ", 0))
             i, j, placed = i + len(rows), j + len(columns), True
         elif b and b not in out + other:
-            found.append(("1ᵀ", sides[b]))
+            factors.append(("1ᵀ", sides[b]))
             j += 1
         else:
             return None
-    return found if placed else None
+    return factors if placed else None
 
 
 def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
@@ -432,6 +432,6 @@ class SparseProduct(Op):
             return compressed(some.data, columns, some.indptr, (len(index), prod(x.shape)))
 
         rows, cols = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
-        return (Formula(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
+        return (FunctionMap(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
                         rows=rows_of,
                         bounds=Bounds(matrix.nnz * k, int(rows), int(cols))),)  # fmt: skip

@@ -21,7 +21,7 @@ from minigraph.arguments import expect_number
 from minigraph.array import Array
 from minigraph.kernels.numpy.summation import single
 from minigraph.kernels.sparse import compressed
-from minigraph.maps import Bounds, Diagonal, Formula, LinearMap, Selection
+from minigraph.maps import Bounds, Diagonal, FunctionMap, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import subtract
@@ -49,7 +49,7 @@ class Reduction(Op):
     """y = r(x) over ``axis``.   (S) → (S without ``axis``);   J = Sum · diag(∂y/∂x)."""
 
     name = "reduction"
-    usual: ClassVar[dict[str, Any]] = {"axis": None, "keepdims": False}
+    defaults: ClassVar[dict[str, Any]] = {"axis": None, "keepdims": False}
 
     def __init__(self, name: str, axis: Axis = None, keepdims: bool = False, **options: Any) -> None:
         if not isinstance(keepdims, (bool, np.bool, int)):
@@ -120,19 +120,19 @@ class Reduction(Op):
         if x.dtype.kind not in "fc":
             return (None,)
         axes = self.axes(x)
-        kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        total = sum_map(x, kept, y.shape)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        total = sum_map(x, shape, y.shape)
         if self.weights is None:
             return (total,)
-        return (total @ Diagonal(x, self.weights, (np.reshape(y, kept), x, axes)),)
+        return (total @ Diagonal(x, self.weights, (np.reshape(y, shape), x, axes)),)
 
 
-def sum_map(x: Any, kept: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
+def sum_map(x: Any, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
     """Sum x down to ``kept`` (reduced axes have side 1), seen as ``out_shape``: a Broadcast, transposed."""
-    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, kept, strict=True)) if n != m)
+    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
     in_shape = x.shape
     return Selection(
-        lambda g: np.broadcast_to(np.reshape(g, kept), in_shape), out_shape, in_shape, x.dtype,
+        lambda g: np.broadcast_to(np.reshape(g, shape), in_shape), out_shape, in_shape, x.dtype,
         back=lambda v: np.reshape(total(v, axes), out_shape),
     ).T  # fmt: skip
 
@@ -216,8 +216,8 @@ def _count(x: Any, axes: tuple[int, ...]) -> int:
 def _var(x: Array, axis: Any, keepdims: bool, ddof: float = 0) -> Any:
     if not single(x):
         return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
-    rest = x - mean_of(x, axis, True)
-    return total(rest * rest, axis, keepdims) / x.dtype.type(_degrees(x, axis, ddof))
+    deviations = x - mean_of(x, axis, True)
+    return total(deviations * deviations, axis, keepdims) / x.dtype.type(_degrees(x, axis, ddof))
 
 
 def _degrees(x: Any, axes: tuple[int, ...], ddof: float) -> float:
@@ -253,8 +253,8 @@ def _logsumexp_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     """Softmax of x: eˣ / Σ eˣ, which keeps digits that exp(x − y) loses in large x; 0 where all of x is −∞."""
     largest = np.max(value_of(x), axis=axes, keepdims=True, initial=-np.inf)
     e = np.exp(x - np.where(largest == -np.inf, 0, largest))
-    whole = total(e, axes, True)
-    return e / np.where(value_of(whole) == 0, 1, whole)
+    sums = total(e, axes, True)
+    return e / np.where(value_of(sums) == 0, 1, sums)
 
 
 WEIGHTS.update({
@@ -380,7 +380,7 @@ class CumulativeSum(Op):
             columns = np.repeat(index - place * after, place + 1) + within * after
             return compressed(np.ones(starts[-1], x.dtype), columns, starts, (len(index), before * n * after))
 
-        return (Formula(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, axis),
+        return (FunctionMap(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, axis),
                         pull=lambda g: np.flip(cumulative(np.flip(g, axis), axis), axis),
                         rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 

@@ -35,7 +35,7 @@ __all__ = [
     "transpose", "tril", "triu", "vstack",
 ]  # fmt: skip
 
-MOST_SECTIONS = 1_000_000
+MAX_SECTIONS = 1_000_000
 RESHAPES = {"reshape", "ravel", "squeeze", "expand_dims", "atleast_1d", "atleast_2d", "copy"}  # keep vec(x) as it is
 
 
@@ -122,7 +122,7 @@ def _copied_option(name: str, option: Any) -> Any:
     if isinstance(option, Node):
         if option.dtype in FLOATS:
             raise TypeError(
-                f"{name}: got {option.label} of dtype {option.dtype} as an option; wanted integers, no derivative passes there"
+                f"{name}: got {option.label} of dtype {option.dtype} as an option; wanted integers, since options are not differentiated"
             )
         return option.value
     if isinstance(option, Spec):
@@ -152,9 +152,9 @@ def _integer(name: str, what: str, n: Any) -> int:
 def _arrays(name: str, arrays: Any) -> list[Any]:
     if not np.iterable(arrays) or isinstance(arrays, (str, Spec)):
         raise TypeError(f"{name}: got {type(arrays).__name__}; wanted a list of arrays")
-    found = [x if isinstance(x, Node) else operand(name, x) for x in arrays]
-    expect(bool(found), name, "at least one array", arrays="none")
-    return found
+    operands = [x if isinstance(x, Node) else operand(name, x) for x in arrays]
+    expect(bool(operands), name, "at least one array", arrays="none")
+    return operands
 
 
 def _rearrangement(
@@ -340,10 +340,10 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = 0
 def _widths(pad_width: Any, ndim: int) -> Any:
     """Entries before and after each axis, (ndim, 2)."""
     if isinstance(pad_width, dict):  # of axes, the others have none
-        found = np.zeros((ndim, 2), int)
+        widths = np.zeros((ndim, 2), int)
         for axis, width in pad_width.items():
-            found[axis_of("pad", axis, ndim)] = _widths(width, 1)[0]
-        return found
+            widths[axis_of("pad", axis, ndim)] = _widths(width, 1)[0]
+        return widths
     width = _pairs("pad_width", pad_width, ndim, "iu")
     expect(bool((width >= 0).all()), "pad", "widths of at least 0", pad_width=pad_width)
     return width.astype(int, copy=False)
@@ -361,8 +361,8 @@ def _pairs(what: str, given: Any, ndim: int, kinds: str) -> Any:
         raise TypeError(
             f"pad: got {what} {given!r}; wanted {'integers' if kinds == 'iu' else 'numbers'} that an array can hold"
         )
-    fits = array.shape in ((), (1,), (2,), (1, 1), (1, 2), (ndim, 1), (ndim, 2))
-    expect(fits, "pad", f"{what} that broadcast to ({ndim}, 2)", given=given)
+    valid = array.shape in ((), (1,), (2,), (1, 1), (1, 2), (ndim, 1), (ndim, 2))
+    expect(valid, "pad", f"{what} that broadcast to ({ndim}, 2)", given=given)
     return np.array(np.broadcast_to(array, (ndim, 2)))
 
 
@@ -475,7 +475,7 @@ def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
     else:
         at = _integer(name, "sections", at)
         expect(at > 0, name, "at least one section", sections=at)
-        expect(at <= MOST_SECTIONS, name, f"at most {MOST_SECTIONS} sections", sections=at)
+        expect(at <= MAX_SECTIONS, name, f"at most {MAX_SECTIONS} sections", sections=at)
         expect(name != "split" or n % at == 0, name, f"a side that {at} divides", side=n)
     pieces = np.array_split(np.arange(n), at)
     bounds = [(int(p[0]), int(p[-1]) + 1) if p.size else (0, 0) for p in pieces]

@@ -10,7 +10,7 @@ from scipy.ndimage import maximum_filter
 from test_conv import FUNCTIONS, geometries
 
 import minigraph as mg
-from minigraph.kernels.registry import DOUBLE
+from minigraph.kernels.registry import FLOAT64_ERROR
 from minigraph.kernels.tasks import ConvProblem, algorithms
 from minigraph.kernels.window import Window
 
@@ -71,7 +71,7 @@ def largest_near(a, side):
 def allowed(algorithm, arrays, window, groups, dtype):
     """The errors that an algorithm may make, in each slot."""
     x, w, g = map(abs, arrays)
-    scale = algorithm.error * (1 if dtype == np.float32 else DOUBLE)
+    scale = algorithm.error * (1 if dtype == np.float32 else FLOAT64_ERROR)
     if algorithm.tiles:
         side = max(algorithm.tiles, *window.kernel)
         padded = largest_near(np.pad(x, ((0, 0), (0, 0), *window.padding)), side)

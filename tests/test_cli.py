@@ -146,7 +146,7 @@ def test_help_names_every_command(capsys):
     [
         ("", 2, "required: COMMAND"),
         ("paint", 2, "invalid choice"),
-        ("demo --epochs 0", 2, "argument --epochs: got '0'; wanted a whole number of at least 1"),
+        ("demo --epochs 0", 2, "argument --epochs: got '0'; wanted an integer of at least 1"),
         ("demo --seed x", 2, "got 'x'"),
         ("demo --out nets.py", 1, "nets.py is a file; wanted a folder"),
         ("draw -o x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
@@ -179,7 +179,7 @@ def test_help_names_every_command(capsys):
         ("profile lenet5 --image 1,x", 2, "got '1,x'; wanted a shape like 3,224,224"),
         ("profile lenet5 --image 1,9,9", 1, "LeNet5 takes images (N, 1, H, W) of at least 32×32"),
         ("profile lenet5 --draw x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
-        ("profile lenet5 --repeats 0", 2, "wanted a whole number of at least 1"),
+        ("profile lenet5 --repeats 0", 2, "wanted an integer of at least 1"),
         ("profile nets:Nets.node", 1, "wanted a node that an op computed"),
         ("verify nets:wrong", 1, "nets:wrong raised ShapeError: matmul: got"),
     ],

@@ -398,7 +398,7 @@ def test_python():
     assert notation.python("2 exp(−x²)/√π") == "2*exp(-x**2)/sqrt(pi)"
     assert notation.python("b aᵇ⁻¹ Ind(a ≠ 0)") == "b*a**(b - 1)*(a != 0)"
     for text in ("I ⊗ B", "xᵀ", "diag(x)", "Σ x"):
-        with pytest.raises(ValueError, match="formula of entries"):
+        with pytest.raises(ValueError, match="elementwise formula"):
             notation.python(text)
 
 

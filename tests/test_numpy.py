@@ -358,7 +358,7 @@ def test_every_attribute_of_arrays_is_as_there_or_refused(name):
         assert getattr(mg.parameter(M), name) == getattr(M, name)
     elif name not in NUMBERS:
         with pytest.raises(
-            AttributeError, match=rf"Parameter has no \.{name}, as arrays have; use (np\.{name}|node\.value)"
+            AttributeError, match=rf"Parameter does not have the array method \.{name}; use (np\.{name}|node\.value)"
         ):
             getattr(mg.parameter(M), name)
 

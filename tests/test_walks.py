@@ -14,7 +14,7 @@ from test_ops import CASES, as_nodes, floats, name_of, substitute
 import minigraph as mg
 from minigraph import array, nn
 from minigraph.inspect.draw import to_dot
-from minigraph.maps import Bounds, Formula, LinearMap
+from minigraph.maps import Bounds, FunctionMap, LinearMap
 from minigraph.node import FLOATS
 from minigraph.op import Op, expect_floats
 from minigraph.ops.elementwise import Elementwise, define
@@ -82,7 +82,7 @@ def test_solvers_and_gradients_are_not_written_through():
 
 def test_what_a_map_keeps_is_not_handed_out():
     kept = np.ones(3)
-    J = Formula(
+    J = FunctionMap(
         (3,),
         (3,),
         float,
@@ -423,7 +423,7 @@ def test_matrices_keep_to_their_budget_and_blocks_to_theirs(name):
         del matrix
         if np.prod(J.shape) < 10**7:
             dense = np.prod(J.shape) * J.dtype.itemsize
-            assert traced(lambda: J.toarray(max_bytes=None))[1] <= dense + J._beside_dense() + 2**20  # noqa: B023
+            assert traced(lambda: J.toarray(max_bytes=None))[1] <= dense + J._dense_workspace() + 2**20  # noqa: B023
         block, peak = traced(lambda: next(J.row_blocks(10)))  # noqa: B023
         arrays = 64 * (max(x.size, y.size) + sum(J.shape))
         assert peak <= 3 * (block.data.nbytes + block.indices.nbytes) + arrays + 2**20
@@ -469,7 +469,7 @@ def op_with(**parts):
 
 def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=None):
     n = x.size
-    return Formula(*(shapes or (x.shape, x.shape)), x.dtype, push=push, pull=pull,
+    return FunctionMap(*(shapes or (x.shape, x.shape)), x.dtype, push=push, pull=pull,
                    matrix=matrix or (lambda: sp.csr_array(2 * sp.eye_array(n, dtype=x.dtype))), bounds=Bounds(n, 1, 1))  # fmt: skip
 
 
@@ -494,15 +494,18 @@ def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=Non
             "double: got 0 Jacobians for 1 inputs; wanted a LinearMap or None for each",
         ),
         ({"jacobians": lambda self, y, x: [twice(x), None]}, "double: got 2 Jacobians for 1 inputs"),
-        ({"jacobians": lambda self, y, x: twice(x)}, "double: got Formula Jacobians for 1 inputs"),
-        ({"jacobians": lambda self, y, x: [2.0]}, "double, Jacobian by input 0: got float; wanted a LinearMap or None"),
+        ({"jacobians": lambda self, y, x: twice(x)}, "double: got FunctionMap Jacobians for 1 inputs"),
+        (
+            {"jacobians": lambda self, y, x: [2.0]},
+            "double, Jacobian with respect to input 0: got float; wanted a LinearMap or None",
+        ),
         (
             {"jacobians": lambda self, y, x: [twice(x, shapes=((3,), (4,)))]},
-            r"double, Jacobian by input 0: got map \(3,\) → \(4,\); wanted a map \(3,\) → \(3,\)",
+            r"double, Jacobian with respect to input 0: got map \(3,\) → \(4,\); wanted a map \(3,\) → \(3,\)",
         ),
         (
             {"jacobians": lambda self, y, x: [twice(x, pull=lambda g: g[:2], push=lambda v: v[:2])]},
-            r"double, Jacobian by input 0: got shape \(2,\); wanted shape \(3,\) from pu",
+            r"double, Jacobian with respect to input 0: got shape \(2,\); wanted shape \(3,\) from pu",
         ),
         (
             {
@@ -510,11 +513,11 @@ def twice(x, push=lambda v: 2 * v, pull=lambda g: 2 * g, shapes=None, matrix=Non
                     twice(x, pull=lambda g: g * np.float64(2), push=lambda v: v * np.float64(2))
                 ]
             },
-            "double, Jacobian by input 0: pu.. gave dtype float64; wanted float32",
+            "double, Jacobian with respect to input 0: pu.. gave dtype float64; wanted float32",
         ),
         (
             {"jacobians": lambda self, y, x: [twice(x, pull=lambda g: None, push=lambda v: None)]},
-            "double, Jacobian by input 0: pu.. gave NoneType; wanted an array",
+            "double, Jacobian with respect to input 0: pu.. gave NoneType; wanted an array",
         ),
     ],
 )
@@ -625,12 +628,12 @@ def test_parts_that_ops_of_others_inherit_are_checked():
         (
             np.exp,
             lambda y, x: np.ones((2, 3)),
-            r"odd, Jacobian by input 0: got shape \(2, 3\); wanted shape \(3,\) from pu",
+            r"odd, Jacobian with respect to input 0: got shape \(2, 3\); wanted shape \(3,\) from pu",
         ),
         (
             np.exp,
             lambda y, x: np.exp(x.astype(float)),
-            "odd, Jacobian by input 0: pu.. gave dtype float64; wanted float32",
+            "odd, Jacobian with respect to input 0: pu.. gave dtype float64; wanted float32",
         ),
     ],
 )

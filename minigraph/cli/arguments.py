@@ -52,7 +52,7 @@ def add_json(parser: Any) -> None:
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """The type of whole numbers of at least ``least``."""
+    """An argparse type: integers of at least ``least``."""
 
     def convert(text: str) -> int:
         try:
@@ -60,7 +60,7 @@ def whole(least: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if number < least:
-            raise argparse.ArgumentTypeError(f"got {text!r}; wanted a whole number of at least {least}")
+            raise argparse.ArgumentTypeError(f"got {text!r}; wanted an integer of at least {least}")
         return number
 
     return convert

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
         "--timeout",
         type=whole(1),
         default=10,
-        metavar="SECONDS",
+        metavar="TIMEOUT",
         help="time limit for the usual layout, after which a cheaper one is used (default: 10)",
     )
 

@@ -38,11 +38,11 @@ class Examination:
 
     def __str__(self) -> str:
         rows: dict[str, Any] = {}
-        for name, found in self.figures.items():
-            rows.update(found if isinstance(found, dict) else {name: found})
+        for name, value in self.figures.items():
+            rows.update(value if isinstance(value, dict) else {name: value})
         rows.pop("ok")
         width = max(map(len, rows))
-        lines = [f"{name:<{width}}  {'not installed' if found is None else found}" for name, found in rows.items()]
+        lines = [f"{name:<{width}}  {'not installed' if value is None else value}" for name, value in rows.items()]
         return readable(
             "\n".join([*lines, "Everything needed works." if self.ok else "Something needed is broken, see above."])
         )
@@ -84,8 +84,8 @@ def _dot_version() -> str | None:
         said = subprocess.run([program, "-V"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    found = re.search(r"version (\S+)", said.stderr + said.stdout)
-    return found[1] if found else "unknown"
+    match = re.search(r"version (\S+)", said.stderr + said.stdout)
+    return match[1] if match else "unknown"
 
 
 def _blas() -> str:

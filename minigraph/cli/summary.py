@@ -24,9 +24,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the output, the parameters and the cost of each layer of a network."""
-    found = resolve(arguments.target, abstract=True)
-    shape = input_shape(found, arguments.input)
-    report = called(arguments.target, lambda: mg.summary(found, shape, depth=arguments.depth))
+    target = resolve(arguments.target, abstract=True)
+    shape = input_shape(target, arguments.input)
+    report = called(arguments.target, lambda: mg.summary(target, shape, depth=arguments.depth))
     if arguments.csv:
         print(report.to_csv(), end="")
     else:

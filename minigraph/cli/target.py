@@ -30,18 +30,18 @@ def load(
 
     Without a ``shape``, a model gets an input of its published size, or with ``small`` of the smallest size it accepts.
     """
-    found = resolve(target, seed, abstract)
-    if small and not shape and hasattr(found, "least_side"):
-        side = found.least_side()
-        shape = (1, found.image[0], side, side)
+    model = resolve(target, seed, abstract)
+    if small and not shape and hasattr(model, "least_side"):
+        side = model.least_side()
+        shape = (1, model.image[0], side, side)
         say(
             f"{target} is given an image of {'×'.join(map(str, shape[1:]))}, the smallest that it accepts (--input sets another)"
         )
-    shape = input_shape(found, shape)
+    shape = input_shape(model, shape)
     if shape is None:
-        assert isinstance(found, Node)
-        return found
-    return _output(target, found, shape, seed, abstract)
+        assert isinstance(model, Node)
+        return model
+    return _output(target, model, shape, seed, abstract)
 
 
 def load_loss(target: str | None, seed: int, batch: int | None, image: Shape | None) -> Node:
@@ -62,13 +62,13 @@ def load_loss(target: str | None, seed: int, batch: int | None, image: Shape | N
     return loss
 
 
-def _output(target: str | None, found: Any, shape: Shape, seed: int, abstract: bool = False) -> Node:
+def _output(target: str | None, model: Any, shape: Shape, seed: int, abstract: bool = False) -> Node:
     """Return the output of the Module ``found`` for an input of ``shape``: random, or ``abstract``."""
     try:
         x = Spec(shape) if abstract else np.random.default_rng(seed).standard_normal(shape, np.float32)
     except (ValueError, OverflowError, MemoryError):
         raise Failure(f"got an input of shape {shape}; wanted one that fits the memory") from None
-    y = called(target, lambda: found(constant(x, "input")))
+    y = called(target, lambda: model(constant(x, "input")))
     if not isinstance(y, Node):
         raise UsageError(f"{target} returned {type(y).__name__}; wanted a Node")
     return y
@@ -100,19 +100,19 @@ def resolve(target: str | None, seed: int = 0, abstract: bool = False) -> Any:
         raise UsageError(f"got target {target!r}; wanted module:function or file.py:function")
     module = called(target, lambda: _module(place))
     try:
-        found: Any = module
+        value: Any = module
         for part in name.split("."):
-            found = getattr(found, part)
+            value = getattr(value, part)
     except AttributeError:
         raise UsageError(f"{place} has no {name}") from None
-    if callable(found) and not isinstance(found, Module):
-        _expect_no_arguments(target, found)
-        found = called(target, found)
-    if not isinstance(found, (Node, Module)):
+    if callable(value) and not isinstance(value, Module):
+        _expect_no_arguments(target, value)
+        value = called(target, value)
+    if not isinstance(value, (Node, Module)):
         raise UsageError(
-            f"{target} gave {type(found).__name__}; wanted a Node (compute with mg.parameter or mg.constant) or a Module"
+            f"{target} gave {type(value).__name__}; wanted a Node (compute with mg.parameter or mg.constant) or a Module"
         )
-    return found
+    return value
 
 
 def model(name: str, seed: int | None) -> Module:

@@ -21,7 +21,7 @@ from minigraph.optim import SGD
 from minigraph.text import readable
 
 FILTERS, KERNEL, SIDE, CLASSES = 8, 5, 8, 10
-EPOCHS, BATCH, RATE, MOMENTUM, L2 = 30, 32, 0.1, 0.9, 1e-3
+EPOCHS, BATCH, LEARNING_RATE, MOMENTUM, L2 = 30, 32, 0.1, 0.9, 1e-3
 
 
 class Network:
@@ -103,10 +103,10 @@ class History:
 def train(network: Network, data: Split, epochs: int, seed: int) -> Iterator[History]:
     """Mini-batch SGD with momentum, ten times slower in the last fifth; yields after every step."""
     rng = np.random.default_rng(seed)
-    optimizer = SGD(network.parameters, RATE, momentum=MOMENTUM)
-    seen = History()
+    optimizer = SGD(network.parameters, LEARNING_RATE, momentum=MOMENTUM)
+    history = History()
     for epoch in range(epochs):
-        optimizer.lr = RATE if epoch < 0.8 * epochs else RATE / 10
+        optimizer.lr = LEARNING_RATE if epoch < 0.8 * epochs else LEARNING_RATE / 10
         order = rng.permutation(len(data.y_train))
         batches = np.split(order, range(BATCH, len(order), BATCH))
         for batch in batches:
@@ -114,11 +114,11 @@ def train(network: Network, data: Split, epochs: int, seed: int) -> Iterator[His
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            seen.losses.append(loss.item())
+            history.losses.append(loss.item())
             if batch is batches[-1]:
-                seen.train.append(network.accuracy(data.x_train, data.y_train))
-                seen.test.append(network.accuracy(data.x_test, data.y_test))
-            yield seen
+                history.train.append(network.accuracy(data.x_train, data.y_train))
+                history.test.append(network.accuracy(data.x_test, data.y_test))
+            yield history
 
 
 def run(seed: int = 0, out: str | os.PathLike[str] = "out", epochs: int = EPOCHS, as_json: bool = False) -> int:

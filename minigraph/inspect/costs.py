@@ -118,6 +118,6 @@ def geometry(node: Node) -> str:
     for name, value in node.op.hyperparameters.items():
         values = np.unique(np.ravel(value)) if not isinstance(value, str) else [value]
         value = values[0] if len(values) == 1 else value
-        if name != "algorithm" and value != node.op.usual_values.get(name):
+        if name != "algorithm" and value != node.op.default_hyperparameters.get(name):
             shown.append(f"{name} {value}")
     return ", ".join(shown)

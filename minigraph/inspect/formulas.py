@@ -12,11 +12,11 @@ from minigraph.op import Op
 
 def jacobian_formulas(op: Op, y: Any, *xs: Any) -> list[JacobianFormula | None]:
     """The Jacobian of ``op`` in each input on paper, None where there is none; of y and xs only shapes and dtypes count."""
-    found: list[JacobianFormula | None] = []
+    formulas: list[JacobianFormula | None] = []
     for i, (name, x) in enumerate(zip(op.symbols(len(xs)), xs, strict=True)):
         smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"
         text = op.formula_at(i, y, *xs) if smooth else None
         shape = (prod(y.shape), prod(x.shape))
         tex = text and (ONES if text == "1" and shape != (1, 1) else latex(text))
-        found.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
-    return found
+        formulas.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
+    return formulas

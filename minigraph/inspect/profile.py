@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigraph.arguments import expect_flags, expect_node, expect_whole
-from minigraph.mode import replaying
+from minigraph.arguments import expect_flags, expect_integer, expect_node
+from minigraph.mode import recomputing
 from minigraph.node import FLOATS, GraphError, Node
 from minigraph.tape import Tape, pulled_together
 from minigraph.text import table
@@ -68,8 +68,8 @@ class Profile:
     @property
     def backward(self) -> float | None:
         """Seconds of all nodes backward, None where there is no way back to a parameter."""
-        found = [row.backward for row in self.rows if row.backward is not None]
-        return sum(found) if found else None
+        times = [row.backward for row in self.rows if row.backward is not None]
+        return sum(times) if times else None
 
     @property
     def seconds(self) -> float:
@@ -143,7 +143,7 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
     graph is abstract or freed, or when a parameter was changed after it was recorded.
     """
     expect_node("profile", y)
-    expect_whole("profile", 1, most=1_000_000, repeats=repeats)
+    expect_integer("profile", 1, most=1_000_000, repeats=repeats)
     expect_flags("profile", progress=progress)
     tape = Tape.of(y)
     if y.op is None:
@@ -153,7 +153,7 @@ def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
             f"profile: {y.label} was built from a Spec, so there is nothing to time; call the model with arrays"
         )
     tape.check_unchanged()
-    with replaying():
+    with recomputing():
         ops = [node for node in tape.nodes if node.op]
         forward = {}
         for node in _counted(ops, "forward", len(ops), progress):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigraph.arguments import expect_node, expect_whole
+from minigraph.arguments import expect_integer, expect_node
 from minigraph.inspect.draw.dot import caption
 from minigraph.maps import Shape
 from minigraph.nn.module import Module
@@ -206,7 +206,7 @@ def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
     input that does not go through the network; ValueError for a depth below 1; GraphError for a freed graph of more than 5000 nodes.
     """
     if depth is not None:
-        expect_whole("summary", 1, depth=depth)
+        expect_integer("summary", 1, depth=depth)
     x = inputs if len(inputs) > 1 else inputs[0] if inputs else None
     if isinstance(model, Module):
         scopes = {p: p.scope for p in model.parameters()}
@@ -310,7 +310,7 @@ class _Graph:
 
     def layers(self, depth: int | None) -> list[tuple[str, list[Node]]]:
         """Names and nodes of the rows, in order."""
-        found = [(node.path or "input", [node]) for node in self.inputs]
+        groups = [(node.path or "input", [node]) for node in self.inputs]
         ops = [node for node in self.tape.nodes if node.op]
         outer = {node.scope[:i] for node in ops for i, c in enumerate(node.scope) if c == "/"}
         last, used = None, set[Parameter]()
@@ -325,11 +325,11 @@ class _Graph:
             reads = {self.held[x] for x in node.inputs if x in self.held}
             if not scope or scope != last or (not folded and reads & used):
                 name = scope or node.path if scope or node.name else "/".join([*parts, node.kind])
-                found.append((name, []))
+                groups.append((name, []))
                 used = set()
-            found[-1][1].extend([*waiting, node])
+            groups[-1][1].extend([*waiting, node])
             waiting, last, used = [], scope, used | reads
-        return found
+        return groups
 
     def row(self, layer: str, nodes: list[Node]) -> Row:
         """The row of these nodes, whose last one is the layer's output."""
@@ -388,7 +388,7 @@ def _inputs(tape: Tape) -> dict[Node, None]:
     return dict.fromkeys([x for x in constants if x.name] or [x for x in constants if x.ndim > 1])
 
 
-STAND_IN = 1 << 24  # entries of an array that may be made to see whether a rearrangement copies it
+MAX_PROBE_ENTRIES = 1 << 24  # entries of an array that may be made to see whether a rearrangement copies it
 
 
 def _is_view(node: Node) -> bool:
@@ -396,7 +396,7 @@ def _is_view(node: Node) -> bool:
     if not (node.op and node.op.rearranges):
         return False
     (x,) = node.inputs
-    if x.op and x.ndim > 2 and x.size <= STAND_IN:
+    if x.op and x.ndim > 2 and x.size <= MAX_PROBE_ENTRIES:
         like = np.moveaxis(np.empty((x.shape[0], *x.shape[2:], x.shape[1]), np.int8), -1, 1)
     else:
         like = np.broadcast_to(np.int8(0), x.shape)
@@ -419,9 +419,9 @@ def _fields(tape: Tape) -> dict[Node, _Field]:
     for node in tape.nodes:
         if node.op:
             inputs = node.inputs[: node.op.data_operands]
-            found = [_behind(node, x, fields[x]) for x in inputs if x in fields]
-            if found:
-                fields[node] = reduce(_larger, found)
+            reaches = [_behind(node, x, fields[x]) for x in inputs if x in fields]
+            if reaches:
+                fields[node] = reduce(_larger, reaches)
         elif node.ndim > 2 and not isinstance(node, Parameter):
             fields[node] = _Field(*[(Fraction(1),) * (node.ndim - 2)] * 2)
     return fields

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_node, expect_positive, expect_whole
+from minigraph.arguments import expect_integer, expect_node, expect_positive
 from minigraph.array import Array
 from minigraph.facts import Layer
 from minigraph.inspect.costs import Cost, Costs, cost, geometry, layer_of
@@ -137,12 +137,12 @@ def verify(
     expect_node("verify", y)
     if rtol is not None:
         expect_positive("verify", zero=True, rtol=rtol)
-    expect_whole("verify", 0, max_bytes=max_bytes, max_loops=max_loops)
+    expect_integer("verify", 0, max_bytes=max_bytes, max_loops=max_loops)
     draw = generator(rng, "verify")
     tape = Tape.of(y)
     tape.check_unchanged()
-    found = [(node, layer_of(node)) for node in tape.nodes]
-    layers = [(node, layer) for node, layer in found if layer]
+    candidates = [(node, layer_of(node)) for node in tape.nodes]
+    layers = [(node, layer) for node, layer in candidates if layer]
     if not layers:
         raise GraphError(f"verify: got {y.label}; wanted a graph with a convolution, pooling or fully connected layer")
     for node, _ in layers:
@@ -171,24 +171,24 @@ def _compared(
     assert node.op
     op, y, xs = node.op, np.asarray(node.value), [np.asarray(x.value) for x in node.inputs]
     shapes, checked = _part(op, layer, y, xs, max_bytes, max_loops)
-    found: dict[str, float] = {}
+    differences: dict[str, float] = {}
     if checked != "whole":
-        fast = {name: way for name, way in layer.ways.items() if tasks.algorithms()[name].automatic}
+        fast = {name: way for name, way in layer.algorithms.items() if tasks.algorithms()[name].automatic}
         if fast:
             g = _cotangent(y, draw)
-            whole = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in fast.items()}
-            first = whole[next(iter(fast))]
-            found = {name: _difference(results, first) for name, results in whole.items()}
-            checked += f"; {', '.join(whole)} on the whole"
+            full = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in fast.items()}
+            first = full[next(iter(fast))]
+            differences = {name: _difference(results, first) for name, results in full.items()}
+            checked += f"; {', '.join(full)} on the whole"
         xs = [x[tuple(map(slice, shape))] for x, shape in zip(xs, shapes, strict=False)]
-        y = op.evaluate(xs) if layer.ways else y[tuple(map(slice, shapes[-1]))]
+        y = op.evaluate(xs) if layer.algorithms else y[tuple(map(slice, shapes[-1]))]
         maps = op.jacobians(y, *xs)
     g = _cotangent(y, draw)
     wanted = _by_matrices(op, xs, maps, g)
-    parts = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in layer.ways.items()}
+    parts = {"node": _by_maps(y, maps, g)} | {name: _by_op(way, xs, g) for name, way in layer.algorithms.items()}
     for name, results in parts.items():
-        found[name] = float(np.maximum(found.get(name, 0.0), _difference(results, wanted)))
-    return found, checked
+        differences[name] = float(np.maximum(differences.get(name, 0.0), _difference(results, wanted)))
+    return differences, checked
 
 
 def _cotangent(y: Array, draw: np.random.Generator) -> Array:

@@ -47,17 +47,17 @@ class BlockMatrix:
         sites: Array = np.zeros((n, 1), np.int64)
         hit: Array = np.ones((n, 1), bool)
         for table, p, side in zip(self.tables, at, self.size, strict=True):
-            found = table[p][:, None]
-            sites = (sites[..., None] * side + found).reshape(n, -1)
-            hit = (hit[..., None] & (found >= 0)).reshape(n, -1)
+            columns = table[p][:, None]
+            sites = (sites[..., None] * side + columns).reshape(n, -1)
+            hit = (hit[..., None] & (columns >= 0)).reshape(n, -1)
         numbers = sites[:, None] + np.arange(C)[:, None] * self.site_step
         taps = self.taps if self.shift is None else self.taps + self.shift[positions, None, None]
         taps, counts = np.broadcast_to(taps, numbers.shape), hit.sum(1) * C
         if hit.all():
             numbers, taps = numbers.ravel(), taps.ravel()
         else:
-            kept = np.broadcast_to(hit[:, None], numbers.shape)
-            numbers, taps = numbers[kept], taps[kept]
+            inside = np.broadcast_to(hit[:, None], numbers.shape)
+            numbers, taps = numbers[inside], taps[inside]
         return (numbers, taps, counts) if self.sites_are_columns else (taps, numbers, counts)
 
     @cached_property
@@ -91,11 +91,11 @@ class BlockMatrix:
         def part(positions: slice) -> None:
             columns, places, _ = self.pattern(np.arange(positions.start, positions.stop))
             columns, entries = columns.astype(index), slice(ends[positions.start], ends[positions.stop])
-            for u in slices(len(self.held), PART // max(len(columns), 1)):
+            for u in slices(len(self.held), PART_ENTRIES // max(len(columns), 1)):
                 np.add(starts[:, u], columns, out=indices[:, u, :, entries])
                 data[:, u, :, entries] = np.take(self.held[u], places, axis=1)[:, None]
 
-        parallel(part, slices(P, PART // max(self.taps.size, 1)) if each else [], B * each > SHARED_ENTRIES)
+        parallel(part, slices(P, PART_ENTRIES // max(self.taps.size, 1)) if each else [], B * each > SHARED_ENTRIES)
         return canonical(data.ravel(), indices.ravel(), indptr, (B * P, self.width))
 
     def rows(self, index: Array) -> sp.csr_array:
@@ -108,7 +108,7 @@ class BlockMatrix:
         return canonical(held, columns, indptr, (len(index), self.width))
 
 
-PART = 1 << 16  # entries that are written at once
+PART_ENTRIES = 1 << 16  # entries that are written at once
 
 
 def canonical(data: Array, indices: Array, indptr: Array, shape: tuple[int, int]) -> sp.csr_array:

@@ -13,8 +13,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 PRECISIONS = ("fast", "strict")
-DOUBLE = 1e-6  # an error in float64 as a fraction of that in float32
-FAR = 8  # times the least estimate: autotune does not try kernels beyond it
+FLOAT64_ERROR = 1e-6  # an error in float64 as a fraction of that in float32
+AUTOTUNE_RANGE = 8  # times the least estimate: autotune does not try kernels beyond it
 _precision = "fast"
 _tuned: dict[Any, Kernel] | None = None
 
@@ -43,7 +43,7 @@ class Kernel:
     "auto" takes the kernel.
 
     The error of an entry of the result is at most ``error`` times the sum of the magnitudes that it is made of, for a
-    convolution Σ |x| |w|; ``error`` is that of float32, in float64 it is DOUBLE times as large. With ``tiles`` each |x| and
+    convolution Σ |x| |w|; ``error`` is that of float32, in float64 it is FLOAT64_ERROR times as large. With ``tiles`` each |x| and
     |y| stands for the largest of its tile of so many pixels a side, each |w| for the largest of its plane. ``plane_error``,
     in any dtype, comes on top, times Σ ‖x‖ ‖w‖ over whole planes.
     """
@@ -113,7 +113,7 @@ class Task:
         tuned = _tuned
         if tuned is None:
             return cheapest
-        near = cheapest, *(other for other, cost in fit if cost <= FAR * least)
+        near = cheapest, *(other for other, cost in fit if cost <= AUTOTUNE_RANGE * least)
         key = problem, near
         if key not in tuned:
             tuned[key] = min(near, key=lambda k: _seconds(k, arguments)) if len(near) > 1 else cheapest
@@ -124,11 +124,11 @@ class Task:
         strict = _precision == "strict"
         fit = [k for k in self.kernels.values() if k.supports(problem) and (k.entrywise or not strict)]
         costs = [(kernel, kernel.cost(problem)) for kernel in fit]
-        found = sorted((pair for pair in costs if pair[1] < inf), key=lambda pair: pair[1])
+        ranked = sorted((pair for pair in costs if pair[1] < inf), key=lambda pair: pair[1])
         if len(self._ranked) >= 4096:
             self._ranked.clear()
-        self._ranked[problem, _precision] = found
-        return found
+        self._ranked[problem, _precision] = ranked
+        return ranked
 
 
 def _seconds(kernel: Kernel, arguments: tuple[Any, ...]) -> float:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]  # (before, after) for each axis
-PIXELS = 2**40  # of a channel at most, which no memory holds
+MAX_POSITIONS = 2**40  # of a channel at most, which no memory holds
 
 
 class Meetings(NamedTuple):
@@ -64,8 +64,8 @@ class Window:
 
     @cached_property
     def valid(self) -> bool:
-        """Whether there is an image, a kernel and an output, of fewer positions than PIXELS."""
-        return min(*self.size, *self.kernel, *self.out) > 0 and prod(self.out) < PIXELS
+        """Whether there is an image, a kernel and an output, of fewer positions than MAX_POSITIONS."""
+        return min(*self.size, *self.kernel, *self.out) > 0 and prod(self.out) < MAX_POSITIONS
 
     @cached_property
     def whole(self) -> bool:
@@ -83,11 +83,11 @@ class Window:
     @cached_property
     def positions(self) -> tuple[Array, ...]:
         """For each axis the output position whose tap lies on a pixel, −1 if none: (n, f)."""
-        found = []
+        numbers = []
         for n, f, s, (b, _), d, o in zip(*self._axes, strict=True):
             p, between = np.divmod(np.arange(n)[:, None] + b - np.arange(f) * d, s)
-            found.append(_within(np.where(between, -1, p), o))
-        return tuple(found)
+            numbers.append(_within(np.where(between, -1, p), o))
+        return tuple(numbers)
 
     @cached_property
     def axis_taps(self) -> tuple[tuple[tuple[slice, slice], ...], ...]:

@@ -42,11 +42,11 @@ def row(text: str, channels: int, conv: MakeConv) -> tuple[list[Any], int]:
     """
     layers: list[Any] = []
     for word in text.split(", "):
-        found = LAYER.fullmatch(word)
-        if not found:
+        match = LAYER.fullmatch(word)
+        if not match:
             raise ValueError(f"row: got {word!r}; wanted a layer such as '96 3x3/2 V'")
-        kind, kernel, stride = found[1], (int(found[2]), int(found[3])), int(found[4] or 1)
-        padding = (0, 0) if found[5] else (kernel[0] // 2, kernel[1] // 2)
+        kind, kernel, stride = match[1], (int(match[2]), int(match[3])), int(match[4] or 1)
+        padding = (0, 0) if match[5] else (kernel[0] // 2, kernel[1] // 2)
         if kind == "max":
             layers.append(MaxPool2d(kernel, stride, padding))
         elif kind == "avg":

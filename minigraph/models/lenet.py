@@ -80,8 +80,8 @@ class PartialConv2d(Module):
     bias: Parameter
 
     def __init__(self, dtype: Any) -> None:
-        seen = TABLE.sum(axis=1)
-        self.new_parameter("weight", (int(seen.sum()), 5, 5), by_fan_in(25 * np.repeat(seen, seen)), None, dtype)
+        fan_in = TABLE.sum(axis=1)
+        self.new_parameter("weight", (int(fan_in.sum()), 5, 5), by_fan_in(25 * np.repeat(fan_in, fan_in)), None, dtype)
         self.new_parameter("bias", (len(TABLE),), init.zeros, None, dtype)
 
     def forward(self, x: Any) -> Any:

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_number, expect_whole
+from minigraph.arguments import expect_integer, expect_number
 from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import activation, conv, dropout, elementwise, pool, shape
-from minigraph.ops.geometry import LARGEST, integers, is_sequence, paddings, pairs
+from minigraph.ops.geometry import MAX_ARGUMENT, integers, is_sequence, paddings, pairs
 from minigraph.ops.normalization import batch_norm, local_response_norm
 from minigraph.ops.products import linear
 from minigraph.random import generator
@@ -61,7 +61,7 @@ class _Conv(_Weighted):
         weight_init: Initializer = init.he_normal, bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         name = type(self).__name__
-        expect_whole(name, 1, LARGEST, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        expect_integer(name, 1, MAX_ARGUMENT, in_channels=in_channels, out_channels=out_channels, groups=groups)
         kernel = expect_windows(name, self.axes, kernel_size=kernel_size, stride=stride, dilation=dilation)
         pairs(name, padding, self.axes) if self.transposed else paddings(name, padding, self.axes)
         alike = not is_sequence(kernel_size) or len(kernel_size) == self.axes
@@ -153,7 +153,7 @@ class Linear(_Weighted):
         self, in_features: int, out_features: int, bias: bool = True, *, weight_init: Initializer = init.he_normal,
         bias_init: Initializer = init.zeros, rng: Any = None, dtype: Any = np.float32,
     ) -> None:  # fmt: skip
-        expect_whole("Linear", 1, LARGEST, in_features=in_features, out_features=out_features)
+        expect_integer("Linear", 1, MAX_ARGUMENT, in_features=in_features, out_features=out_features)
         self.settings = {"in_features": in_features, "out_features": out_features}
         self.make((out_features, in_features), out_features if bias else None, (weight_init, bias_init), rng, dtype)
 
@@ -169,7 +169,7 @@ class _BatchNorm(Module):
     axes: tuple[int, ...] = (2, 3, 4, 5)
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
-        expect_whole(type(self).__name__, 1, LARGEST, num_features=num_features)
+        expect_integer(type(self).__name__, 1, MAX_ARGUMENT, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.weight = self.bias = None
         if affine:  # nothing here is random, so that the parameters are there at once
@@ -192,7 +192,7 @@ class _BatchNorm(Module):
         y = batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
         )
-        if self.training and not _abstract(x) and not MODE.get().replaying:
+        if self.training and not _abstract(x) and not MODE.get().recomputing:
             self.num_batches_tracked.value = self.num_batches_tracked.value + 1
         return y
 
@@ -282,8 +282,8 @@ class _Pool(_Call):
 
 def expect_windows(name: str, axes: int, **given: Any) -> tuple[int, ...]:
     """Raise TypeError or ShapeError unless ``given`` are one positive integer or ``axes``; the first of them, for each axis."""
-    found = [integers(name, argument, value, axes) for argument, value in given.items()]
-    return found[0]
+    windows = [integers(name, argument, value, axes) for argument, value in given.items()]
+    return windows[0]
 
 
 def _call(name: str, op: Callable[..., Any], kind: type[_Call] = _Call) -> type[_Call]:

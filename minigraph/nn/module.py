@@ -17,13 +17,13 @@ from minigraph.array import Array
 from minigraph.files import checked_path, write
 from minigraph.kernels.numpy import layout
 from minigraph.mode import MODE, scope
-from minigraph.nn.parts import PLAIN, parts_in
+from minigraph.nn.parts import HOLD_NOTHING, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
 from minigraph.random import generator
 
 PARTS: tuple[type, ...]  # what a module holds: see the end of this file
-MOST_PATHS = 100_000
+MAX_PATHS = 100_000
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
 
 
@@ -85,7 +85,7 @@ class Module:
                 f"{type(self).__name__}: got {type(value).__name__} as {name}; assign {name}.value, or a "
                 f"{type(old).__name__.lower()}"
             )
-        elif type(value) not in PLAIN and not isinstance(value, Buffer):
+        elif type(value) not in HOLD_NOTHING and not isinstance(value, Buffer):
             parts = list(parts_in(value, PARTS))
             if parts and not {id(part) for part in parts} <= self._seen():
                 self._refuse(name, value)
@@ -101,7 +101,7 @@ class Module:
         seen = self._seen()
         for _, module in self._walk():
             for name, value in module._others():
-                if type(value) not in PLAIN and any(id(part) not in seen for part in parts_in(value, PARTS)):
+                if type(value) not in HOLD_NOTHING and any(id(part) not in seen for part in parts_in(value, PARTS)):
                     module._refuse(name, value)
         return self._walk(once)
 
@@ -112,9 +112,9 @@ class Module:
         while stack:
             path, module, above = stack.pop()
             count += 1
-            if count > MOST_PATHS and not once:  # modules that share modules that share modules
+            if count > MAX_PATHS and not once:  # modules that share modules that share modules
                 raise ValueError(
-                    f"{type(self).__name__}: got shared modules under more than {MOST_PATHS} paths, such as {path[:100]}; "
+                    f"{type(self).__name__}: got shared modules under more than {MAX_PATHS} paths, such as {path[:100]}; "
                     "wanted each under one, or a few"
                 )
             if once and id(module) in seen:
@@ -138,20 +138,20 @@ class Module:
 
     def _seen(self) -> set[int]:
         """The ids of this module's parts, and of theirs."""
-        found = [module for _, module in self._walk()]
-        return {id(part) for module in found for part in (module, *vars(module).values()) if isinstance(part, PARTS)}
+        modules = [module for _, module in self._walk()]
+        return {id(part) for module in modules for part in (module, *vars(module).values()) if isinstance(part, PARTS)}
 
     def _others(self) -> Iterator[tuple[str, Any]]:
         """What is kept in this module, or shared by its class, and is no part."""
         own = vars(self)
         for name, value in own.items():
-            if type(value) not in PLAIN and not isinstance(value, PARTS):
+            if type(value) not in HOLD_NOTHING and not isinstance(value, PARTS):
                 yield name, value
         for kind in type(self).__mro__:
             if kind is Module:
                 break
             for name, value in vars(kind).items():
-                if type(value) not in PLAIN and name not in own and name[:2] != "__":
+                if type(value) not in HOLD_NOTHING and name not in own and name[:2] != "__":
                     yield name, value
 
     def _refuse(self, name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-PLAIN = frozenset({bool, bytes, complex, float, int, np.dtype, range, slice, str, type(None)})  # hold nothing
+HOLD_NOTHING = frozenset({bool, bytes, complex, float, int, np.dtype, range, slice, str, type(None)})  # hold nothing
 
 
 def parts_in(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
@@ -21,7 +21,7 @@ def parts_in(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:
         if isinstance(x, kinds):
             yield x
         else:
-            stack.extend(part for part in _inside(x) if type(part) not in PLAIN)
+            stack.extend(part for part in _inside(x) if type(part) not in HOLD_NOTHING)
 
 
 def _inside(x: Any) -> Iterable[Any]:

@@ -20,8 +20,8 @@ DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1", "BOOL": "|b1",
 }  # fmt: skip
-ENTRY = dict.fromkeys(("dtype", "shape", "data_offsets")).keys()  # of an array in the header
-LONGEST_HEADER = 100_000_000  # by the format's definition
+ENTRY_FIELDS = dict.fromkeys(("dtype", "shape", "data_offsets")).keys()  # of an array in the header
+MAX_HEADER_BYTES = 100_000_000  # by the format's definition
 CONVERT = (
     "which is not opened, as it could run code; convert it in PyTorch: "
     "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
@@ -68,7 +68,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
     with open(path, "rb") as file:
         size, start = os.fstat(file.fileno()).st_size, file.read(512)
         length = int.from_bytes(start[:8], "little")
-        if start[8:9] != b"{" or length > LONGEST_HEADER:
+        if start[8:9] != b"{" or length > MAX_HEADER_BYTES:
             raise ValueError(f"{path}: not a safetensors file, but {_kind(path, start)}")
         file.seek(8)
         text = file.read(length)
@@ -80,17 +80,17 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         header, wanted = {}, 8 + length  # cut short in the header, or damaged there
     if size < wanted:
         raise ValueError(f"{path}: a safetensors file that is cut short: got {size} bytes of {wanted}; get it again")
-    strange = sorted({str(entry.get("dtype", "F32")) for entry in header.values()} - DTYPES.keys())
-    if strange:  # older releases of the library call them damage
-        raise ValueError(f"{path}: a safetensors file of dtype {', '.join(strange)}; wanted dtypes that NumPy has")
+    unknown = sorted({str(entry.get("dtype", "F32")) for entry in header.values()} - DTYPES.keys())
+    if unknown:  # older releases of the library call them damage
+        raise ValueError(f"{path}: a safetensors file of dtype {', '.join(unknown)}; wanted dtypes that NumPy has")
     try:
         with safe_open(os.fspath(path), "numpy"):
             pass  # what it opens is sound
     except SafetensorError as error:
         raise ValueError(f"{path}: a safetensors file that is damaged: {error}; get it again") from None
     for name, entry in header.items():
-        if entry.keys() != ENTRY:
-            got, wanted_fields = ", ".join(map(repr, entry)), ", ".join(map(repr, ENTRY))
+        if entry.keys() != ENTRY_FIELDS:
+            got, wanted_fields = ", ".join(map(repr, entry)), ", ".join(map(repr, ENTRY_FIELDS))
             raise ValueError(f"{path}: a safetensors file that is damaged: {name} has {got}; wanted {wanted_fields}")
     data = np.memmap(path, np.uint8, "r", 8 + length) if wanted > 8 + length else np.zeros(0, np.uint8)
     return {name: _array(data, **entry) for name, entry in header.items()}
@@ -132,7 +132,7 @@ def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list
 
 def within(parts: Any, names: Iterable[str]) -> set[str]:
     """The names that are, or lie in, one of the parts. Raises ValueError for a part where there is none."""
-    found: set[str] = set()
+    nested: set[str] = set()
     names = list(names)
     listed: list[Any] = [parts] if isinstance(parts, str) or not np.iterable(parts) else list(parts)
     if isinstance(parts, bytes) or not all(isinstance(part, str) for part in listed):
@@ -141,8 +141,8 @@ def within(parts: Any, names: Iterable[str]) -> set[str]:
         inside = {name for name in names if f"{name}.".startswith(f"{part.rstrip('.')}.")}
         if not inside:
             raise ValueError(f"load_state_dict: got skip {part!r}; wanted parts of the model or the state")
-        found |= inside
-    return found
+        nested |= inside
+    return nested
 
 
 def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "", depth: int = 3) -> str:

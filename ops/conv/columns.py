@@ -22,8 +22,8 @@ def im2col(x: Any, kernel_size: Any, *, stride: Any = 1, padding: Any = 0, dilat
 
     Row (c, i): channel, then tap, as in w.reshape(K, C · f…). Column (n, p): sample, then position. So
     ``w.reshape(K, -1) @ im2col(x, f)`` is (K, N · n′…): reshape to (K, N, *n′) and swap the first two axes
-    to get conv(x, w). J is the 0/1 Selection with a zero row for padding; for arrays, the transpose of
-    ``patch_matrix(x, f)``. Raises ShapeError as conv2d does.
+    to get conv(x, w). The result is the transpose of ``patch_matrix(x, f)``. J is a 0/1 matrix that selects pixels, with
+    zero rows for padding. Raises the errors of conv2d.
     """
     op, d = "im2col", len(shape_of(x)) - 2
     return Im2col(*_arguments(op, max(d, 1), kernel_size, stride, padding, dilation))(x)
@@ -40,7 +40,7 @@ def col2im(
 ) -> Any:
     """Every column added back to its patch: cols (C · f…, N · n′…) → out_shape (N, C, *n).
 
-    The transpose of im2col, J = J_im2colᵀ; not its inverse where patches overlap. Raises ShapeError.
+    The transpose of im2col, J = J_im2colᵀ; it is not the inverse if patches overlap. Raises ShapeError.
     """
     op, shape = "col2im", sides("col2im", "out_shape", out_shape)
     d = len(shape) - 2
@@ -62,7 +62,7 @@ def _arguments(
 
 
 def unfold(x: Array, window: Window, columns: Array) -> None:
-    """Copy the patches of x (N, C, *n) into ``columns`` (N, C, taps, *n′), whose padding is zero already."""
+    """Copy the patches of x (N, C, *n) into ``columns`` (N, C, taps, *n′), which must be zero where there is padding."""
     for t, (outputs, pixels) in enumerate(window.taps):
         columns[:, :, t][outputs] = x[pixels]
 
@@ -91,7 +91,7 @@ def image_of(columns: Array, window: Window, shape: Shape) -> Array:
 
 @dataclass(eq=False)
 class _Columns(Op, abstract=True):
-    """What both directions share."""
+    """Base of im2col and col2im."""
 
     kernel_size: Ints
     stride: Ints

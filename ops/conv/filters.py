@@ -1,4 +1,4 @@
-"""Filter banks made of other parameters: partial connections between channels, and fully connected layers."""
+"""Filter banks built from other parameters: partial connections between channels, and fully connected layers."""
 
 from __future__ import annotations
 
@@ -18,36 +18,42 @@ from minigraph.ops.shape import reshape
 
 
 def connected_filters(w: Any, table: Any) -> Any:
-    """A filter bank with zeros where a filter does not see a channel: w (connections, *f) → (K, C, *f).
+    """A filter bank that is zero where a filter is not connected to a channel: w (connections, *f) → (K, C, *f).
 
-    table (K, C) of 0 and 1: ``table[k, c]`` says whether filter k sees channel c; w holds the connected planes in
-    its C order. conv2d(x, connected_filters(w, table), b) is the partially connected layer; J places the planes
+    table (K, C) of 0 and 1: ``table[k, c]`` is 1 if filter k is connected to channel c; w holds the connected planes in C
+    order of the table. conv2d(x, connected_filters(w, table), b) is the partially connected layer; J places the planes
     among zeros. LeCun et al. 1998, table I (LeNet-5's C3: 60 of 6 · 16 connections, 60 · 25 + 16 parameters).
-    Raises ShapeError, ValueError for a table that is not of 0 and 1 with a connection in each row.
+    Raises ShapeError; ValueError unless the table consists of 0 and 1 with a 1 in each row.
     """
     array = np.asarray(table)
     if array.ndim != 2 or not np.isin(array, (0, 1)).all() or not array.any(axis=1).all():
         raise ValueError(
-            f"connected_filters: got a table of shape {array.shape}; wanted (K, C) of 0 and 1, in each row a 1 at least"
+            f"connected_filters: got a table of shape {array.shape}; wanted (K, C) of 0 and 1, with at least one 1 in each row"
         )
     return ConnectedFilters(array.astype(bool))(w)
 
 
 def linear_to_conv(w: Any, in_shape: Sequence[int]) -> Any:
-    """A fully connected layer's weights as filters of the feature map's size: w (O, C·n…) → (O, C, *n).
+    """The weights of a fully connected layer as filters of the size of the feature map: w (O, C·n…) → (O, C, *n).
 
-    in_shape (C, *n): then linear(flatten(x), w, b) is conv(x, linear_to_conv(w, in_shape), b) at its one position;
-    a larger image gives a map of the layer's answers. J = I. Raises ShapeError.
+    in_shape (C, *n): conv(x, linear_to_conv(w, in_shape), b) has a single position, where it equals
+    linear(flatten(x), w, b); for a larger image it gives a map of the layer's outputs. J = I. Raises ShapeError.
     """
     op, w = "linear_to_conv", w if isinstance(w, Node | Spec) else np.asarray(w)
-    found = sides(op, "in_shape", in_shape)
-    expect(2 <= len(found) <= 4, op, "in_shape (C, *n) with 1 to 3 spatial axes", in_shape=found)
-    expect(len(w.shape) == 2 and w.shape[1] == prod(found), op, f"w (out, {prod(found)})", w=w.shape, in_shape=found)
-    return reshape(w, (w.shape[0], *found))
+    input_shape = sides(op, "in_shape", in_shape)
+    expect(2 <= len(input_shape) <= 4, op, "in_shape (C, *n) with 1 to 3 spatial axes", in_shape=input_shape)
+    expect(
+        len(w.shape) == 2 and w.shape[1] == prod(input_shape),
+        op,
+        f"w (out, {prod(input_shape)})",
+        w=w.shape,
+        in_shape=input_shape,
+    )
+    return reshape(w, (w.shape[0], *input_shape))
 
 
 def conv_to_linear(w: Any) -> Any:
-    """Filters of the feature map's size as a fully connected layer's weights: w (O, C, *n) → (O, C·n…).
+    """Filters of the size of the feature map as the weights of a fully connected layer: w (O, C, *n) → (O, C·n…).
 
     The inverse of linear_to_conv; J = I. Raises ShapeError.
     """

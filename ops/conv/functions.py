@@ -49,10 +49,10 @@ def _conv(
     groups: the number of groups into which channels and filters are divided; groups do not mix.
     padding_mode: the content of the padding, "zeros", "reflect" (without the edge), "replicate" or "circular". All but
     "zeros" are applied by ``np.pad`` first.
-    algorithm: how to compute the same result. "direct", "im2col", "fft" and "toeplitz" take any geometry. "winograd" and
-    "winograd2" take 3×3 kernels with stride and dilation 1; "winograd" loses a digit or two in float32. "depthwise" takes
-    as many groups as channels and filters. All but "direct" may spread a NaN to neighbouring outputs. "auto" takes the one
-    with the lowest estimated cost: see ``precision`` and ``autotune``.
+    algorithm: all compute the same result. "direct", "im2col", "fft" and "toeplitz" support any geometry. "winograd" and
+    "winograd2" support 3×3 kernels with stride and dilation 1; "winograd" loses a digit or two in float32. "depthwise"
+    needs as many groups as channels and filters. All but "direct" may spread a NaN to neighbouring outputs. "auto" chooses
+    the algorithm with the lowest estimated cost: see ``precision`` and ``autotune``.
     Raises ShapeError if shapes do not fit, TypeError for dtypes other than float32 and float64, and ValueError for an
     unknown algorithm or one that does not support the geometry.
     """
@@ -74,7 +74,7 @@ conv1d, conv2d, conv3d = over_axes(_conv)
 
 
 def expect_algorithm(op: str, name: str) -> str:
-    """``name`` if there is such an algorithm; raises ValueError."""
+    """``name`` if it is an algorithm; raises ValueError otherwise."""
     names = ["auto", *tasks.algorithms()]
     if not isinstance(name, str) or name not in names:
         raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
@@ -82,7 +82,7 @@ def expect_algorithm(op: str, name: str) -> str:
 
 
 def _padded(op: Conv, x: Any, w: Any, mode: str) -> Any:
-    """The image with padding made of itself. Raises ShapeError where it is too small for that."""
+    """The image with padding that repeats or mirrors its pixels. Raises ShapeError if the image is too small."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"{op}: got padding_mode {mode!r}; wanted one of zeros, {', '.join(MODES)}")
     x = x if isinstance(x, Node | Spec) else np.asarray(x)
@@ -91,8 +91,8 @@ def _padded(op: Conv, x: Any, w: Any, mode: str) -> Any:
     expect_axes(op, d, "K, C/groups", w=Spec(shape_of(w)))
     padding = op.window(spec, Spec(shape_of(w))).padding
     numpy_mode, spare = MODES[mode]
-    fits = all(spare is None or max(pad) + spare <= n for n, pad in zip(x.shape[2:], padding, strict=True))
-    expect(fits, op, f"padding of the image's side at most, for 'reflect' less, not {padding}", x=spec)
+    valid = all(spare is None or max(pad) + spare <= n for n, pad in zip(x.shape[2:], padding, strict=True))
+    expect(valid, op, f"padding of the image's side at most, for 'reflect' less, not {padding}", x=spec)
     return pad(x, ((0, 0), (0, 0), *padding), numpy_mode)
 
 
@@ -112,24 +112,23 @@ def _conv_transpose(
     """Transposed convolution: x (N, C, H, W), w (C, K/groups, f, f)[, b (K,)] → (N, K, H′, W′).
 
     The input gradient of conv2d with the same filter and arguments: vec(y) = M_Fᵀ vec(x).
-    W′ = (W − 1) stride − 2 padding + dilation (f − 1) + output_padding + 1; ``output_padding`` tells which of
-    the sizes that conv2d takes to W is meant, and is smaller than stride or dilation.
-    Raises ShapeError, TypeError as conv2d.
+    W′ = (W − 1) stride − 2 padding + dilation (f − 1) + output_padding + 1. With a stride, conv2d maps several sizes W′ to
+    the same W; ``output_padding``, smaller than stride or dilation, chooses one of them. Raises the errors of conv2d.
     """
     op = f"conv_transpose{d}d"
     s, dil = integers(op, "stride", stride, d), integers(op, "dilation", dilation, d)
-    more = integers(op, "output_padding", output_padding, d, 0)
-    fits = all(m < max(a, c) for m, a, c in zip(more, s, dil, strict=True))
+    extra = integers(op, "output_padding", output_padding, d, 0)
+    valid = all(m < max(a, c) for m, a, c in zip(extra, s, dil, strict=True))
     expect(
-        fits,
+        valid,
         op,
         "output_padding smaller than stride or dilation",
-        output_padding=more,
+        output_padding=extra,
         stride=s,
         dilation=dil,
     )
     hyper = s, pairs(op, padding, d), dil, integers(op, "groups", groups, 1)[0], expect_algorithm(op, algorithm)
-    transpose = ConvInputGradient(*hyper, more)
+    transpose = ConvInputGradient(*hyper, extra)
     return transpose(x, w) if b is None else transpose(x, w, b)
 
 

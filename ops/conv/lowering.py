@@ -1,4 +1,4 @@
-"""A convolution rewritten as the nodes of a matrix product: what mg.lower makes of it."""
+"""Lowering: a convolution rewritten as the nodes of a matrix product, for mg.lower."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, one_sample
-from minigraph.maps import Formula, LinearMap, Shape
+from minigraph.maps import FunctionMap, LinearMap, Shape
 from minigraph.node import Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.slots import Conv, patches
@@ -44,8 +44,8 @@ class ToeplitzMatmul(Op):
         return self.conv.infer(Spec((n, *self.size)), Spec(self.filters)).shape
 
     def infer(self, w: Spec, vec: Spec) -> Spec:
-        fits = w.shape == self.filters and vec.ndim == 2 and vec.shape[1] == prod(self.size)
-        expect(fits, self, f"w of shape {self.filters} and vec(x) of shape (N, {prod(self.size)})", w=w, vec=vec)
+        valid = w.shape == self.filters and vec.ndim == 2 and vec.shape[1] == prod(self.size)
+        expect(valid, self, f"w of shape {self.filters} and vec(x) of shape (N, {prod(self.size)})", w=w, vec=vec)
         return Spec((vec.shape[0], prod(self._out(1))), expect_floats(self, w=w, vec=vec))
 
     def forward(self, w: Array, vec: Array) -> Array:
@@ -67,7 +67,7 @@ class ToeplitzMatmul(Op):
 
 def _flat(J: LinearMap, in_shape: Shape, out_shape: Shape) -> LinearMap:
     """J between arrays of other shapes and the same entries: the same matrix."""
-    return Formula(
+    return FunctionMap(
         in_shape,
         out_shape,
         J.dtype,

@@ -2,9 +2,9 @@
 
     ⟨conv(x, w), y⟩ = Σ x[n, c, q] w[k, c, i] y[n, k, p]   where   q = p · stride + i · dilation − padding
 
-Leave y open and it is the convolution; leave x open and it is the transposed convolution; leave w open and
-it is the filter's gradient. Each op's Jacobians hold one array and are linear in the other, so their
-products are the sibling ops again: derivatives of every order stay inside these three.
+With y open it is the convolution, with x open the transposed convolution, and with w open the filter gradient. The
+Jacobians of each op hold one array fixed and are linear in the other, so their pushes and pulls are the other two ops
+again, and derivatives of every order stay within these three.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from minigraph.ops.geometry import WINDOW, Padding, expect_axes, expect_bias, ex
 
 Letter = Literal["x", "w", "y"]
 TERMS: list[tuple[Letter, Letter]] = [("x", "w"), ("y", "w"), ("x", "y")]
-# By the slots that are filled, in any order: the task that computes the third, and the order of its arguments.
+# By the two filled slots, in either order: the task that computes the third, and the order of its arguments.
 TASKS: dict[tuple[Letter, ...], tuple[Task, tuple[Letter, Letter]]] = {
     order: (task, names)
     for task, names in zip(tasks.CONVOLUTIONS, TERMS, strict=True)
@@ -58,7 +58,7 @@ class Form:
         return (self.N, self.C, *self.window.size) if slot == "x" else (self.N, self.K, *self.window.out)
 
     def third_slot(self, slots: dict[Letter, Any]) -> Any:
-        """What the two filled slots make of the open one: an array of arrays, a Node where there is a Node."""
+        """The open slot, computed from the two filled ones: an array, or a Node if one of them is a Node."""
         if not any(isinstance(v, Node | Spec) for v in slots.values()):
             task, (a, b) = TASKS[tuple(slots)]
             return task(np.asarray(slots[a]), np.asarray(slots[b]), self.window, self.groups, algorithm=self.algorithm)
@@ -72,10 +72,10 @@ class Form:
 
 
 class Held(BlockMap):
-    """The form with the array of one slot held: a linear map from one of the others to the other.
+    """The form with the array of one slot held fixed: a linear map between the other two.
 
-    Holding w, from x to y: M_F for each sample. Holding x, from w to y: M_X for each filter.
-    Holding y, from w to x: the same sum with the outputs as entries.
+    With w held, from x to y: M_F for each sample. With x held, from w to y: M_X for each filter. With y held, from w to x:
+    M_Y, whose entries are those of y.
     """
 
     def __init__(self, form: Form, source: Letter, target: Letter, held: Any, dtype: Any) -> None:
@@ -119,7 +119,7 @@ class Held(BlockMap):
 
 
 def bias_formula(y: Any) -> str:
-    """The Jacobian of a bias on paper: for each channel of y."""
+    """The formula of the Jacobian of a bias, one entry for each channel of y."""
     return notation.kronecker([("1", y.shape[0]), ("I", y.shape[1]), ("1", prod(y.shape[2:]))])
 
 
@@ -133,7 +133,7 @@ def bias_map(b: Any, y: Any) -> LinearMap:
 
 
 def patches(N: int, K: int, groups: int) -> str:
-    """∂vec(y)/∂vec(w) on paper: M_X for each filter, then the samples before the filters."""
+    """The formula of ∂vec(y)/∂vec(w): M_X for each filter, followed by the permutation to samples before filters."""
     each = notation.kronecker([("I", K), ("M_X", 0)])
     if groups > 1:
         each = f"⊕_g {notation.term(notation.kronecker([('I', K // groups), ('M_{X_g}', 0)]))}"
@@ -142,15 +142,15 @@ def patches(N: int, K: int, groups: int) -> str:
 
 @dataclass(eq=False)
 class Slot(Op, abstract=True):
-    """What the three ops share: the geometry of the form."""
+    """Base of the three ops: the geometry of the form."""
 
     data_operands: ClassVar[int | None] = 1
-    usual = WINDOW
+    defaults = WINDOW
     legend: ClassVar[dict[str, str]] = {
         "M_F": "the Toeplitz matrix of the filters: of one sample vec(y) = M_F vec(x)",
-        "M_X": "a patch of x in each row, sample after sample",
+        "M_X": "the im2col matrix: a patch of x in each row, sample by sample",
         "M_{X_g}": "M_X of the channels of group g",
-        "M_Y": "the form with y held: vec(x) = M_Y vec(w)",
+        "M_Y": "the matrix of the convolution with y held fixed: vec(x) = M_Y vec(w)",
         "P": "the permutation that puts samples before filters",
     }
 
@@ -166,7 +166,7 @@ class Slot(Op, abstract=True):
     def window(self, x: Any, w: Any) -> Window:
         raise NotImplementedError
 
-    def ways(self, problem: ConvProblem) -> dict[str, Slot]:
+    def algorithms(self, problem: ConvProblem) -> dict[str, Slot]:
         """This op by each algorithm that supports the problem."""
         return {
             name: replace(self, algorithm=name)
@@ -177,7 +177,7 @@ class Slot(Op, abstract=True):
     def cuts(
         self, window: Window, filters: int, inputs: int, least: Callable[[int, int, int], int]
     ) -> list[list[Axis]]:
-        """The batch, then the image, then the filters, where they do not come in groups; ``filters``: their axis of w."""
+        """The batch, then the image, then the filters unless they are grouped; ``filters``: their axis of w."""
         sides = zip(spatial_axes(2, len(window.size)), window.extent, window.stride, window.padding, strict=True)
         image = [Axis(letter, ((0, i),), least(e, s, sum(pad))) for (letter, i), e, s, pad in sides]
         bias = ((2, 0),) if inputs == 3 else ()
@@ -185,11 +185,11 @@ class Slot(Op, abstract=True):
         return [[Axis("N", ((0, 0),))], image, *some]
 
     def solve(self, task: Task, a: Array, b: Array, window: Window) -> Array:
-        """The open slot from the arrays of the other two."""
+        """The open slot, computed from the arrays of the other two."""
         return task(a, b, window, self.groups, algorithm=self.algorithm)  # type: ignore[no-any-return]
 
     def expect_supported(self, problem: ConvProblem) -> None:
-        """Raise ValueError where the algorithm that was asked for does not compute this."""
+        """Raise ValueError if the requested algorithm does not support the problem."""
         if self.algorithm == "auto":
             return
         kernel, window = tasks.algorithms()[self.algorithm], problem.window
@@ -252,7 +252,9 @@ class Conv(Slot):
         window = self.window(x, w)
         problem = ConvProblem(window, x.shape[0], x.shape[1], w.shape[0], self.groups, np.result_type(x.dtype, w.dtype))
         cuts = self.cuts(window, 0, 2 + len(b), lambda extent, stride, padding: max(1, extent - padding))
-        return Layer((one_sample(x), w, *b), 0, 1, ways=self.ways(problem), loops=window.meetings.total, cuts=cuts)
+        return Layer(
+            (one_sample(x), w, *b), 0, 1, algorithms=self.algorithms(problem), loops=window.meetings.total, cuts=cuts
+        )
 
     def jacobians(self, y: Any, x: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(x, w), x.shape, y.shape)
@@ -270,7 +272,7 @@ class ConvInputGradient(Slot):
     g (N, K, *n′), w (K, C/groups, *f)[, b (C,)] → (N, C, *n).
 
     x[n, c, q] = Σ g[n, k, p] w[k, c, i] + b[c];  n = (n′ − 1) stride + dilation (f − 1) + 1 − before − after +
-    output_padding, which is that much less padding after. J_g = M_Fᵀ; J_w holds g. Raises ShapeError, TypeError.
+    output_padding, which reduces the padding after. J_g = M_Fᵀ; J_w = M_Y of g. Raises ShapeError, TypeError.
     """
 
     padding: Pairs
@@ -288,8 +290,8 @@ class ConvInputGradient(Slot):
         return given if any(self.output_padding) else {k: v for k, v in given.items() if k != "output_padding"}
 
     def window(self, g: Any, w: Any) -> Window:
-        more = self.output_padding or (0,) * len(self.padding)
-        padding = tuple((before, after - m) for (before, after), m in zip(self.padding, more, strict=True))
+        extra = self.output_padding or (0,) * len(self.padding)
+        padding = tuple((before, after - m) for (before, after), m in zip(self.padding, extra, strict=True))
         return window_onto(self, g, w.shape[2:], self.stride, padding, self.dilation)
 
     def infer(self, g: Spec, w: Spec, b: Spec | None = None) -> Spec:
@@ -321,7 +323,9 @@ class ConvInputGradient(Slot):
         cuts = self.cuts(
             window, 1, 2 + len(b), lambda extent, stride, padding: max(1, 1 - (extent - 1 - padding) // stride)
         )
-        return Layer((one_sample(x), w, *b), 0, 1, ways=self.ways(problem), loops=window.meetings.total, cuts=cuts)
+        return Layer(
+            (one_sample(x), w, *b), 0, 1, algorithms=self.algorithms(problem), loops=window.meetings.total, cuts=cuts
+        )
 
     def jacobians(self, x: Any, g: Any, w: Any, b: Any = None) -> list[LinearMap]:
         form = self._form(self.window(g, w), x.shape, g.shape)
@@ -336,7 +340,7 @@ class ConvInputGradient(Slot):
 class ConvFilterGradient(Slot):
     """A convolution's filter gradient.   x (N, C, *n), g (N, K, *n′) → (K, C/groups, *f).
 
-    w[k, c, i] = Σ x[n, c, q] g[n, k, p]. J_x holds g; J_g = M_Xᵀ.
+    w[k, c, i] = Σ x[n, c, q] g[n, k, p]. J_x = M_Yᵀ of g; J_g = M_Xᵀ.
     Raises ShapeError, TypeError.
     """
 

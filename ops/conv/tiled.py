@@ -90,25 +90,25 @@ class TiledForm:
         """What two of x, w, y make of the third."""
         window, out, d = self.whole, self.whole.out, len(self.tile)
         hyper = window.kernel, window.stride, window.padding, window.dilation
-        more = [(0, n - o) for n, o in zip(out, self.window.out, strict=True)]
+        cropped = [(0, n - o) for n, o in zip(out, self.window.out, strict=True)]
         positions = tuple(side for o, t in zip(out, self.tile, strict=True) for side in (o // t, t))
         taps, letters = self.C * prod(window.kernel), "aibjcl"[: 2 * d]
         terms = {"x": f"zn{letters}", "w": f"{letters[1::2]}kz", "y": f"nk{letters}"}
         shapes = {"x": (taps, self.N, *positions), "w": (*self.tile, self.K, taps), "y": (self.N, self.K, *positions)}
         if "x" in slots:
             slots["x"] = Im2col(*hyper)(slots["x"])
-        if "y" in slots and any(map(any, more)):
-            slots["y"] = np.pad(slots["y"], ((0, 0), (0, 0), *more))
+        if "y" in slots and any(map(any, cropped)):
+            slots["y"] = np.pad(slots["y"], ((0, 0), (0, 0), *cropped))
         (open_slot,) = terms.keys() - slots.keys()
         factors = [np.reshape(array, shapes[name]) for name, array in slots.items()]
-        found = einsum(f"{','.join(terms[name] for name in slots)}->{terms[open_slot]}", *factors)
+        result = einsum(f"{','.join(terms[name] for name in slots)}->{terms[open_slot]}", *factors)
         if open_slot == "x":
-            cols = np.reshape(found, (taps, self.N * prod(out)))
+            cols = np.reshape(result, (taps, self.N * prod(out)))
             return Col2im(*hyper, self.shape("x"))(cols)
         if open_slot == "w":
-            return np.reshape(found, self.shape("w"))
+            return np.reshape(result, self.shape("w"))
         inside: Any = ..., *map(slice, self.window.out)
-        return np.reshape(found, (self.N, self.K, *out))[inside]
+        return np.reshape(result, (self.N, self.K, *out))[inside]
 
 
 class HeldTiles(BlockMap):
@@ -156,10 +156,10 @@ class HeldTiles(BlockMap):
 
 @dataclass(eq=False)
 class TiledConv(Op):
-    """Convolution with filters that cycle over the positions.   x (N, C, *n), w (*t, K, C, *f) → y (N, K, *n′).
+    """Convolution with filters that repeat periodically over the positions.   x (N, C, *n), w (*t, K, C, *f) → y (N, K, *n′).
 
     y[n, k, p] = Σ x[n, c, q] w[p mod t, k, c, i],   q = p · stride + i · dilation − padding;   ``local``: t is n′.
-    J_x is M_F with w[p mod t, k] in row (n, k, p); J_w is M_X with that row's patch at the columns of bank p mod t.
+    J_x is M_F with w[p mod t, k] in row (n, k, p); J_w is M_X, with the patch of that row in the columns of bank p mod t.
     Raises ShapeError, TypeError.
     """
 
@@ -170,7 +170,7 @@ class TiledConv(Op):
     name = "tiled_conv"
     operands = ("x", "w")
     data_operands = 1
-    usual = WINDOW
+    defaults = WINDOW
     formulas = ("I ⊗ M_F", "M_X")
     legend: ClassVar[dict[str, str]] = {
         "M_F": "in row (k, p) the filter k of position p's bank, laid into a zero image",
@@ -206,8 +206,8 @@ class TiledConv(Op):
             x=x,
             w=w,
         )
-        fits = all(0 < t <= n for t, n in zip(form.tile, out, strict=True))
-        expect(fits, self, f"a tile of at least one bank, no larger than the output {out}", x=x, w=w)
+        valid = all(0 < t <= n for t, n in zip(form.tile, out, strict=True))
+        expect(valid, self, f"a tile of at least one bank, no larger than the output {out}", x=x, w=w)
         return Spec((x.shape[0], w.shape[d], *out), expect_floats(self, x=x, w=w))
 
     def forward(self, x: Array, w: Array) -> Array:

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from minigraph.arguments import expect_choice, expect_positive, expect_whole
+from minigraph.arguments import expect_choice, expect_integer, expect_positive
 from minigraph.files import checked_path, write
 from minigraph.inspect.draw.dot import Direction, layout, to_dot
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
 from minigraph.inspect.profile import Profile
-from minigraph.node import Attached, GraphError, Node
+from minigraph.node import GraphError, Hooks, Node
 from minigraph.tape import Tape
 
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
-SECONDS = 10.0
+TIMEOUT = 10.0
 _pictures = itertools.count()  # those of notebooks, which may show one graph twice
 NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 5.0
 
@@ -41,7 +41,7 @@ def draw(
     dpi: float = DPI,
     engine: Engine | None = None,
     max_nodes: int = 5000,
-    timeout: float | None = SECONDS,
+    timeout: float | None = TIMEOUT,
 ) -> Picture | None:
     """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file, or without ``path`` for a notebook.
 
@@ -74,7 +74,7 @@ def draw(
     expect_positive("draw", dpi=dpi)
     if timeout is not None:
         expect_positive("draw", timeout=timeout)
-    expect_whole("draw", 1, max_nodes=max_nodes)
+    expect_integer("draw", 1, max_nodes=max_nodes)
     expect_choice("draw", (*get_args(Engine), None), engine=engine)
     tape = Tape.of(y) if isinstance(y, Node) else y.structure() if isinstance(y, Tape) else y
     if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
@@ -163,4 +163,4 @@ def mimebundle(node: Node) -> dict[str, Any]:
     return bundle
 
 
-Attached.notebook = mimebundle
+Hooks.notebook = mimebundle

@@ -47,8 +47,8 @@ def missing(text: str) -> str:
         characters, pattern = (ctypes.c_void_p(make()) for make in (library.FcCharSetCreate, library.FcPatternCreate))
         library.FcCharSetAddChar(characters, ctypes.c_uint32(ord(character)))
         library.FcPatternAddCharSet(pattern, b"charset", characters)
-        found = library.FcFontList(None, pattern, ctypes.c_void_p(library.FcObjectSetCreate()))
-        return ctypes.c_int.from_address(found).value if found else 1  # an FcFontSet begins with their number
+        fontset = library.FcFontList(None, pattern, ctypes.c_void_p(library.FcObjectSetCreate()))
+        return ctypes.c_int.from_address(fontset).value if fontset else 1  # an FcFontSet begins with their number
 
     if not fonts("a"):  # not even those of this package, so it is not the library that draws
         return ""

@@ -30,7 +30,7 @@ FONT = "DejaVu Sans Condensed,Arial,Helvetica,sans-serif"
 INK, SOFT, FAINT, VALUE, GRADIENT = "#1B1F24", "#59626D", "#858D97", "#1F5F93", "#9B2D63"
 WHITE, HOT = (255, 255, 255), (255, 122, 26)  # no time, and the most; dark text can be read on all between
 CLUSTERS = ("#F5F7F9", "#EBEFF3")
-TINY = 4  # entries up to which arrays are written out
+MAX_WRITTEN_ENTRIES = 4  # entries up to which arrays are written out
 NAME_WIDTH, NAME_LINES, DETAIL_WIDTH = 26, 3, 34
 
 
@@ -160,15 +160,15 @@ class Times:
     def legend(self) -> str:
         """A title with the whole time, and the scale of colours."""
         back = self.profile.backward
-        whole = duration(self.profile.seconds)
+        total = duration(self.profile.seconds)
         if back is not None:
-            whole += f" = forward {duration(self.profile.forward)} + backward {duration(back)}"
+            total += f" = forward {duration(self.profile.forward)} + backward {duration(back)}"
         scale = (
             f'<table border="0" cellspacing="4" cellpadding="0"><tr><td align="right">{font("0", 9)}</td>'
             f'<td border="1" color="{FAINT}" width="120" height="10" fixedsize="true" bgcolor="{heat(0)}:{heat(1)}"></td>'
             f'<td align="left">{font(self.share(self.most), 9)}</td></tr></table>'
         )
-        return f"graph [label={label([font(f'<b>{whole}</b>', 11), scale])}, labelloc=t]"
+        return f"graph [label={label([font(f'<b>{total}</b>', 11), scale])}, labelloc=t]"
 
 
 def heat(share: float) -> str:
@@ -254,7 +254,7 @@ def describe(node: Node, values: bool, gradients: bool, computed: bool, scopes: 
     kind = [op] if node.op is None and name.strip() else []
     shape = "×".join(map(str, node.shape)) if len(node.shape) > 1 else f"({node.shape[0]},)" if node.shape else "scalar"
     rows.append(font(" ".join([*kind, shape, *([str(node.dtype)] if dtype else [])]), 9, SOFT))
-    if values and not node.abstract and node.size <= TINY:
+    if values and not node.abstract and node.size <= MAX_WRITTEN_ENTRIES:
         value = font(plain(f"= {written(node.value)}"), 9, VALUE)
         if node.shape:
             rows.append(value)
@@ -269,7 +269,7 @@ def caption(node: Node) -> tuple[str, str]:
     """What a node is, and the hyper-parameters of its op that are not the defaults."""
     if node.op is None:
         return ("parameter" if isinstance(node, Parameter) else "input"), ""
-    given, usual = node.op.hyperparameters, node.op.usual_values
+    given, defaults = node.op.hyperparameters, node.op.default_hyperparameters
     shown: list[str] = []
     if "stride" in given:
         filters = [x.shape[2:] for x, role in zip(node.inputs, roles(node), strict=True) if role == "w"]
@@ -285,7 +285,7 @@ def caption(node: Node) -> tuple[str, str]:
             shown.append(indexing(value))
             continue
         text = setting(value)
-        if (name not in usual or text != setting(usual[name])) and name not in ("kernel_size", "seed"):
+        if (name not in defaults or text != setting(defaults[name])) and name not in ("kernel_size", "seed"):
             shown.append(text if name.isdigit() else f"{name} {text}")
     name = node.op.name
     if any(map(is_number, node.inputs)):
@@ -296,7 +296,7 @@ def caption(node: Node) -> tuple[str, str]:
 def setting(value: Any) -> str:
     """A hyper-parameter in few characters: ((1, 1), (1, 1)) is 1, (3, 2) is 3×2."""
     if isinstance(value, np.ndarray):
-        return "×".join(map(str, value.shape)) + " array" if value.size > TINY else written(value)
+        return "×".join(map(str, value.shape)) + " array" if value.size > MAX_WRITTEN_ENTRIES else written(value)
     if isinstance(value, (tuple, list)) and value:
         parts = [setting(part) for part in value]
         if len(set(parts)) == 1 and len(parts) > 1:
@@ -314,7 +314,7 @@ def setting(value: Any) -> str:
 
 
 def indexing(key: Any) -> str:
-    """An index as NumPy text: 1:3, ::-1; arrays of more than TINY entries by their shape."""
+    """An index as NumPy text: 1:3, ::-1; arrays of more than MAX_WRITTEN_ENTRIES entries by their shape."""
     if isinstance(key, tuple):
         return ", ".join(map(indexing, key)) or "()"
     if isinstance(key, slice):
@@ -323,7 +323,7 @@ def indexing(key: Any) -> str:
     if key is None or key is Ellipsis:
         return "None" if key is None else "..."
     array = np.asarray(value_of(key))
-    if array.size <= TINY:
+    if array.size <= MAX_WRITTEN_ENTRIES:
         return str(array.tolist())
     return f"{'×'.join(map(str, array.shape))} {'mask' if array.dtype == bool else 'array'}"
 
@@ -333,7 +333,7 @@ def gradient(node: Node) -> list[str]:
     if node.grad is None:
         return [font("<i>∂ not computed</i>", 9, FAINT)] if isinstance(node, Parameter) else []
     grad = np.asarray(node.grad)
-    if grad.size <= TINY:
+    if grad.size <= MAX_WRITTEN_ENTRIES:
         text = f"∂ = {written(grad)}"
     else:
         text = f"‖∂‖ = {entry(np.linalg.norm(grad.astype(np.float64).ravel()))}"

@@ -24,7 +24,7 @@ from minigraph.inspect.draw.child import MISSING, NO_PYGRAPHVIZ
 Engine = Literal["pygraphviz", "dot"]
 FORMATS = ("png", "svg", "pdf", "dot")
 DPI, LEGIBLE_DPI = 160.0, 40.0
-DAY = 86_400.0  # no process is waited for longer: the system counts milliseconds in 32 bits
+MAX_SECONDS = 86_400.0  # no process is waited for longer: the system counts milliseconds in 32 bits
 MAX_SIDE, MAX_PIXELS = 30_000, 60_000_000  # cairo cuts at 32,767; 60 million pixels take 240 MB
 INSTALL = (
     "drawing needs Graphviz: pip install pygraphviz (brings Graphviz along), "
@@ -73,8 +73,8 @@ def picture(
     if form != "png":
         return run(program, form, dot, engine, limit)
     placed = run(program, "dot", dot, engine, limit).decode()
-    found = re.search(r'\bbb="[^",]+,[^",]+,([^",]+),([^",]+)"', placed)
-    width, height = (float(side) / 72 + 0.4 for side in found.groups()) if found else (1.0, 1.0)
+    box = re.search(r'\bbb="[^",]+,[^",]+,([^",]+),([^",]+)"', placed)
+    width, height = (float(side) / 72 + 0.4 for side in box.groups()) if box else (1.0, 1.0)
     fitting = min(dpi, MAX_SIDE / max(width, height), math.sqrt(MAX_PIXELS / (width * height)))
     if fitting < min(dpi, LEGIBLE_DPI):
         warnings.warn(
@@ -99,7 +99,9 @@ class Limit:
 
     def rest(self) -> float | None:
         """The seconds that are left."""
-        return None if self.seconds is None else min(max(0.0, self.start + self.seconds - time.monotonic()), DAY)
+        return (
+            None if self.seconds is None else min(max(0.0, self.start + self.seconds - time.monotonic()), MAX_SECONDS)
+        )
 
 
 def run(program: str, form: str, dot: str, engine: Engine | None, limit: Limit) -> bytes:
@@ -128,11 +130,11 @@ def run_pygraphviz(program: str, form: str, dot: str, limit: Limit) -> bytes | N
 
 def run_dot(program: str, form: str, dot: str, limit: Limit) -> bytes:
     """One pass of the programs ``dot`` or ``neato`` on the PATH."""
-    found = shutil.which("dot" if program == "dot" else "neato")
-    if found is None:
+    executable = shutil.which("dot" if program == "dot" else "neato")
+    if executable is None:
         raise ImportError(INSTALL)
     places = [] if program == "dot" else [program.replace("nop", "-n")]
-    return spawn([found, *places, f"-T{form}"], dot, limit)[1]
+    return spawn([executable, *places, f"-T{form}"], dot, limit)[1]
 
 
 def spawn(command: list[str], dot: str, limit: Limit, environment: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -160,11 +162,11 @@ _told: set[str] = set()
 
 def warn_of_missing(said: str) -> None:
     """Warn of the characters that Graphviz had no font for, of each once."""
-    found = {c for line in said.splitlines() if line.startswith(MISSING) for c in line.removeprefix(MISSING)} - _told
-    if found:
-        _told.update(found)
+    missing = {c for line in said.splitlines() if line.startswith(MISSING) for c in line.removeprefix(MISSING)} - _told
+    if missing:
+        _told.update(missing)
         warnings.warn(
-            f"no font on this machine has {' '.join(sorted(found))}, so boxes stand for them in pictures; install a font "
+            f"no font on this machine has {' '.join(sorted(missing))}, so boxes stand for them in pictures; install a font "
             "that does, or write an .svg",
             stacklevel=7,
         )

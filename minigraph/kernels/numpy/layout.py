@@ -47,14 +47,14 @@ def pixels(x: Array) -> Array | None:
 
 def pixels_like(g: Array, x: Array) -> Array:
     """The pixels (M, C) of g (N, C, *n), a copy where they do not lie as x's."""
-    found = pixels(g)
-    if found is None:
+    rows = pixels(g)
+    if rows is None:
         N, C, *n = x.shape
         images, _ = empty(N, C, tuple(n), g.dtype)
         images[...] = g
-        found = pixels(images)
-    assert found is not None
-    return found
+        rows = pixels(images)
+    assert rows is not None
+    return rows
 
 
 def rows_of_pixels(*arrays: Array) -> tuple[int, list[Array]]:
@@ -69,16 +69,16 @@ def rows_of_pixels(*arrays: Array) -> tuple[int, list[Array]]:
 def map_pixels(function: Callable[..., object], arrays: list[Array], vectors: list[Any]) -> None:
     """``function(*lines, *repeated)`` on parts of ``arrays`` (M, C), to be changed in place, with ``vectors`` (C,)."""
     R, rows = rows_of_pixels(*arrays)
-    repeated = [np.tile(v, R) for v in vectors]
-    parallel_slices(lambda s: function(*[a[s] for a in rows], *repeated), len(rows[0]), rows[0].size)
+    tiled = [np.tile(v, R) for v in vectors]
+    parallel_slices(lambda s: function(*[a[s] for a in rows], *tiled), len(rows[0]), rows[0].size)
 
 
 def sum_pixels(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: Sequence[Any] = ()) -> Array:
     """The sums over all pixels that ``terms(*lines, *repeated)`` gives for parts of ``arrays`` (M, C): (k, C) in float64."""
     R, rows = rows_of_pixels(*arrays)
-    repeated = [np.tile(v, R) for v in vectors]
-    found = parallel_slices(lambda s: terms(*[a[s] for a in rows], *repeated), len(rows[0]), rows[0].size)
-    stack: Array = np.array(found, float)
+    tiled = [np.tile(v, R) for v in vectors]
+    sums = parallel_slices(lambda s: terms(*[a[s] for a in rows], *tiled), len(rows[0]), rows[0].size)
+    stack: Array = np.array(sums, float)
     total: Array = stack.reshape(*stack.shape[:2], R, arrays[0].shape[1]).sum((0, 2))
     return total
 
@@ -87,9 +87,9 @@ def sum_rows(a: Array) -> Array:
     """Σ over the lines of a (M, C): (C,). Of many in pieces, which are added in double precision."""
     if len(a) <= MAX_SUMMED:
         return np.asarray(np.ones(len(a), a.dtype) @ a)
-    whole = len(a) // MAX_SUMMED * MAX_SUMMED
-    pieces = np.ones(MAX_SUMMED, a.dtype) @ a[:whole].reshape(-1, MAX_SUMMED, a.shape[1])
-    return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + sum_rows(a[whole:]))
+    full = len(a) // MAX_SUMMED * MAX_SUMMED
+    pieces = np.ones(MAX_SUMMED, a.dtype) @ a[:full].reshape(-1, MAX_SUMMED, a.shape[1])
+    return np.asarray(pieces.sum(0, dtype=np.promote_types(a.dtype, float)) + sum_rows(a[full:]))
 
 
 def sum_row_products(a: Array, b: Array) -> Array:
@@ -102,8 +102,8 @@ def sum_row_products(a: Array, b: Array) -> Array:
 def in_range(var: Array, dtype: Any) -> Array:
     """Where a variance is one whose terms neither overflow nor vanish in dtype."""
     low, high = _limits(dtype)
-    found: Array = (var > low) & (var < high)
-    return found
+    inside: Array = (var > low) & (var < high)
+    return inside
 
 
 @cache
@@ -137,31 +137,31 @@ def exact_moments(x: Array) -> tuple[Array, Array]:
     def part(s: slice) -> tuple[Array, Array, Any]:
         entries = rows[s]
         mean = (sum_rows(entries) / len(entries)).astype(x.dtype)
-        rest = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
-        off = sum_rows(rest) / len(entries)  # what rounding left
-        squares = sum_rows(np.multiply(rest, rest, out=rest)) - off * off * len(entries)
+        deviations = np.subtract(entries, mean, out=scratch("rest", entries.shape, x.dtype))
+        off = sum_rows(deviations) / len(entries)  # what rounding left
+        squares = sum_rows(np.multiply(deviations, deviations, out=deviations)) - off * off * len(entries)
         return mean + off.astype(float), squares, np.full(len(mean), len(entries))
 
-    found = np.array(parallel_slices(part, len(rows), rows.size), float)
-    means, squares, weights = np.moveaxis(found, 1, 0).reshape(3, -1, x.shape[1])
+    sums = np.array(parallel_slices(part, len(rows), rows.size), float)
+    means, squares, weights = np.moveaxis(sums, 1, 0).reshape(3, -1, x.shape[1])
     mean = (weights * means).sum(0) / len(x)
     return mean, (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / len(x)
 
 
 def add_to_channels(y: Array, b: Array) -> Array:
     """y (N, K, *n) with b[k] added to channel k, in place where the dtype allows."""
-    fits = np.result_type(y, b) == y.dtype
-    found = pixels(y) if fits and y.dtype.kind == "f" else None
-    if found is not None:
-        map_pixels(lambda y, b: np.add(y, b, out=y), [found], [b.astype(y.dtype, copy=False)])
+    same_dtype = np.result_type(y, b) == y.dtype
+    rows = pixels(y) if same_dtype and y.dtype.kind == "f" else None
+    if rows is not None:
+        map_pixels(lambda y, b: np.add(y, b, out=y), [rows], [b.astype(y.dtype, copy=False)])
         return y
-    return np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if fits else None)
+    return np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if same_dtype else None)
 
 
 def channel_totals(g: Array) -> Array:
     """The sum over samples and positions of g (N, C, *n): (C,)."""
-    found = pixels(g)
-    if found is None:
+    rows = pixels(g)
+    if rows is None:
         return np.asarray(summation.total(g, (0, *range(2, g.ndim))))
-    (sum_,) = sum_pixels(lambda g: (sum_rows(g),), [found])
+    (sum_,) = sum_pixels(lambda g: (sum_rows(g),), [rows])
     return np.asarray(sum_, g.dtype)

@@ -24,7 +24,7 @@ class Block(np.ndarray[Any, Any]):
 
 
 _sample = [np.empty(0)]
-ONE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
+HELD_ONCE = sys.getrefcount(_sample[0])  # what an array counts that one list holds
 POOLED_BYTES = 1 << 17  # size from which arrays come from the pool; the allocator reuses smaller ones itself
 SPARE_BYTES = 1 << 26  # of free blocks that are kept when a new block is made
 FILL: float | None = None  # the initial content of arrays, by which tests detect entries that were never written
@@ -73,7 +73,7 @@ def _block(size: int) -> Block:
     for near in range(size, size + size // 2 + 1, step):
         blocks = _blocks.get(near, ())
         for i in range(len(blocks)):
-            if sys.getrefcount(blocks[i]) == ONE:
+            if sys.getrefcount(blocks[i]) == HELD_ONCE:
                 return blocks[i]
     _make_room(size)
     block = Block(size, np.uint8)
@@ -83,7 +83,12 @@ def _block(size: int) -> Block:
 
 def _make_room(size: int) -> None:
     """Release ``size`` bytes of free blocks where there are more than SPARE_BYTES, so that the pool does not grow."""
-    free = [(blocks, i) for blocks in _blocks.values() for i in range(len(blocks)) if sys.getrefcount(blocks[i]) == ONE]
+    free = [
+        (blocks, i)
+        for blocks in _blocks.values()
+        for i in range(len(blocks))
+        if sys.getrefcount(blocks[i]) == HELD_ONCE
+    ]
     spare = sum(blocks[i].nbytes for blocks, i in free)
     for blocks, i in reversed(free):  # from the end of each list, so that numbers stay
         if size <= 0 or spare <= SPARE_BYTES:

@@ -52,18 +52,18 @@ def moments(x: Any, groups: Groups, eps: float) -> Moments:
 def _centred(x: Any, groups: Groups, eps: float) -> tuple[Any, Any, Any, Any]:
     """μ, the variance, 1/σ, and x − μ, for x of the groups' view."""
     mean = summation.mean(x, groups.axes, True)
-    rest = x - mean
-    var = _mean_square(rest, groups)
+    deviations = x - mean
+    var = _mean_square(deviations, groups)
     square = var + eps
     plain = getattr(square, "value", square)
     inside = order.in_range(plain, plain.dtype)
     if inside.all():
         inverse = 1 / np.sqrt(square)
     else:  # squares that overflow or vanish
-        scale = np.max(np.abs(getattr(rest, "value", rest)), axis=groups.axes, keepdims=True)
+        scale = np.max(np.abs(getattr(deviations, "value", deviations)), axis=groups.axes, keepdims=True)
         scale = np.where((scale > 0) & ~inside, scale, 1)
-        inverse = 1 / np.sqrt(_mean_square(rest / scale, groups) + eps / scale / scale) / scale
-    return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), rest
+        inverse = 1 / np.sqrt(_mean_square(deviations / scale, groups) + eps / scale / scale) / scale
+    return mean, var, inverse if inverse.dtype == x.dtype else inverse.astype(x.dtype), deviations
 
 
 def given_moments(statistics: tuple[Array, Array], groups: Groups, eps: float, dtype: Any) -> Moments:
@@ -72,24 +72,24 @@ def given_moments(statistics: tuple[Array, Array], groups: Groups, eps: float, d
     return mean, var, 1 / np.sqrt(var + eps)
 
 
-def _mean_square(rest: Any, groups: Groups) -> Any:
+def _mean_square(deviations: Any, groups: Groups) -> Any:
     """The mean of rest² over each group; of float32 in double precision."""
-    return _double_total(groups.axes, rest, rest) / groups.size
+    return _double_total(groups.axes, deviations, deviations) / groups.size
 
 
 def total_product(axes: tuple[int, ...], a: Any, b: Any) -> Any:
     """Σ a b over ``axes``, which are kept with side 1; of float32 as exact as in double precision."""
-    found = _double_total(axes, a, b)
-    return found.astype(np.float32) if summation.single(a) and summation.single(b) else found
+    total = _double_total(axes, a, b)
+    return total.astype(np.float32) if summation.single(a) and summation.single(b) else total
 
 
 def _double_total(axes: tuple[int, ...], a: Any, b: Any) -> Any:
     """The same, of float32 in double precision."""
     letters = ascii_letters[: len(a.shape)]
-    rest = "".join(c for i, c in enumerate(letters) if i not in axes)
-    kept = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
+    remaining = "".join(c for i, c in enumerate(letters) if i not in axes)
+    shape = tuple(1 if i in axes else n for i, n in enumerate(a.shape))
     double: dict[str, Any] = {"dtype": np.float64} if summation.single(a) and summation.single(b) else {}
-    return np.reshape(np.einsum(f"{letters},{letters}->{rest}", a, b, **double), kept)
+    return np.reshape(np.einsum(f"{letters},{letters}->{remaining}", a, b, **double), shape)
 
 
 def standardized(x: Any, groups: Groups, mean: Any, inverse: Any) -> Any:
@@ -115,9 +115,9 @@ def normalize(
     x: Array, w: Array | None, b: Array | None, groups: Groups, eps: float, statistics: tuple[Array, Array] | None
 ) -> tuple[Array, Moments]:
     """w x̂ + b, and the moments; of given ``statistics`` (mean, variance) where there are any."""
-    found: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics)
-    if found is not None:
-        return found
+    result: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics)
+    if result is not None:
+        return result
     view = np.reshape(x.astype(x.dtype if w is None else np.result_type(x, w, b), copy=False), groups.view)
     if statistics is None:
         mean, var, inverse, y = _centred(view, groups, eps)
@@ -153,10 +153,10 @@ def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, stat
 
 
 def normalize_gradient(
-    g: Array, x: Array, w: Array | None, groups: Groups, found: Moments, constant: bool, wanted: tuple[bool, ...]
+    g: Array, x: Array, w: Array | None, groups: Groups, moments: Moments, constant: bool, wanted: tuple[bool, ...]
 ) -> list[Array | None]:
     """The cotangents of x, w and b, those that are ``wanted``; ``constant``: the moments do not depend on x."""
-    mean, _, inverse = found
+    mean, _, inverse = moments
     if groups.are_channels and _pixelwise(g, x, w, inverse):
         return _pixel_gradients(g, x, w, mean.ravel(), inverse.ravel(), constant, wanted)
     x_hat, g = standardized(x, groups, mean, inverse), np.reshape(g, groups.view)
@@ -187,8 +187,8 @@ def _pixel_gradients(
     def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
         if small:
             return order.sum_rows(g), order.sum_row_products(g, x)
-        rest = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
-        return order.sum_rows(g), order.sum_row_products(g, rest)
+        deviations = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
+        return order.sum_rows(g), order.sum_row_products(g, deviations)
 
     total, dot = order.sum_pixels(products, arrays, [mean])
     dot = ((dot - mean * total if small else dot) * inverse).astype(g.dtype)
@@ -205,9 +205,9 @@ def _pixel_gradients(
             np.multiply(g, scale, out=out)
             if constant:
                 return
-            rest = scratch("rest", x.shape, x.dtype)
-            np.multiply(x if small else np.subtract(x, mean, out=rest), slope, out=rest)
-            np.subtract(out, rest, out=out)
+            deviations = scratch("rest", x.shape, x.dtype)
+            np.multiply(x if small else np.subtract(x, mean, out=deviations), slope, out=deviations)
+            np.subtract(out, deviations, out=out)
             np.subtract(out, shift, out=out)
 
         order.map_pixels(project, [*arrays, out.reshape(-1, C)], [scale, mean, slope, shift])
@@ -226,8 +226,8 @@ def local_response_norm(x: Array, window: Window, divisor: int, alpha: float, be
         y: Array = (z * power(s, -beta)).astype(x.dtype, copy=False)
         return y
 
-    found: Array = parallel_samples(damped, x)
-    return found
+    damped_x: Array = parallel_samples(damped, x)
+    return damped_x
 
 
 def local_response_norm_gradient(
@@ -239,23 +239,23 @@ def local_response_norm_gradient(
         z = wide(x, k)
         s = k + alpha / divisor * _band(z * z, window)
         shared = (2 * alpha * beta / divisor) * _band(g * y / s, window, transposed=True)
-        found: Array = (g * power(s, -beta) - z * shared).astype(x.dtype)
-        return found
+        gradient: Array = (g * power(s, -beta) - z * shared).astype(x.dtype)
+        return gradient
 
-    found: Array = parallel_samples(pulled, g, x, y)
-    return found
+    gradient: Array = parallel_samples(pulled, g, x, y)
+    return gradient
 
 
 def _band(v: Array, window: Window, transposed: bool = False) -> Array:
     """The sums over the window of each channel of v (N, C, *n), or the transpose of that."""
-    found = np.zeros_like(v)
-    source, target = order.channels_last(v), order.channels_last(found)
+    sums = np.zeros_like(v)
+    source, target = order.channels_last(v), order.channels_last(sums)
     for outputs, pixels in window.axis_taps[0]:
         if transposed:
             target[..., pixels] += source[..., outputs]
         else:
             target[..., outputs] += source[..., pixels]
-    return found
+    return sums
 
 
 def wide(x: Any, k: float) -> Any:

@@ -29,10 +29,10 @@ def max_pool(x: Array, window: Window) -> tuple[Array, None]:
     def part(block: Part) -> None:
         samples, outputs = block
         pixels, over = crop_rows(window, outputs)
-        found = x[samples, :, pixels]
+        maximum = x[samples, :, pixels]
         for i in range(len(window.out)):
-            found = largest(found, over, i)
-        y[samples, :, outputs] = found
+            maximum = largest(maximum, over, i)
+        y[samples, :, outputs] = maximum
 
     parallel(part, blocks(x, window))
     return y, None
@@ -110,8 +110,8 @@ def _summed(x: Array, window: Window, i: int, dtype: Any) -> Array:
     """The sums of the windows along spatial axis ``i`` alone: (…, n, …) → (…, n′, …)."""
     over: Any = (slice(None),) * (i + 2)
     y = empty_like(x, dtype, (*x.shape[: i + 2], window.out[i], *x.shape[i + 3 :]))
-    taps, whole = list(window.axis_taps[i]), slice(0, window.out[i])
-    if [outputs for outputs, _ in taps[:2]] == [whole, whole]:
+    taps, region = list(window.axis_taps[i]), slice(0, window.out[i])
+    if [outputs for outputs, _ in taps[:2]] == [region, region]:
         (_, first), (_, second), *taps = taps
         np.add(x[*over, first], x[*over, second], out=y, dtype=dtype)
     else:

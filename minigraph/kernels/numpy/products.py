@@ -30,12 +30,12 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     if k <= 2 * MAX_TERMS or not few or a.dtype != np.float32 or b.dtype != np.float32:
         return np.matmul(a, b, out=out)
     count = k // MAX_TERMS
-    whole = count * MAX_TERMS
-    left = a[..., :whole].reshape(*a.shape[:-1], count, MAX_TERMS).swapaxes(-3, -2)
-    pieces = np.matmul(left, b[..., :whole, :].reshape(*b.shape[:-2], count, MAX_TERMS, n))
+    full = count * MAX_TERMS
+    left = a[..., :full].reshape(*a.shape[:-1], count, MAX_TERMS).swapaxes(-3, -2)
+    pieces = np.matmul(left, b[..., :full, :].reshape(*b.shape[:-2], count, MAX_TERMS, n))
     total = np.add.reduce(pieces, -3, dtype=np.float64)
-    if whole < k:
-        total += np.matmul(a[..., whole:], b[..., whole:, :])
+    if full < k:
+        total += np.matmul(a[..., full:], b[..., full:, :])
     if out is None:
         return np.asarray(total, np.float32)
     out[...] = total

@@ -217,7 +217,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
     buffer = buffers.get(name)
     if buffer is None or buffer.size < size:
         buffer = buffers[name] = np.empty(size, np.uint8)
-    elif sys.getrefcount(buffer) > _FREE:
+    elif sys.getrefcount(buffer) > _UNUSED:
         buffer = np.empty(size, np.uint8)
     array: Array = buffer[:size].view(dtype).reshape(shape)
     if memory.FILL is not None and array.dtype.kind == "f":
@@ -232,7 +232,7 @@ def _references() -> int:
     return sys.getrefcount(buffer)
 
 
-_FREE = _references()
+_UNUSED = _references()
 
 
 def parallel_samples(function: Callable[..., Any], *xs: Any) -> Any:

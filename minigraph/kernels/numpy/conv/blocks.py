@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 from minigraph.kernels.numpy.threads import equal_slices, scratch
 from minigraph.kernels.window import Array, Window
 
-RATE = 240  # operations that a core does in a nanosecond of a matrix product, for cost estimates
+OPERATIONS_PER_NANOSECOND = 240  # operations that a core does in a nanosecond of a matrix product, for cost estimates
 BLOCK_BYTES = 2 << 20  # of a block, which stays in cache; shorter calls would wait for the GIL instead
 
 Part = tuple[slice, slice]  # samples, and outputs of the first axis

@@ -28,12 +28,14 @@ def taps(x: Array, window: Window, part: Part) -> Array:
     """
     samples, outputs = part
     pixels, over = crop_rows(window, outputs)
-    found = patches(x[samples, pixels], over)
+    windows = patches(x[samples, pixels], over)
     if window.stride[-1] > 1:
-        return found
+        return windows
     d = len(window.out)
-    shape = *found.shape[:d], *window.kernel, window.out[-1] * x.shape[-1]
-    return as_strided(found, shape, (*found.strides[:d], *found.strides[d + 1 : -1], found.itemsize), writeable=False)
+    shape = *windows.shape[:d], *window.kernel, window.out[-1] * x.shape[-1]
+    return as_strided(
+        windows, shape, (*windows.strides[:d], *windows.strides[d + 1 : -1], windows.itemsize), writeable=False
+    )
 
 
 def in_lines(a: Array, window: Window) -> Array:
@@ -111,12 +113,12 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 
     def block(part: Part) -> Array:
         over, cotangents = taps(X, window, part), in_lines(G[part], window)
-        found = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents, **options)
-        return np.asarray(found.reshape(*window.kernel, -1, C).sum(-2, dtype=double))
+        partial = np.einsum(f"{places}{offsets}l,{places}l->{offsets}l", over, cotangents, **options)
+        return np.asarray(partial.reshape(*window.kernel, -1, C).sum(-2, dtype=double))
 
     w = np.zeros((*window.kernel, C), double)
-    for found in parallel(block, all_parts):
-        w += found
+    for partial in parallel(block, all_parts):
+        w += partial
     return np.moveaxis(w.astype(dtype, copy=False), -1, 0)[:, None]
 
 

@@ -28,9 +28,9 @@ from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Ints, Window
 
 SPECTRA_BYTES = 32 << 20  # of a block of the batch
-PARALLEL = 1 << 18  # entries from which the transforms take all threads
-RANGE = {4: 1e7, 8: 1e3}  # of the products of magnitudes that "auto" leaves to it, by the bytes of an entry
-SOME, STEP = 4096, 2654435761  # entries that are looked at for the usual magnitude, strewn over the array
+SHARED_ENTRIES = 1 << 18  # entries from which the transforms take all threads
+MAX_RANGE = {4: 1e7, 8: 1e3}  # of the products of magnitudes that "auto" leaves to it, by the bytes of an entry
+SAMPLES, STEP = 4096, 2654435761  # entries that are looked at for the usual magnitude, strewn over the array
 
 
 class Torus(NamedTuple):
@@ -45,10 +45,10 @@ class Torus(NamedTuple):
     @classmethod
     def of(cls, window: Window) -> Torus:
         before, padding = [b for b, _ in window.padding], window.exact.padding
-        room = [n + b + a for n, (b, a) in zip(window.size, padding, strict=True)]
-        visible = [min(n, max(0, r - b)) for n, b, r in zip(window.size, before, room, strict=True)]
+        sides = [n + b + a for n, (b, a) in zip(window.size, padding, strict=True)]
+        visible = [min(n, max(0, r - b)) for n, b, r in zip(window.size, before, sides, strict=True)]
         return cls(
-            tuple(scipy.fft.next_fast_len(r, real=True) for r in room),
+            tuple(scipy.fft.next_fast_len(r, real=True) for r in sides),
             tuple(slice(m) for m in visible),
             tuple(slice(b, b + m) for b, m in zip(before, visible, strict=True)),
             tuple(slice(0, e, d) for e, d in zip(window.extent, window.dilation, strict=True)),
@@ -76,13 +76,13 @@ class Torus(NamedTuple):
 
     def block(self, groups: int, *sides: int) -> list[int]:
         """How many groups, rows, terms and columns of a product of matrices go at once: about SPECTRA_BYTES of spectra."""
-        found = [groups, *sides]
+        shape = [groups, *sides]
         while True:
-            g, a, s, b = found
-            if self.bytes * g * (a * s + s * b + a * b) <= SPECTRA_BYTES or max(found) == 1:
-                return found
-            i = 0 if g > 1 else found.index(max(found))
-            found[i] = -(-found[i] // 2)
+            g, a, s, b = shape
+            if self.bytes * g * (a * s + s * b + a * b) <= SPECTRA_BYTES or max(shape) == 1:
+                return shape
+            i = 0 if g > 1 else shape.index(max(shape))
+            shape[i] = -(-shape[i] // 2)
 
     def multiply(self, left: Planes, right: Planes, out: Planes) -> None:
         """Out (groups, a, b) = left (groups, a, s) · right (groups, s, b) at every frequency."""
@@ -94,8 +94,8 @@ class Torus(NamedTuple):
             if id(of) not in spectra or spectra[id(of)][0] != block:
                 spectra.pop(id(of), None)
                 at: Any = ..., *block
-                found = self.spectrum(of.array[at], of.sites)
-                spectra[id(of)] = block, np.conj(found, out=found) if of.conjugated else found
+                transformed = self.spectrum(of.array[at], of.sites)
+                spectra[id(of)] = block, np.conj(transformed, out=transformed) if of.conjugated else transformed
             return spectra[id(of)][1]
 
         g_, a_, s_, b_ = self.block(groups, A, S, B)
@@ -117,7 +117,7 @@ class Planes(NamedTuple):
 
 def workers(array: Array) -> int:
     """Threads for a transform: one for a small one."""
-    return threads() if array.size >= PARALLEL else 1
+    return threads() if array.size >= SHARED_ENTRIES else 1
 
 
 def images(array: Array, groups: int) -> Array:
@@ -179,8 +179,8 @@ def safe(work: ConvProblem, a: Array, b: Array, *geometry: Any) -> bool:
         return True
     (top, usual), (other_top, other_usual) = magnitudes(a), magnitudes(b)
     sites, most = prod(Torus.of(work.window).sides), np.finfo(float).max / 1e3
-    room = max(top, other_top) * sites < most and top * other_top < most / sites**2 / max(work.N, work.C, work.K, 1)
-    return bool(room and top * other_top <= RANGE[work.dtype.itemsize] * usual * other_usual)
+    in_range = max(top, other_top) * sites < most and top * other_top < most / sites**2 / max(work.N, work.C, work.K, 1)
+    return bool(in_range and top * other_top <= MAX_RANGE[work.dtype.itemsize] * usual * other_usual)
 
 
 def magnitudes(x: Array) -> tuple[float, float]:
@@ -188,7 +188,7 @@ def magnitudes(x: Array) -> tuple[float, float]:
     if not x.size:
         return 0.0, 0.0
     flat = x.ravel("K")
-    some = np.abs(flat[np.arange(min(SOME, flat.size)) * STEP % flat.size])
+    some = np.abs(flat[np.arange(min(SAMPLES, flat.size)) * STEP % flat.size])
     some = some[some > 0]
     return max(float(flat.max()), -float(flat.min())), float(np.median(some)) if some.size else 0.0
 

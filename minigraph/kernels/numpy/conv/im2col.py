@@ -24,7 +24,15 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import BLOCK_BYTES, RATE, Part, crop, cut_rows, patches, split_batch
+from minigraph.kernels.numpy.conv.blocks import (
+    BLOCK_BYTES,
+    OPERATIONS_PER_NANOSECOND,
+    Part,
+    crop,
+    cut_rows,
+    patches,
+    split_batch,
+)
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.products import matmul, product
 from minigraph.kernels.numpy.threads import parallel, scratch
@@ -43,14 +51,14 @@ def patch_rows(x: Array, window: Window, part: tuple[slice, ...], groups: int) -
     """The patches of a part of x (N, *n, C) as rows: (groups, rows, f… · C/groups), a view where they lie so."""
     samples, *outputs = part
     pixels, window = crop(window, outputs)
-    found = patches(x[(samples, *pixels)], window)
-    found = found.reshape(*found.shape[:-1], groups, -1) if groups > 1 else found[..., None, :]
-    found = np.moveaxis(found, -2, 0)
-    n = prod(found.shape[1 : 2 + len(window.out)])
-    if found.flags.c_contiguous:
-        return found.reshape(groups, n, -1)
-    rows = scratch("rows", found.shape, x.dtype)
-    rows[...] = found
+    windows = patches(x[(samples, *pixels)], window)
+    windows = windows.reshape(*windows.shape[:-1], groups, -1) if groups > 1 else windows[..., None, :]
+    windows = np.moveaxis(windows, -2, 0)
+    n = prod(windows.shape[1 : 2 + len(window.out)])
+    if windows.flags.c_contiguous:
+        return windows.reshape(groups, n, -1)
+    rows = scratch("rows", windows.shape, x.dtype)
+    rows[...] = windows
     return rows.reshape(groups, n, -1)
 
 
@@ -99,11 +107,11 @@ def banded(filters: Array, window: Window, m: int) -> Array:
     return filters.reshape(len(filters), prod(filters.shape[1 : 2 + len(window.kernel)]), -1)
 
 
-def from_banded(found: Array, window: Window) -> Array:
+def from_banded(banded: Array, window: Window) -> Array:
     """The transpose of ``banded``: each entry's sum over the m copies, (groups, m, K, *f, C) → (groups, K, *f, C)."""
-    groups, m, K, *_, C = found.shape
-    w = np.zeros((groups, K, *window.kernel, C), found.dtype)
-    source, target = np.moveaxis(found, (1, 2), (-2, -1)), np.moveaxis(w, 1, -1)
+    groups, m, K, *_, C = banded.shape
+    w = np.zeros((groups, K, *window.kernel, C), banded.dtype)
+    source, target = np.moveaxis(banded, (1, 2), (-2, -1)), np.moveaxis(w, 1, -1)
     for at, taps in bands(window, m):
         target[taps] += source[at]
     return w
@@ -137,7 +145,7 @@ def seconds(work: ConvProblem, m: int) -> float:
     run = max(C, 1) * (wide.kernel[-1] if wide.dilation[-1] == 1 and groups == 1 else 1)
     sixteens = -(-n // 16) * 16
     copy = 0.0 if is_identity(work) else rows * k / run * (1.7 + 0.045 * run)
-    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / RATE) * int(work.dtype.itemsize) / 4
+    return 1e-9 * (copy + 2 * rows * k * (sixteens + 8) / OPERATIONS_PER_NANOSECOND) * int(work.dtype.itemsize) / 4
 
 
 # --- the three slots --------------------------------------------------------------------------------
@@ -160,10 +168,10 @@ def correlate(x: Array, filters: Array, window: Window, y: Array) -> None:
         if groups == 1 and target.flags.c_contiguous:
             multiply(rows[0], matrix[0], target.reshape(rows.shape[1], m * K))
             return
-        found = scratch("products", (groups, rows.shape[1], m * K // groups), y.dtype)
-        for one in zip(rows, matrix, found, strict=True):
+        products = scratch("products", (groups, rows.shape[1], m * K // groups), y.dtype)
+        for one in zip(rows, matrix, products, strict=True):
             multiply(*one)
-        by_output = np.moveaxis(found.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
+        by_output = np.moveaxis(products.reshape(groups, rows.shape[1], m, K // groups), 0, 2)
         target[...] = by_output.reshape(target.shape)
 
     least = MIN_ROWS * each // prod(wide.out[1:]) if groups == 1 else 0
@@ -230,8 +238,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 
     def add(part: tuple[slice, ...], to: Array, first: bool) -> None:
         rows = patch_rows(X, wide, part, groups)
-        apart = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
-        cotangents = apart.reshape(groups, rows.shape[1], m * K)
+        by_group = np.moveaxis(G[part].reshape(rows.shape[1], m, groups, K), 2, 0)
+        cotangents = by_group.reshape(groups, rows.shape[1], m * K)
         out = to if first and to.dtype == dtype else scratch("sum", shape, dtype)
         if groups == 1 and lanes > 1:
             product(cotangents[0].T, rows[0], out[0])
@@ -250,8 +258,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         lane(0)
     else:
         parallel(lane, range(lanes))
-    found = (total[0] if lanes == 1 else total.sum(0)).astype(dtype, copy=False)
-    w = from_banded(found.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else found
+    gradient = (total[0] if lanes == 1 else total.sum(0)).astype(dtype, copy=False)
+    w = from_banded(gradient.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else gradient
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import layout
-from minigraph.kernels.numpy.conv.blocks import RATE, Part, crop_rows, patches, split_batch
+from minigraph.kernels.numpy.conv.blocks import OPERATIONS_PER_NANOSECOND, Part, crop_rows, patches, split_batch
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch, slices
 from minigraph.kernels.tasks import ConvProblem, register_convolution
@@ -188,11 +188,11 @@ class Winograd:
         """Out (t, tiles, C) = ``matrix`` · tile · ``matrix``ᵀ for every tile of a part of x (N, *n, C)."""
         samples, outputs = part
         pixels, window = crop_rows(tiles, outputs)
-        found = patches(x[samples, pixels], window)  # (N, *tiles, *m, C)
-        n, side, m = prod(found.shape[:3]) * x.shape[-1], *matrix.shape
+        windows = patches(x[samples, pixels], window)  # (N, *tiles, *m, C)
+        n, side, m = prod(windows.shape[:3]) * x.shape[-1], *matrix.shape
         matrix = matrix.astype(out.dtype)
         entries, half = scratch("entries", (m, m, n), out.dtype), scratch("half", (side, m, n), out.dtype)
-        entries.reshape(m, m, *found.shape[:3], x.shape[-1])[...] = found.transpose(3, 4, 0, 1, 2, 5)
+        entries.reshape(m, m, *windows.shape[:3], x.shape[-1])[...] = windows.transpose(3, 4, 0, 1, 2, 5)
         np.matmul(matrix, entries.swapaxes(0, 1), out=half.swapaxes(0, 1))
         np.matmul(matrix, half, out=as_matrices(out, side))
 
@@ -207,13 +207,13 @@ class Winograd:
         np.matmul(AT, half, out=entries)
         pixels, window = crop_rows(tiles, outputs)
         y = y[samples, pixels]
-        found = entries.reshape(m, m, len(y), *window.out, y.shape[-1])
+        values = entries.reshape(m, m, len(y), *window.out, y.shape[-1])
         for rows, i in whole_and_rest(y.shape[1], m):
             for columns, j in whole_and_rest(y.shape[2], m):
                 if i and j:
                     target = y[:, rows[1], columns[1]]
                     split = target.reshape(len(y), -1, i, target.shape[2] // j, j, y.shape[-1])
-                    split[...] = found[:i, :j, :, rows[0], columns[0]].transpose(2, 3, 0, 4, 1, 5)
+                    split[...] = values[:i, :j, :, rows[0], columns[0]].transpose(2, 3, 0, 4, 1, 5)
 
 
 def for_each_filter(matrix: Array, w: Array, out: Array) -> None:
@@ -252,10 +252,10 @@ def by_group(V: Array, groups: int) -> Array:
 
 def whole_and_rest(n: int, m: int) -> list[tuple[tuple[slice, slice], int]]:
     """n outputs in tiles of m: (the tiles, their outputs) and how many each has, for whole tiles and the last, shorter."""
-    whole = n // m
+    full = n // m
     return [
-        ((slice(0, whole), slice(0, whole * m)), m if whole else 0),
-        ((slice(whole, None), slice(whole * m, n)), n % m),
+        ((slice(0, full), slice(0, full * m)), m if full else 0),
+        ((slice(full, None), slice(full * m, n)), n % m),
     ]
 
 
@@ -266,7 +266,7 @@ def cost(F: Winograd, work: ConvProblem) -> float:
         return float("inf")  # others want exactness; small groups, products of a few entries
     n = work.N * prod(F.image_tiles(work.window).out)
     sixteens = -(-K // 16) * 16
-    products = 2 * n * work.C * (sixteens + 8) / RATE
+    products = 2 * n * work.C * (sixteens + 8) / OPERATIONS_PER_NANOSECOND
     each = 0.65 if 4 * t * C * work.K <= CACHED_BYTES else 1  # of an entry of a transformed tile
     return 1e-9 * t * (n * each * (work.C + work.K) + products + 0.4 * C * work.K)
 
@@ -284,14 +284,14 @@ BT6 = np.array([
     [0, 2, -1, -2, 1, 0],
     [0, 4, 0, -5, 0, 1],
 ])  # fmt: skip
-SIX = [0, 1, -1, 2, -2]
+POINTS_F4 = [0, 1, -1, 2, -2]
 SCALE6 = np.array([[6], [-4], [-4], [1], [1], [24]]) / 24
 BT4 = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
-FOUR = [0, 1, -1]
+POINTS_F2 = [0, 1, -1]
 SCALE4 = np.array([[2], [1], [1], [2]]) / 2
 
-F4 = Winograd(BT6, SCALE6 * powers(SIX, 3), powers(SIX, 4), 1 << 14)
-F2 = Winograd(BT4, SCALE4 * powers(FOUR, 3), powers(FOUR, 2), 1 << 15)
+F4 = Winograd(BT6, SCALE6 * powers(POINTS_F4, 3), powers(POINTS_F4, 4), 1 << 14)
+F2 = Winograd(BT4, SCALE4 * powers(POINTS_F2, 3), powers(POINTS_F2, 2), 1 << 15)
 
 
 def enter(name: str, F: Winograd) -> None:
