@@ -28,16 +28,17 @@ class Reach(NamedTuple):
 class JacobianFormula(NamedTuple):
     """The formula of an op's Jacobian with respect to one input, ∂vec(y)/∂vec(operand) with vec in C order.
 
-    ``operand``: the letter of the input in ``text``; ``latex``: the formula in LaTeX. y is the value; the op's ``legend``
-    explains the other letters. In diag(…) letters stand for vec of the arrays, broadcast to each other. ⊗ is the Kronecker
-    product, ⊕ᵢ the block-diagonal matrix with a block for each i, I the identity and 1 a column of ones, of matching sizes.
-    ``shape``: of the matrix, (entries of y, entries of the operand).
+    ``operand``: the letter of the input in ``text``; ``latex``: the formula in LaTeX. y is the value. In diag(…) letters
+    stand for vec of the arrays, broadcast to each other. ⊗ is the Kronecker product, ⊕ᵢ the block-diagonal matrix with a
+    block for each i, I the identity and 1 a column of ones, of matching sizes. ``shape``: of the matrix, (entries of y,
+    entries of the operand). ``legend``: the meaning of other letters in ``text``.
     """
 
     operand: str
     text: str
     latex: str
     shape: tuple[int, int]
+    legend: Mapping[str, str]
 
 
 class Axis(NamedTuple):

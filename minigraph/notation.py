@@ -285,6 +285,22 @@ def constant(text: str) -> bool:
     return not re.search(r"[^\W\dπ_]", text.replace("log", ""))
 
 
+def names(text: str) -> set[str]:
+    """The names in the formula ``text``: letters and words, also with their subscripts, indices, and [ ] for brackets."""
+    names, base = {"[ ]"} if "[" in text else set[str](), ""
+    for token in TOKEN.finditer(text):
+        kind, part = token.lastgroup, token[token.lastgroup or 0]
+        if kind in ("name", "word", "big"):
+            base = part
+            names.add(part)
+        elif kind == "lowered":
+            names.add(base + part)
+            names |= set(re.findall("[A-Za-z]", "".join(LOWERED.get(c, c) for c in part)))
+        elif kind == "raised":
+            names |= {RAISED[c] for c in part if RAISED[c].isalpha()}
+    return names
+
+
 # --- composition of formulas -----------------------------------------------------------------------------
 
 

@@ -147,7 +147,7 @@ class Interpolate(Op):
         text = str(self.formula(i))
         return text if prod(y.shape[:2]) > 1 else text.removeprefix("I ⊗ ")
 
-    legend: ClassVar[dict[str, str]] = {"R": "the weights of the pixels in each output, along one axis"}
+    legend: ClassVar[dict[str, str]] = {"R": "the weights of the pixels for each output along one axis"}
 
     def infer(self, x: Spec) -> Spec:
         expect_axes(self, len(self.size), "N, C", x=x)

@@ -113,7 +113,7 @@ class ElementwiseLoss(Op):
         return ["x", "t"][:n]
 
     def slope(self, i: int) -> str:
-        """∂l/∂xᵢ of one entry on paper."""
+        """∂l/∂xᵢ for one entry, as a formula."""
         if self.name in SLOPES:
             return SLOPES[self.name].replace("x − t", "t − x") if i else SLOPES[self.name]
         if "pos_weight" in self.options:
@@ -236,15 +236,13 @@ class CrossEntropy(Op):
     operands = ("s", "labels")
     legend: ClassVar[dict[str, str]] = {
         "p": "the probabilities softmax(s), 0 for labels that are ignored",
-        "t": "the target distribution, times the weights of the classes",
-        "Σ": "over the classes of each place",
+        "t": "the target distribution, smoothed by label_smoothing, times the weights of the classes",
+        "Σ": "over the classes, at each position",
         "N": "the number of labels, or the sum of their weights",
-        "w": "the weights of the classes",
-        "ε": "label_smoothing",
     }
 
     def slope_formula(self, labels: Any) -> str:
-        """∂l/∂s of one place on paper."""
+        """∂l/∂s at one position, as a formula."""
         simple = self.weight is None and (labels is None or labels.dtype.kind != "f")
         return "p − t" if simple else "p Σ t − t"
 
@@ -441,7 +439,7 @@ class MultiMarginLoss(CrossEntropy):
     legend: ClassVar[dict[str, str]] = {
         "e": "p w_t/C max(0, margin − s_t + s)ᵖ⁻¹, and 0 at the label",
         "t": "1 at the label, 0 elsewhere",
-        "Σ": "over the classes of each place",
+        "Σ": "over the classes, at each position",
         "N": "the number of labels",
     }
 

@@ -52,9 +52,9 @@ class Normalization(Op, abstract=True):
     formulas = ("diag(w) σ⁻¹ (I − 1 1ᵀ/m − x̂ x̂ᵀ/m)", "diag(x̂) (1 ⊗ I)", "1 ⊗ I")
     legend: ClassVar[dict[str, str]] = {
         "m": "the number of entries of a group",
-        "x̂": "x with mean 0 and deviation 1 in each group",
-        "σ": "the root of variance + eps of each group",
-        "S": "1 where two entries are of one group",
+        "x̂": "x normalised to mean 0 and standard deviation 1 in each group",
+        "σ": "√(variance + eps) of each group",
+        "S": "1 where two entries belong to the same group",
         "i": "the group",
     }
     eps: float

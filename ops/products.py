@@ -51,8 +51,8 @@ class Contraction(Op):
         return {"subscripts": self.subscripts} if self.name == "einsum" else {}
 
     legend: ClassVar[dict[str, str]] = {
-        "[ ]": "the matrix of these entries: its rows by the indices of y, its columns by those of the operand, with ′ where y has them too",
-        "i": "the index of the first axes, which all factors share",
+        "[ ]": "the matrix with these entries; rows have the indices of y, columns those of the operand, with ′ if y has them too",
+        "i": "the index of the leading axes, shared by all factors",
     }
 
     def symbols(self, n: int) -> list[str]:

@@ -80,9 +80,9 @@ class Reduction(Op):
         }[self.name]
 
     legend: ClassVar[dict[str, str]] = {
-        "n": "the number of entries that each y is of",
+        "n": "the number of entries reduced to one y",
         "p": "the order of the norm",
-        "Ind": "1 where it holds, of equal entries at the first",
+        "Ind": "1 where the condition holds, 0 elsewhere; of equal entries only the first counts",
     }
 
     def formula(self, i: int) -> str | None:

@@ -61,7 +61,9 @@ class Rearrange(Op):
     def hyperparameters(self) -> dict[str, Any]:
         return self._hyperparameters
 
-    legend: ClassVar[dict[str, str]] = {"P": "0/1: in the row of each output a 1 at the entry that it is, if any"}
+    legend: ClassVar[dict[str, str]] = {
+        "P": "0/1: the row of each output has a 1 at the entry it is taken from, if any"
+    }
 
     def formula(self, i: int) -> str | None:
         return "I" if self.name in RESHAPES and "F" not in map(str, self.hyperparameters.values()) else "P"
@@ -370,7 +372,7 @@ class Concatenate(Op):
     """y = the xs one after another along ``axis``.   Jᵢ places xᵢ among zeros; Jᵢᵀ is its slice of g."""
 
     name = "concatenate"
-    legend: ClassVar[dict[str, str]] = {"P": "0/1: a 1 in the row of each output that is of this operand, at its entry"}
+    legend: ClassVar[dict[str, str]] = {"P": "0/1: the row of each output taken from this operand has a 1 at its entry"}
 
     def formula(self, i: int) -> str | None:
         return notation.numbered("P", i + 1)

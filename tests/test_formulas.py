@@ -55,6 +55,19 @@ NODES = [(cls, node) for cls, case in CASES for node in nodes_of(case) if type(n
 IDS = [f"{cls.__name__}-{node.op.name}" for cls, node in NODES]
 
 
+def test_legends_explain_the_letters_of_formulas():
+    """Every entry of a legend is a letter of a formula of the ops that share it."""
+    unused = {(id(cls.legend), letter): cls for cls, _ in NODES for letter in cls.legend}
+    for cls, node in NODES:
+        for formula in filter(None, jacobian_formulas(node.op, node, *node.inputs)):
+            for letter in formula.legend:
+                unused.pop((id(cls.legend), letter), None)
+    assert not unused
+    x, w = mg.Spec((1, 2, 5, 5)), mg.Spec((3, 2, 3, 3))
+    by_x, by_w = jacobian_formulas(mg.conv2d(x, w).op, mg.Spec((1, 3, 3, 3)), x, w)
+    assert by_x.legend.keys() == {"M_F"} and by_w.legend.keys() == {"M_X"}
+
+
 def test_every_op_has_cases():
     assert {cls for cls in Op.registry if cls.__module__.startswith("minigraph.")} == {cls for cls, _ in NODES}
     assert Elementwise.table.keys() >= {node.op.name for cls, node in NODES if cls is Elementwise}

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from minigraph.facts import JacobianFormula
-from minigraph.notation import ONES, latex
+from minigraph.notation import ONES, latex, names
 from minigraph.op import Op
 
 
@@ -18,5 +18,7 @@ def jacobian_formulas(op: Op, y: Any, *xs: Any) -> list[JacobianFormula | None]:
         text = op.formula_at(i, y, *xs) if smooth else None
         shape = (prod(y.shape), prod(x.shape))
         tex = text and (ONES if text == "1" and shape != (1, 1) else latex(text))
-        formulas.append(JacobianFormula(name, text, tex, shape) if text and tex else None)
+        letters = set(names(text)) if text else set()
+        legend = {letter: meaning for letter, meaning in op.legend.items() if letter in letters}
+        formulas.append(JacobianFormula(name, text, tex, shape, legend) if text and tex else None)
     return formulas
