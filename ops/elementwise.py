@@ -211,7 +211,7 @@ def define(
 ) -> Elementwise:
     """Enter a function into the table, as ``name`` and as what NumPy's function does to Nodes.
 
-    ``doc``: what it computes, where the name does not say so. ``formula``: each derivative on paper, in x (or a, b, …)
+    ``doc``: what it computes, if the name does not say so. ``formula``: the formula of each derivative in x (or a, b, …)
     and y; constants say it themselves.
     What others enter is checked when it is used, as their ops are.
     """

@@ -317,7 +317,7 @@ def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> A
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """log Σ exp(x) over ``axis``, without overflow. (S) → (S without axis). ∂y/∂x = softmax(x).
 
-    Raises ShapeError for a wrong axis or one without entries, TypeError for what is no number.
+    Raises ShapeError for a wrong axis or one without entries, TypeError unless ``x`` is numeric.
     """
     return Reduction("logsumexp", axis, keepdims)(x)
 

@@ -535,7 +535,7 @@ def astype(x: Any, dtype: Any) -> Any:
 def flatten(x: Any, start_dim: int = 1) -> Any:
     """Join the axes from ``start_dim`` on, as torch.flatten from a batch: (N, C, H, W) → (N, C·H·W). J = I.
 
-    Raises ShapeError for a ``start_dim`` that is no axis, TypeError for what is no integer.
+    Raises ShapeError if ``start_dim`` is not an axis, TypeError unless it is an integer.
     """
     x, start_dim = operand("flatten", x), _integer("flatten", "start_dim", start_dim)
     expect(

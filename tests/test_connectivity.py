@@ -124,7 +124,7 @@ X, W = np.ones((2, 2, 4, 4)), np.ones((2, 2, 3, 2, 2, 2))
 MISTAKES = [
     (ValueError, r"got a table of shape \(6,\); wanted \(K, C\) of 0 and 1", lambda: mg.connected_filters(W, C3[0])),
     (ValueError, "of 0 and 1", lambda: mg.connected_filters(W, 2 * C3)),
-    (ValueError, "in each row a 1", lambda: mg.connected_filters(W, 0 * C3)),
+    (ValueError, "at least one 1 in each row", lambda: mg.connected_filters(W, 0 * C3)),
     (mg.ShapeError, r"connected_filters: got w .* wanted w \(60, \*f\)", lambda: mg.connected_filters(W, C3)),
     (mg.ShapeError, r"linear_to_conv: .*wanted w \(out, 32\)", lambda: mg.linear_to_conv(X[0, 0], (2, 4, 4))),
     (mg.ShapeError, r"in_shape \(C, \*n\)", lambda: mg.linear_to_conv(X[0, 0], (4,))),

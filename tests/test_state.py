@@ -167,13 +167,13 @@ def test_other_files_are_named_with_what_to_do(tmp_path):
         (b"", "an empty file"), (pth, convert), (pth[:-10], r"a zip archive that is damaged, as PyTorch's \.pth"),
         *((pickle.dumps(trap, protocol), convert) for protocol in range(2, 6)),
         (pickle.dumps({"a": trap}, 0), convert), (pickle.dumps(OrderedDict(a=trap), 0), convert),
-        (held.getvalue(), r"NumPy's \.npz; read it with np\.load"), (held.getvalue()[50:], "not known|zip"),
+        (held.getvalue(), r"NumPy's \.npz; read it with np\.load"), (held.getvalue()[50:], "unknown kind|zip"),
         (b"\x93NUMPY\x01\x00v\x00", r"\.npy"), (b"\x89HDF\r\n\x1a\n" + bytes(90), r"HDF5.*h5py"),
         (b"\x1f\x8b\x08" + bytes(90), "gzip.*gunzip"), (b"BZh91AY", "bzip2"), (b"\xfd7zXZ\x00" + bytes(9), "xz"),
         (b"\x28\xb5\x2f\xfd" + bytes(9), "Zstandard"), (bytes(257) + b"ustar\x0000", "tar archive"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer.*git lfs pull"),
         (b"<!DOCTYPE html><html>", "HTML"), (b"\n  <html lang='en'>", "HTML"), (b"\xef\xbb\xbf<?xml ?>", "XML"),
-        (b'{"weight_map": {}}', "JSON.*index"), (b"\n[1]", "JSON"), (b"GGUF" + bytes(99), "GGUF"), (b"\xff" * 100, "not known"),
+        (b'{"weight_map": {}}', "JSON.*index"), (b"\n[1]", "JSON"), (b"GGUF" + bytes(99), "GGUF"), (b"\xff" * 100, "unknown kind"),
         (zipped(a_txt="1"), "a zip archive; unpack it"),
     ]:  # fmt: skip
         path = tmp_path / "file"

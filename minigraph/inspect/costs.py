@@ -112,7 +112,7 @@ def _sums(products: int, results: int) -> int:
 
 
 def geometry(node: Node) -> str:
-    """Shapes, and the hyper-parameters that are not the usual ones."""
+    """Shapes, and the hyper-parameters that differ from their defaults."""
     assert node.op
     shown = [f"{', '.join(str(x.shape) for x in node.inputs)} → {node.shape}"]
     for name, value in node.op.hyperparameters.items():

@@ -11,7 +11,7 @@ from minigraph.op import Op
 
 
 def jacobian_formulas(op: Op, y: Any, *xs: Any) -> list[JacobianFormula | None]:
-    """The Jacobian of ``op`` in each input on paper, None where there is none; of y and xs only shapes and dtypes count."""
+    """The formula of the Jacobian of ``op`` for each input, None if there is none; only shapes and dtypes of y and xs matter."""
     formulas: list[JacobianFormula | None] = []
     for i, (name, x) in enumerate(zip(op.symbols(len(xs)), xs, strict=True)):
         smooth = y.dtype.kind in "fc" and x.dtype.kind in "fc"

@@ -36,7 +36,7 @@ def lower(y: Node, to: str) -> Node:
     tape = Tape.of(y)
     tape.check_unchanged()
     tape = Tape.of(y, until=[node for node in tape.nodes if node.op and node.op.is_leaf])
-    return copy_context().run(_lowered, tape, to)  # a context of its own: modes set there end there
+    return copy_context().run(_lowered, tape, to)  # a separate context, so that modes set inside end with it
 
 
 def _names() -> list[str]:

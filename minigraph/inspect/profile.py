@@ -133,14 +133,14 @@ def _figures(part: Row | Profile) -> dict[str, Any]:
 
 
 def profile(y: Node, repeats: int = 5, *, progress: bool = False) -> Profile:
-    """Time every node behind ``y``: its kernel, and its local Jacobians' making and pulls back towards the parameters.
+    """Time every node behind ``y``: its kernel forward, and its local Jacobians and their pulls backward.
 
-    A time is the median of ``repeats`` calls after one to warm up, every node by itself: its inputs may still be in
-    the processor's caches, and what is added where paths meet is left out. The cotangent of y is 1 everywhere. Values,
-    ``.grad`` and running statistics stay as they are. ``progress`` shows a bar on stderr where it takes long.
+    Each time is the median of ``repeats`` calls after a warm-up call. Nodes are timed one by one, so their inputs may still
+    be in cache, and the sums where paths meet are not included. The cotangent of y is 1 everywhere. Values, ``.grad`` and
+    running statistics stay unchanged. ``progress`` shows a progress bar on stderr.
 
-    Raises TypeError for anything but a Node, ValueError for less than one repeat; GraphError for a leaf, and when the
-    graph is abstract or freed, or when a parameter was changed after it was recorded.
+    Raises TypeError for anything but a Node, ValueError for less than one repeat; GraphError for a leaf, for an abstract or
+    freed graph, and if a parameter was changed after it was recorded.
     """
     expect_node("profile", y)
     expect_integer("profile", 1, most=1_000_000, repeats=repeats)

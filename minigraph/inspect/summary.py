@@ -38,13 +38,12 @@ __all__ = ["Row", "Summary", "Totals", "summary"]
 class Row:
     """One layer.
 
-    ``layer``: its scope and name; ``op``: what it computes; ``output`` and ``dtype``: what it gives.
-    ``parameters``: entries of the parameters that it is the first to read; ``weights``: those without biases.
-    ``multiply_adds``: products of its convolutions and matrix products, for the whole batch.
-    ``forward``: bytes of the values that it computes; ``backward``: bytes of their cotangents.
-    ``receptive_field``: along each axis, the pixels of the input between the first and the last that one output
-    can depend on, where the input has axes (N, C, …). ``stride``: the pixels from one output to the next, None where
-    no such axes are left.
+    ``layer``: its scope and name; ``op``: its ops; ``output`` and ``dtype``: shape and dtype of its output.
+    ``parameters``: entries of the parameters that it reads first; ``weights``: the same without biases.
+    ``multiply_adds``: those of its convolutions and matrix products, for the whole batch.
+    ``forward``: bytes of the values it computes; ``backward``: bytes of their cotangents.
+    ``receptive_field``: along each spatial axis of an input (N, C, …), the number of pixels from the first to the last that
+    one output can depend on. ``stride``: the pixels from one output to the next; None if no spatial axes are left.
     """
 
     layer: str
@@ -73,10 +72,9 @@ class Totals:
     """The whole network: the sums of the columns, and memory.
 
     ``unused``: entries of the module's parameters that the output does not depend on; they are in no row.
-    ``parameter_bytes``: bytes of the parameters. ``inference``: the most bytes of values that are needed at once when
-    each is let go after its last reader. ``training``: the same with all values kept for the backward walk, which
-    lets them go as it passes, and with cotangents and the parameters' gradients. All three without the workspace
-    of the ops.
+    ``parameter_bytes``: bytes of the parameters. ``inference``: the peak bytes of values if each is freed after its last
+    use. ``training``: the peak with all values kept until the backward walk has passed them, with cotangents and the
+    gradients of the parameters. None of them includes the workspace of the ops.
     """
 
     parameters: int
@@ -92,13 +90,13 @@ class Totals:
 
 @dataclass(frozen=True, repr=False)
 class Summary:
-    """What ``summary`` found: ``rows`` and ``totals``; prints as a table."""
+    """The result of ``summary``: ``rows`` and ``totals``; prints as a table."""
 
     rows: tuple[Row, ...]
     totals: Totals
 
     def __getitem__(self, layer: str) -> Row:
-        """The row of a layer. Raises KeyError for a name that no row has."""
+        """The row of a layer. Raises KeyError if there is none."""
         for row in self.rows:
             if row.layer == layer:
                 return row
@@ -195,15 +193,15 @@ def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
     """Every layer of a network: output, parameters, multiply-adds, memory and receptive field, from shapes alone.
 
     ``model``: a Node, abstract or not, for the graph behind it; or a Module, with its ``inputs``: Specs, arrays or shapes,
-    of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model that says for which
-    ``image`` it is needs none). Nothing is computed, and no parameter needs a value. The module stays as it
-    is, in training or inference mode as it is.
+    of which only shape and dtype are read (a bare shape has the dtype of the parameters; a model with an attribute
+    ``image`` needs no input). Nothing is computed, and no parameter needs a value. The module, and whether it is in training
+    or inference mode, stays unchanged.
 
-    A layer is a scope without scopes in it, in one piece; other nodes are layers of their own. ``depth`` folds scopes
-    deeper than so many names into one row. Inputs are rows too. A parameter counts once, in the row that reads it first.
+    A layer is a scope without inner scopes; nodes outside such scopes are layers of their own. ``depth`` folds scopes of
+    more than that many names into one row. Inputs have rows too. A parameter counts once, in the row that reads it first.
 
-    Raises TypeError for anything but a Node or Module, a Module without input or a Node with one; ShapeError for an
-    input that does not go through the network; ValueError for a depth below 1; GraphError for a freed graph of more than 5000 nodes.
+    Raises TypeError for anything but a Node or Module, for a Module without input and a Node with one; ShapeError if the
+    input does not fit the network; ValueError for a depth below 1; GraphError for a freed graph of more than 5000 nodes.
     """
     if depth is not None:
         expect_integer("summary", 1, depth=depth)
@@ -222,7 +220,7 @@ def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
 
 
 def _outputs(model: Module, x: Any) -> Sequence[Node]:
-    """What the module makes of an abstract input like ``x``."""
+    """The output of the module for an abstract input like ``x``."""
     name, parameters = type(model).__name__, model.parameters()
     if x is None:
         if not hasattr(model, "image"):

@@ -160,7 +160,7 @@ def verify(
     return Verification(tuple(rows), sum(node.op is not None for node in tape.nodes) - len(layers))
 
 
-Results = list[Any]  # the value, then the gradient in each input, None where there is none
+Results = list[Any]  # the value, then the gradient for each input, None if there is none
 Maps = Sequence[LinearMap | None]
 
 
@@ -196,7 +196,7 @@ def _cotangent(y: Array, draw: np.random.Generator) -> Array:
 
 
 def _by_maps(y: Array, maps: Maps, g: Array) -> Results:
-    """What the graph has: the recorded value, and what its backward walk computes."""
+    """The results of the graph: the recorded value, and the cotangents of its backward walk."""
     return [y, *[J and J.pull(g) for J in maps]]
 
 
@@ -211,7 +211,7 @@ def _by_matrices(op: Op, xs: Sequence[Array], maps: Maps, g: Array) -> Results:
 
 
 def _by_op(op: Op, xs: Sequence[Array], g: Array) -> Results:
-    """What an op computes by its own algorithm."""
+    """The results of an op, computed by its own algorithm."""
     y = op.evaluate(xs)
     return _by_maps(y, op.jacobians(y, *xs), g)
 
@@ -237,7 +237,7 @@ def _difference(got: Results, wanted: Results) -> float:
 def _part(
     op: Op, layer: Layer, y: Array, xs: Sequence[Array], max_bytes: int, max_loops: int
 ) -> tuple[list[list[int]], str]:
-    """Shapes of the inputs and the output, cut until loops and matrices fit; and what was cut, in words."""
+    """Shapes of the inputs and the output, reduced until loops and matrices fit, and a description of what was reduced."""
     shapes = [list(array.shape) for array in (*xs, y)]
     cut: dict[str, str] = {}
     for axes in layer.cuts:

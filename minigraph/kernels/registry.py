@@ -1,7 +1,7 @@
-"""The registry: which kernels compute a task, and which of them computes a given problem.
+"""The registry of kernels: which kernels compute a task, and which one is chosen for a problem.
 
-A problem is what a choice depends on: shapes, dtype, geometry. "auto" takes the kernel with the least estimated cost
-among those that support the problem, or after ``autotune()`` the one that was fastest when tried.
+A problem is everything that the choice depends on: shapes, dtype, geometry. "auto" chooses the kernel with the lowest
+estimated cost among those that support the problem, or after ``autotune()`` the one that was measured to be fastest.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ from typing import Any, NamedTuple
 
 PRECISIONS = ("fast", "strict")
 FLOAT64_ERROR = 1e-6  # an error in float64 as a fraction of that in float32
-AUTOTUNE_RANGE = 8  # times the least estimate: autotune does not try kernels beyond it
+AUTOTUNE_RANGE = 8  # autotune does not try kernels whose estimate is more than this many times the lowest
 _precision = "fast"
 _tuned: dict[Any, Kernel] | None = None
 
 
 def everywhere(problem: Any) -> bool:
-    """Any problem."""
+    """The default of ``supports``: any problem."""
     return True
 
 
 def always(problem: Any, *arguments: Any) -> bool:
-    """With any data."""
+    """The default of ``safe``: any data."""
     return True
 
 
 def never(problem: Any) -> float:
-    """Not to be chosen by "auto"."""
+    """The default of ``cost``: never chosen by "auto"."""
     return inf
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """One way to compute a task: ``run`` takes the task's arguments, plain arrays and settings, and gives a new array.
+    """An implementation of a task: ``run`` takes the task's arguments, plain arrays and settings, and returns a new array.
 
-    ``supports`` says which problems a kernel can compute, ``limits`` says it in words. ``cost`` estimates
-    the seconds of a core. ``safe(problem, *arguments)`` looks at the data, where the accuracy depends on them, before
-    "auto" takes the kernel.
+    ``supports`` tells which problems the kernel can compute; ``limits`` describes them in words. ``cost`` estimates the
+    seconds on one core. If the accuracy depends on the data, ``safe(problem, *arguments)`` inspects them before "auto"
+    chooses the kernel.
 
-    The error of an entry of the result is at most ``error`` times the sum of the magnitudes that it is made of, for a
-    convolution Σ |x| |w|; ``error`` is that of float32, in float64 it is FLOAT64_ERROR times as large. With ``tiles`` each |x| and
-    |y| stands for the largest of its tile of so many pixels a side, each |w| for the largest of its plane. ``plane_error``,
-    in any dtype, comes on top, times Σ ‖x‖ ‖w‖ over whole planes.
+    The error of an entry of the result is at most ``error`` times the sum of the magnitudes of its terms, for a convolution
+    Σ |x| |w|. ``error`` is given for float32; in float64 it is FLOAT64_ERROR times as large. With ``tiles``, each |x| and
+    |y| is replaced by the maximum of its tile of that many pixels per side, each |w| by the maximum of its plane.
+    ``plane_error`` times Σ ‖x‖ ‖w‖ over whole planes is added, in any dtype.
     """
 
     name: str
@@ -65,22 +65,22 @@ class Kernel:
 
     @property
     def entrywise(self) -> bool:
-        """Whether no entry of the result has errors that come from others than it is made of."""
+        """Whether the error of each entry depends only on its own terms."""
         return not (self.tiles or self.plane_error)
 
 
 class Saved(NamedTuple):
-    """What a kernel keeps for its gradient, if no other kernel can read it: the gradient is then computed by the same."""
+    """What a kernel saves for its gradient in a format of its own: the gradient must then use the same kernel."""
 
     kernel: str
     value: Any
 
 
 class Task:
-    """Something to compute, and the kernels that do it. A call computes it with the best of them.
+    """A computation with its kernels; calling it runs the best kernel.
 
-    ``problem`` makes of the arguments the hashable problem by which kernels are chosen; while there is one kernel only,
-    it is not asked.
+    ``problem`` maps the arguments to the hashable problem for which a kernel is chosen. It is not called while the task has
+    a single kernel.
     """
 
     def __init__(self, name: str, problem: Callable[..., Any]) -> None:
@@ -90,7 +90,7 @@ class Task:
         self._ranked: dict[Any, list[tuple[Kernel, float]]] = {}
 
     def register(self, name: str, run: Callable[..., Any], **facts: Any) -> None:
-        """Enter a kernel; ``facts`` are the other fields of Kernel."""
+        """Add a kernel; ``facts`` are the other fields of Kernel."""
         self.kernels[name] = Kernel(name, run, **facts)
         self._only = run if len(self.kernels) == 1 else None
         self._ranked.clear()
@@ -103,7 +103,7 @@ class Task:
         return self.kernel(algorithm, *arguments).run(*arguments)
 
     def kernel(self, algorithm: str, *arguments: Any) -> Kernel:
-        """The kernel of that name, or for "auto" the best one for these arguments."""
+        """The kernel with that name, or for "auto" the best one for these arguments."""
         if algorithm != "auto":
             return self.kernels[algorithm]
         problem = self.problem(*arguments)
@@ -120,7 +120,7 @@ class Task:
         return tuned[key]
 
     def _rank(self, problem: Any) -> list[tuple[Kernel, float]]:
-        """The kernels that support the problem with their costs, the cheapest first; only entrywise ones for "strict"."""
+        """The kernels that support the problem with their costs, cheapest first; only entrywise ones for "strict"."""
         strict = _precision == "strict"
         fit = [k for k in self.kernels.values() if k.supports(problem) and (k.entrywise or not strict)]
         costs = [(kernel, kernel.cost(problem)) for kernel in fit]
@@ -132,7 +132,7 @@ class Task:
 
 
 def _seconds(kernel: Kernel, arguments: tuple[Any, ...]) -> float:
-    """The time of a second call."""
+    """The time of one call after a warm-up call."""
     kernel.run(*arguments)
     start = time.perf_counter()
     kernel.run(*arguments)
@@ -140,11 +140,11 @@ def _seconds(kernel: Kernel, arguments: tuple[Any, ...]) -> float:
 
 
 def precision(name: str | None = None) -> str:
-    """How exact "auto" is, "fast" or "strict"; with ``name``, from now on.
+    """The accuracy of "auto", "fast" or "strict"; with ``name``, set it.
 
-    "strict" takes only algorithms whose error in an entry is small beside Σ |x| |w| of that entry. It keeps out Winograd's
-    and Fourier transforms, where large entries blur small ones near them, or in their plane. "fast" takes Winograd's in
-    float32, whose errors are about 1e-5 of the largest in reach, and Fourier transforms where the data's range is small.
+    "strict" allows only algorithms whose error in each entry is small relative to Σ |x| |w| of that entry. It excludes
+    Winograd and FFT, in which large entries cause errors in small ones nearby or in the same plane. "fast" allows Winograd
+    in float32, with errors of about 1e-5 of the largest entries nearby, and FFT if the range of the data is small.
     Raises ValueError for another name.
     """
     global _precision
@@ -156,11 +156,11 @@ def precision(name: str | None = None) -> str:
 
 
 def autotune(on: bool = True) -> None:
-    """Let "auto" try the algorithms when it meets a convolution first, and keep to the fastest.
+    """Let "auto" measure the algorithms at the first convolution of each shape, and use the fastest from then on.
 
-    It tries all whose estimate is at most eight times the least, with two calls for each new shape and slot, once in a
-    process. Estimates decide again after ``autotune(False)``. What is fastest may differ from run to run, and with it
-    the rounding. Raises TypeError for what is no bool.
+    Algorithms whose estimate is at most eight times the lowest are measured, with two calls for each new shape and slot,
+    once per process. ``autotune(False)`` returns to estimates. The fastest algorithm may differ between runs, and with it
+    the rounding. Raises TypeError unless ``on`` is a bool.
     """
     global _tuned
     if not isinstance(on, bool):

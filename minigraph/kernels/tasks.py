@@ -1,7 +1,7 @@
-"""What kernels compute. Ops and the engine call these tasks; each call goes to the kernel that the registry chooses.
+"""The tasks that kernels compute. Ops and the engine call them; each call runs the kernel chosen by the registry.
 
-To add a kernel, register it: ``tasks.max_pool.register(name, run, supports=…, cost=…)``. Where it does not support a
-problem, another computes it. Kernels take plain arrays and settings, and give new arrays.
+To add a kernel, register it: ``tasks.max_pool.register(name, run, supports=…, cost=…)``. Problems that it does not support
+are computed by another. Kernels take plain arrays and settings, and return new arrays.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class ConvProblem(NamedTuple):
 
 
 class ArrayProblem(NamedTuple):
-    """An array as a part of a problem."""
+    """What a problem contains of an array."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: Any
 
 
-def described(*arguments: Any) -> tuple[Any, ...]:
-    """The problem of these arguments: arrays, in tuples too, without their entries, all else as it is."""
+def problem_of(*arguments: Any) -> tuple[Any, ...]:
+    """The problem of these arguments: arrays, also in tuples, without their entries; other arguments unchanged."""
     return tuple(
         ArrayProblem(a.shape, a.strides, a.dtype)
         if isinstance(a, np.ndarray)
-        else described(*a)
+        else problem_of(*a)
         if type(a) is tuple
         else a
         for a in arguments
@@ -49,8 +49,8 @@ def described(*arguments: Any) -> tuple[Any, ...]:
 
 
 def _function(function: Any, *xs: Any) -> tuple[Any, ...]:
-    """The problem of a function of arrays: its name, since the function itself may hold arrays."""
-    return getattr(function, "__name__", ""), *described(*xs)
+    """The problem of a function of arrays: its name, since the function itself may refer to arrays."""
+    return getattr(function, "__name__", ""), *problem_of(*xs)
 
 
 # Convolution, as the three slots of one trilinear form: each computes the third of x, w and y from the other two.
@@ -68,27 +68,27 @@ conv_filter_gradient = Task(
 )
 CONVOLUTIONS = conv_forward, conv_input_gradient, conv_filter_gradient
 
-max_pool = Task("max_pool", described)  # (x, window) → y, saved
-max_pool_gradient = Task("max_pool_gradient", described)  # (g, x, y, window, saved) → x-shaped
-avg_pool = Task("avg_pool", described)  # (x, window, divisors) → y
-avg_pool_gradient = Task("avg_pool_gradient", described)  # (g, window, divisors) → x-shaped
+max_pool = Task("max_pool", problem_of)  # (x, window) → y, saved
+max_pool_gradient = Task("max_pool_gradient", problem_of)  # (g, x, y, window, saved) → x-shaped
+avg_pool = Task("avg_pool", problem_of)  # (x, window, divisors) → y
+avg_pool_gradient = Task("avg_pool_gradient", problem_of)  # (g, window, divisors) → x-shaped
 
 # Moments are mean, variance and 1/σ of each group: what one kernel saves, the gradient of any other can read.
-normalize = Task("normalize", described)  # (x, w, b, groups, eps, statistics) → y, moments
-normalize_gradient = Task("normalize_gradient", described)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
-local_response_norm = Task("local_response_norm", described)  # (x, window, divisor, alpha, beta, k) → y
-local_response_norm_gradient = Task("local_response_norm_gradient", described)  # (g, x, y, window, …) → x-shaped
+normalize = Task("normalize", problem_of)  # (x, w, b, groups, eps, statistics) → y, moments
+normalize_gradient = Task("normalize_gradient", problem_of)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
+local_response_norm = Task("local_response_norm", problem_of)  # (x, window, divisor, alpha, beta, k) → y
+local_response_norm_gradient = Task("local_response_norm_gradient", problem_of)  # (g, x, y, window, …) → x-shaped
 
-contract = Task("contract", described)  # (subscripts, *factors) → einsum, each factor of distinct letters
-matmul = Task("matmul", described)  # (a, b) → a @ b
+contract = Task("contract", problem_of)  # (subscripts, *factors) → einsum, each factor of distinct letters
+matmul = Task("matmul", problem_of)  # (a, b) → a @ b
 map_entries = Task("map_entries", _function)  # (function, *xs) → function(*xs), which works entry by entry
-total = Task("total", described)  # (x, axis=None, keepdims=False) → Σ x, as exact as in double precision
-mean = Task("mean", described)  # (x, axis=None, keepdims=False) → the mean of x
-cumulative = Task("cumulative", described)  # (x, axis) → x₁ + … + xᵢ
-sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *described(x)))  # (A, x) → A x, of one dtype
-add_to_channels = Task("add_to_channels", described)  # (y, b) → y + b[k] in channel k, in place where possible
-channel_totals = Task("channel_totals", described)  # (g) → Σ g over all but the channels
-sgd_step = Task("sgd_step", described)  # (new, old, g, velocity, first, lr, …)
+total = Task("total", problem_of)  # (x, axis=None, keepdims=False) → Σ x, as exact as in double precision
+mean = Task("mean", problem_of)  # (x, axis=None, keepdims=False) → the mean of x
+cumulative = Task("cumulative", problem_of)  # (x, axis) → x₁ + … + xᵢ
+sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *problem_of(x)))  # (A, x) → A x, of one dtype
+add_to_channels = Task("add_to_channels", problem_of)  # (y, b) → y + b[k] in channel k, in place where possible
+channel_totals = Task("channel_totals", problem_of)  # (g) → Σ g over all but the channels
+sgd_step = Task("sgd_step", problem_of)  # (new, old, g, velocity, first, lr, …)
 
 
 def register_convolution(
@@ -98,7 +98,7 @@ def register_convolution(
     filter_gradient: Callable[..., Array],
     **facts: Any,
 ) -> None:
-    """Enter an algorithm for all three slots. Where a convolution is computed, its derivatives of every order are."""
+    """Register an algorithm for all three slots, so that it also computes derivatives of every order."""
     for task, run in zip(CONVOLUTIONS, (forward, input_gradient, filter_gradient), strict=True):
         task.register(name, run, **facts)
 

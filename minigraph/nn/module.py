@@ -1,4 +1,4 @@
-"""Module: a layer or model that holds parameters and calls ops; PyTorch's names, none of its machinery."""
+"""Module: a layer or model that holds parameters and calls ops, with PyTorch's names."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, wit
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
 from minigraph.random import generator
 
-PARTS: tuple[type, ...]  # what a module holds: see the end of this file
+PARTS: tuple[type, ...]  # the types of a module's parts, defined at the end of this file
 MAX_PATHS = 100_000
 Initializer = Callable[[tuple[int, ...], np.random.Generator], Array]
 
 
 class Buffer:
-    """An array that belongs to a module's state and is not learned, like a running mean.
+    """An array that belongs to a module's state and is not learned, such as a running mean.
 
-    A state to be loaded may lack an ``optional`` one, which then stays as it is.
+    ``load_state_dict`` does not require an ``optional`` buffer, and leaves it unchanged if the state lacks it.
     """
 
     def __init__(self, value: Any, optional: bool = False) -> None:
@@ -41,22 +41,21 @@ class Buffer:
 class Module:
     """Holds parameters, buffers and modules as attributes, and computes ``forward``.
 
-    Calling it records ``forward`` under the attribute's name as scope, so that diagrams and tables group
-    by layer. Without an ``rng`` parameters are abstract: shapes only, to be drawn, summarised, loaded, or
-    drawn at random later by ``initialize``.
+    Calling it records ``forward`` in a scope with the name of the attribute, so that diagrams and tables group nodes by
+    layer. Without an ``rng`` parameters are abstract: they have shapes only, and get values from ``load`` or ``initialize``.
     """
 
     training = True
     name = ""
 
     def forward(self, x: Any) -> Any:
-        """What the module makes of x."""
+        """Compute the output of the module."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """``forward``, recorded under this module's scope; an input Spec becomes a leaf.
 
-        Raises GraphError when x has values and a parameter has none. A ShapeError names the module it came from.
+        Raises GraphError if x has values and a parameter has none. A ShapeError names the module it was raised in.
         """
         if isinstance(x, Spec):
             x = constant(x, x.name or "input")
@@ -70,14 +69,14 @@ class Module:
             try:
                 return self.forward(x, *args, **kwargs)
             except ShapeError as error:
-                if path and not hasattr(error, "scope"):  # the innermost module tells
+                if path and not hasattr(error, "scope"):  # named by the innermost module
                     error.scope = path  # type: ignore[attr-defined]
                     error.args = (f"{path}: {error}",)
                 raise
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, PARTS) and (not name or "." in name):
-            raise ValueError(f"{type(self).__name__}: got {name!r} as the name of a part; wanted one that has no dot")
+            raise ValueError(f"{type(self).__name__}: got {name!r} as the name of a part; wanted a name without dots")
         if isinstance(value, (Module, Parameter)):
             value.name = name
         elif isinstance(old := vars(self).get(name), (Parameter, Buffer)) and not isinstance(value, (Buffer, NoneType)):
@@ -94,7 +93,7 @@ class Module:
     # --- parts -----------------------------------------------------------------------------------------
 
     def named_modules(self, once: bool = True) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, by dotted path, each once or under every path.
+        """This module and all its submodules by dotted path, each once or, without ``once``, under every path.
 
         Raises TypeError for a module, parameter or buffer in a plain container, which parameters() would miss.
         """
@@ -175,11 +174,11 @@ class Module:
                     yield f"{path}.{name}" if path else name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters by dotted path; a shared one once, under its first path."""
+        """Parameters by dotted path; a shared parameter appears once, under its first path."""
         return self._named(Parameter)
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, a shared one once."""
+        """All parameters; a shared parameter appears once."""
         return [p for _, p in self.named_parameters()]
 
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
@@ -189,18 +188,18 @@ class Module:
     # --- state -----------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode here and below: dropout drops, batch norm uses the batch."""
+        """Set training mode in this module and all submodules: dropout drops, batch norm uses the batch."""
         expect_flags("train", mode=mode)
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Set inference mode here and below."""
+        """Set inference mode in this module and all submodules."""
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Set ``grad`` of all parameters to None."""
         for _, module in self._walk():
             for p in vars(module).values():
                 if isinstance(p, Parameter):
@@ -209,7 +208,7 @@ class Module:
     def state_dict(self) -> dict[str, Array]:
         """Values of parameters and buffers by dotted path, in PyTorch's order.
 
-        Raises GraphError while parameters have no values.
+        Raises GraphError if a parameter has no value.
         """
         abstract = [name for name, p in self.named_parameters() if p.abstract]
         if abstract:
@@ -222,7 +221,7 @@ class Module:
     def load_state_dict(
         self, state: Mapping[str, Any], strict: bool = True, *, prefix: str = "", skip: str | Iterable[str] = ()
     ) -> IncompatibleKeys:
-        """Take over values by dotted path: all of them, or none.
+        """Set the values of parameters and buffers by dotted path; if one does not fit, none is changed.
 
         Of the state's names ``prefix`` is taken off. What lies in the parts that ``skip`` names, like "fc", stays as it
         is. Returns the names that stayed (missing_keys) and those that were not taken (unexpected_keys).
@@ -271,9 +270,9 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state to a .safetensors file, whole or not at all; see files.write.
+        """Write the state to a .safetensors file, atomically; see files.write.
 
-        Raises GraphError while parameters have no values, OSError for a file that cannot be written.
+        Raises GraphError if a parameter has no value, OSError if the file cannot be written.
         """
         from safetensors.numpy import save
 
@@ -287,9 +286,9 @@ class Module:
         prefix: str = "",
         skip: str | Iterable[str] = (),
     ) -> IncompatibleKeys:
-        """Take over the state of a .safetensors file, all of it or nothing; the rest is load_state_dict's.
+        """Load the state from a .safetensors file; arguments and result are those of load_state_dict.
 
-        Raises ValueError for a file that is none, is damaged or does not fit; OSError for one that cannot be read.
+        Raises ValueError if the file is not a safetensors file, is damaged or does not fit; OSError if it cannot be read.
         """
         state = read(checked_path("load", path))
         try:
@@ -300,7 +299,7 @@ class Module:
     # --- making parameters ---------------------------------------------------------------------------------
 
     def new_parameter(self, name: str, shape: tuple[int, ...], init: Initializer, rng: Any, dtype: Any) -> None:
-        """Add a parameter, drawn by ``init`` from ``rng``, or abstract without one."""
+        """Add a parameter, initialised by ``init`` from ``rng``, or abstract without an ``rng``."""
         if np.dtype(dtype) not in FLOATS:
             raise TypeError(f"{type(self).__name__}: got dtype {np.dtype(dtype)}; wanted float32 or float64")
         if not callable(init):
@@ -321,17 +320,17 @@ class Module:
         return self
 
     def seed(self, rng: np.random.Generator | int) -> Self:
-        """Where dropout here and below draws from, in training; parameters stay. Returns the module."""
+        """Seed dropout in this module and all submodules; parameters stay unchanged. Returns the module."""
         rng = generator(rng, "seed")
         for module in self.modules():
             module.seed_self(rng)
         return self
 
     def seed_self(self, rng: np.random.Generator) -> None:
-        """Take what randomness this module itself needs in training."""
+        """Seed the randomness of this module itself, without its submodules."""
 
     def initialize_self(self, rng: np.random.Generator) -> None:
-        """Draw what this module itself holds, without those below it."""
+        """Redraw the parameters of this module itself, without its submodules."""
         for name, init in vars(self).get("initializers", {}).items():
             p = getattr(self, name)
             if isinstance(p, Parameter):
@@ -346,7 +345,7 @@ class Module:
         return "\n".join(rows)
 
     def describe(self) -> str:
-        """The module in a line, without what is below it."""
+        """The module in one line, without its submodules."""
         return type(self).__name__
 
 
@@ -357,7 +356,7 @@ def _drawn(init: Initializer, p: Parameter, rng: np.random.Generator) -> Array:
 
 
 def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
-    """A copy of ``value`` as the slot takes it. Raises ValueError or TypeError for a shape or dtype that it does not."""
+    """A copy of ``value`` for the slot. Raises ValueError or TypeError for the wrong shape or dtype."""
     if hasattr(value, "detach"):  # a PyTorch tensor
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
@@ -378,14 +377,14 @@ def _fitting(value: Any, slot: Parameter | Buffer) -> Array:
 
 
 def _laid(value: Array, dtype: Any) -> Array:
-    """A copy of ``value``, filters (K, C, *f) with the channels last in memory, where convolution wants them."""
+    """A copy of ``value``; filters (K, C, *f) are stored with channels last, the order that convolution reads."""
     if value.ndim > 2:
         value = np.moveaxis(np.ascontiguousarray(layout.channels_last(value)), -1, 1)
     return np.array(value, dtype, order="K")
 
 
 class Container(Module):
-    """Parts under names, of one ``kind``; what holds them calls them."""
+    """Base of containers: named parts of one ``kind``."""
 
     kind: ClassVar[type] = Module
     names: tuple[str, ...] = ()
@@ -420,7 +419,7 @@ class Container(Module):
 
 
 class ModuleList(Container):
-    """A list of modules that are parts of the module that holds it: ``self.layers = nn.ModuleList([...])``."""
+    """A list of modules that are parts of the enclosing module: ``self.layers = nn.ModuleList([...])``."""
 
     def __init__(self, parts: Iterable[Any] = ()) -> None:
         self._put_all(parts)
@@ -430,7 +429,7 @@ class ModuleList(Container):
         self._put({str(i): part for i, part in enumerate(self._several(parts))})
 
     def _several(self, parts: Any) -> list[Any]:
-        """The parts as a list. Raises TypeError unless there is one."""
+        """The parts as a list. Raises TypeError for other types."""
         if not np.iterable(parts) or isinstance(parts, (str, bytes)):
             raise TypeError(
                 f"{type(self).__name__}: got {type(parts).__name__}; wanted a list of {self.kind.__name__.lower()}s"
@@ -444,7 +443,7 @@ class ModuleList(Container):
         return any(own is part for own in self)
 
     def __getitem__(self, i: int | slice) -> Any:
-        """A part by its place; of a slice, a plain list."""
+        """A part by index; for a slice, a plain list."""
         return list(self)[_place(self, i)]
 
     def __setitem__(self, i: int, part: Any) -> None:
@@ -477,26 +476,26 @@ class ModuleList(Container):
         self._put_all(parts)
 
     def pop(self, i: int = -1) -> Any:
-        """Take part ``i`` out."""
+        """Remove part ``i`` and return it."""
         part = self[i]
         del self[i]
         return part
 
 
 class ParameterList(ModuleList):
-    """A list of parameters that are parts of the module that holds it."""
+    """A list of parameters that are parts of the enclosing module."""
 
     kind = Parameter
 
 
 class ModuleDict(Container):
-    """Modules by name, parts of the module that holds it: ``self.heads = nn.ModuleDict({"a": …})``."""
+    """A dict of modules that are parts of the enclosing module: ``self.heads = nn.ModuleDict({"a": …})``."""
 
     def __init__(self, parts: Mapping[str, Any] | None = None) -> None:
         self._put({} if parts is None else self._mapping(parts))
 
     def _mapping(self, parts: Any) -> dict[str, Any]:
-        """The parts by name. Raises TypeError unless they are."""
+        """The parts as a dict. Raises TypeError for other types."""
         try:
             return dict(parts)
         except (TypeError, ValueError):
@@ -523,13 +522,13 @@ class ModuleDict(Container):
         self.pop(name)
 
     def pop(self, name: str) -> Any:
-        """Take a part out."""
+        """Remove a part and return it."""
         part = self[name]
         self._put({own: self[own] for own in self.names if own != name})
         return part
 
     def update(self, parts: Mapping[str, Any]) -> None:
-        """Add parts, or put them in the place of those of the same names."""
+        """Add parts; those with existing names replace the old ones."""
         self._put(dict(self.items()) | self._mapping(parts))
 
     def keys(self) -> tuple[str, ...]:
@@ -546,7 +545,7 @@ class ModuleDict(Container):
 
 
 class ParameterDict(ModuleDict):
-    """Parameters by name, parts of the module that holds it."""
+    """A dict of parameters that are parts of the enclosing module."""
 
     kind = Parameter
 
@@ -580,7 +579,7 @@ class Sequential(Module):
         return len(self.names)
 
     def __getitem__(self, i: int | slice) -> Any:
-        """A part by its place; of a slice, a Sequential of the same parts under the same names."""
+        """A part by index; for a slice, a Sequential of the same parts with the same names."""
         if isinstance(i, slice):
             piece = Sequential()
             for name in self.names[i]:
@@ -591,7 +590,7 @@ class Sequential(Module):
 
 
 def _place(parts: ModuleList | Sequential, i: Any) -> Any:
-    """``i`` as the place of a part, or a slice. Raises TypeError, and IndexError where there is none."""
+    """``i`` as the index of a part, or a slice. Raises TypeError, and IndexError if it is out of range."""
     if isinstance(i, slice):
         return i
     try:

@@ -44,16 +44,16 @@ KINDS = {  # how files begin that are no .safetensors: what they are, and what t
 
 
 class IncompatibleKeys(NamedTuple):
-    """Names of the model that kept their values, and names of the state that were not taken."""
+    """Names of the model that the state lacks, and names of the state that the model lacks."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of a .safetensors file, which stay on disk until they are used; bfloat16 widened to float32.
+    """The arrays of a .safetensors file, memory-mapped; bfloat16 is converted to float32.
 
-    Raises ValueError saying how a file is damaged or what else it is, OSError for one that cannot be read.
+    Raises ValueError if the file is damaged or of another format, OSError if it cannot be read.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -77,15 +77,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         header.pop("__metadata__", None)
         wanted = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        header, wanted = {}, 8 + length  # cut short in the header, or damaged there
+        header, wanted = {}, 8 + length  # the header is truncated or damaged
     if size < wanted:
         raise ValueError(f"{path}: a safetensors file that is cut short: got {size} bytes of {wanted}; get it again")
     unknown = sorted({str(entry.get("dtype", "F32")) for entry in header.values()} - DTYPES.keys())
-    if unknown:  # older releases of the library call them damage
+    if unknown:  # older releases of the library report such files as damaged
         raise ValueError(f"{path}: a safetensors file of dtype {', '.join(unknown)}; wanted dtypes that NumPy has")
     try:
         with safe_open(os.fspath(path), "numpy"):
-            pass  # what it opens is sound
+            pass  # the library has checked the file
     except SafetensorError as error:
         raise ValueError(f"{path}: a safetensors file that is damaged: {error}; get it again") from None
     for name, entry in header.items():
@@ -102,7 +102,7 @@ def _array(data: Array, dtype: str, shape: list[int], data_offsets: list[int]) -
 
 
 def _kind(path: Any, start: bytes) -> str:
-    """What a file is that begins so, and what to do."""
+    """What kind of file begins with ``start``, and what to do with it."""
     if start.startswith(b"PK"):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -114,14 +114,14 @@ def _kind(path: Any, start: bytes) -> str:
         if all(name.endswith(".npy") for name in names):
             return "NumPy's .npz; read it with np.load, and pass it to load_state_dict"
         return "a zip archive; unpack it"
-    return next((kind for begin, kind in KINDS.items() if re.match(begin, start)), "of a kind that is not known here")
+    return next((kind for begin, kind in KINDS.items() if re.match(begin, start)), "a file of unknown kind")
 
 
 # --- names -------------------------------------------------------------------------------------------------
 
 
 def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The state under names without the prefix, and the names that do not begin with it."""
+    """The state with the prefix removed from its names, and the names that do not begin with it."""
     if not isinstance(prefix, str):
         raise TypeError(f"load_state_dict: got prefix {prefix!r}; wanted the beginning of the state's names, as text")
     dotted = f"{prefix.rstrip('.')}." if prefix else ""
@@ -131,7 +131,7 @@ def without(prefix: str, state: Mapping[str, Any]) -> tuple[dict[str, Any], list
 
 
 def within(parts: Any, names: Iterable[str]) -> set[str]:
-    """The names that are, or lie in, one of the parts. Raises ValueError for a part where there is none."""
+    """The names that are one of the parts or inside one. Raises ValueError for a part without any name."""
     nested: set[str] = set()
     names = list(names)
     listed: list[Any] = [parts] if isinstance(parts, str) or not np.iterable(parts) else list(parts)
@@ -146,9 +146,9 @@ def within(parts: Any, names: Iterable[str]) -> set[str]:
 
 
 def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "", depth: int = 3) -> str:
-    """How the state's names would fit more of the model's ``names`` than without ``prefix``; "" where they would not.
+    """A hint on how more names of the state would match the model's ``names``; empty if there is none.
 
-    Mappings in mappings are searched to a ``depth``, as one may hold itself.
+    Nested mappings are searched to a ``depth``, since a mapping may contain itself.
     """
     wanted = set(names)
     fit = len(wanted & state.keys())
@@ -171,12 +171,12 @@ def advice(state: Mapping[str, Any], names: Iterable[str], prefix: str = "", dep
 
 
 def _splits(name: Any) -> Iterable[tuple[str, str]]:
-    """Each way to part a dotted name in two."""
+    """Every split of a dotted name in two."""
     return ((name[: i + 1], name[i + 1 :]) for i, c in enumerate(name) if c == ".") if isinstance(name, str) else ()
 
 
 def no_name_fits(state: Mapping[str, Any], names: Iterable[str], prefix: str) -> str:
-    """What to say of a state that has none of the model's ``names``."""
+    """The message for a state that has none of the model's ``names``."""
     begins = f" that begins with {prefix}" if prefix else ""
     return f"no name{begins} is one of the model's: got {_few(state)}; wanted {_few(names)}"
 

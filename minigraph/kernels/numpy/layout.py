@@ -117,7 +117,7 @@ def all_in_range(var: Array, dtype: Any) -> bool:
 
 
 def means_are_small(mean: Array, var: Array) -> bool:
-    """Whether all means are so small beside the deviations that x loses no digits to speak of where it is not centred."""
+    """Whether all means are small compared with the deviations, so that x need not be centred to keep its digits."""
     return bool((mean * mean <= 4 * var).all())
 
 

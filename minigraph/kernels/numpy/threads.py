@@ -56,9 +56,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def threads(n: int | None = None) -> int:
-    """How many threads kernels may use; with ``n``, from now on that many. As many as there are cores at first.
+    """The number of threads that kernels use; with ``n``, set it. The default is the number of cores.
 
-    Results do not depend on it. Raises ValueError for n < 1, TypeError for what is no integer.
+    Results do not depend on it. Raises ValueError for n < 1, TypeError unless n is an integer.
     """
     global _wanted
     if n is not None:

@@ -174,7 +174,7 @@ def cost(work: ConvProblem) -> float:
 
 
 def safe(work: ConvProblem, a: Array, b: Array, *geometry: Any) -> bool:
-    """Whether the largest entries are so few times the usual ones that what rounding leaves of them is small everywhere."""
+    """Whether the range of the data is small enough for rounding errors, which the largest entries determine, to be small."""
     if work.dtype.kind == "c":
         return True
     (top, usual), (other_top, other_usual) = magnitudes(a), magnitudes(b)
