@@ -8,11 +8,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from minigraph.node import Spec
+from minigraph.notation import numbered
 
 if TYPE_CHECKING:
     from minigraph.op import Op
-
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class Reach(NamedTuple):
@@ -105,7 +104,7 @@ class Facts:
         """The names of n inputs: ``operands``, or x₁, x₂, …"""
         if len(self.operands) >= n:
             return list(self.operands[:n])
-        return ["x" + str(i).translate(SUBSCRIPTS) for i in range(1, n + 1)] if n > 1 else ["x"]
+        return [numbered("x", i) for i in range(1, n + 1)] if n > 1 else ["x"]
 
     def symbols(self, n: int) -> list[str]:
         """The letters of n inputs in formulas."""

@@ -425,7 +425,9 @@ def test_names_that_collide_or_vanish_are_refused():
     layer = nn.Linear(2, 2, rng=0)
     for name in ("a.b", ""):
         for part in (nn.ReLU(), mg.parameter(1.0), nn.Buffer(1.0)):
-            with pytest.raises(ValueError, match=f"Linear: got '{name}' as the name of a part; wanted a name without dots"):
+            with pytest.raises(
+                ValueError, match=f"Linear: got '{name}' as the name of a part; wanted a name without dots"
+            ):
                 setattr(layer, name, part)
     with pytest.raises(TypeError, match="Linear: got ndarray as weight; assign weight.value, or a parameter"):
         layer.weight = np.zeros((2, 2), np.float32)
