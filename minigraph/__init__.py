@@ -28,6 +28,7 @@ from minigraph import extend, nn, ops, optim
 from minigraph import guard as guard
 from minigraph.check import check_grads
 from minigraph.inspect.costs import costs
+from minigraph.inspect.derive import derive
 from minigraph.inspect.draw import draw
 from minigraph.inspect.lower import lower
 from minigraph.inspect.profile import profile
@@ -74,7 +75,7 @@ __all__ = [
     # modes
     "no_grad", "enable_grad", "detect_anomaly", "scope",
     # inspection
-    "draw", "summary", "verify", "costs", "profile", "lower",
+    "draw", "derive", "summary", "verify", "costs", "profile", "lower",
     # settings
     "threads", "precision", "autotune",
     # errors

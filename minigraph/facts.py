@@ -79,6 +79,13 @@ def spatial_axes(first: int, sides: int) -> list[tuple[str, int]]:
     return list(zip("DHW"[3 - sides :], range(first, first + sides), strict=True))
 
 
+class ConvolutionPull(NamedTuple):
+    """A pull written as a convolution: ``text`` in the operands' letters and g, the cotangent of y; ``compute(g, *xs)``."""
+
+    text: str
+    compute: Callable[..., Any]
+
+
 class Facts:
     """Facts about an op that follow from shapes alone; an Op overrides those that differ from the defaults here."""
 
@@ -92,6 +99,9 @@ class Facts:
     is_leaf: ClassVar[bool] = False  # its nodes count as leaves: the arguments of transforms
     formulas: Sequence[str | None] = ()  # of each Jacobian, in the grammar of minigraph.notation; None: no derivative
     legend: ClassVar[Mapping[str, str]] = {}  # the meaning of letters in the formulas, besides operands and y
+    named_after: ClassVar[
+        Mapping[str, str]
+    ] = {}  # matrices in the formulas that are named after an operand: M_F after w
     lowerings: ClassVar[Mapping[str, Callable[..., Any]]] = {}  # mg.lower replaces the op by these functions
 
     @property
@@ -117,6 +127,10 @@ class Facts:
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         """∂y/∂xᵢ for inputs of these shapes, as the matrix ∂vec(y)/∂vec(xᵢ), vec in C order."""
         return self.formula(i)
+
+    def convolution_pull(self, i: int) -> ConvolutionPull | None:
+        """The pull to input i as a convolution of the cotangent with another input; None for most ops."""
+        return None
 
     def is_bias(self, i: int) -> bool:
         """Whether input i is a bias, added to the result of the others."""

@@ -1,7 +1,7 @@
 """A parser for formulas in Unicode, which translates them into LaTeX and, if they are elementwise, into Python.
 
 A formula is a sum of products: ``2 (x − mean x)ᵀ/n``. Factors are separated by a space or ``·``; ``⊗`` binds less tightly
-than they do, and ``/`` divides the whole product before it by the single factor after it. Names are single letters, with
+than they do, ``∗`` is convolution, and ``/`` divides the whole product before it by the single factor after it. Names are single letters, with
 an optional combining hat or tilde, subscript (``x₁``, ``M_F``, ``B_{kl}``) and superscript (``x²``, ``aᵇ⁻¹``, ``Aᵀ``).
 Longer words are functions (``cos x``, ``diag(w)``) or upright names. A 1 that multiplies or is transposed is a vector of
 ones.
@@ -29,7 +29,7 @@ RELATIONS = {"=": ("=", "=="), "≠": (r"\neq", "!="), "<": ("<", "<"), ">": (">
              "≤": (r"\leq", "<="), "≥": (r"\geq", ">=")}  # fmt: skip
 UPRIGHT = {"cos", "sin", "tan", "cosh", "sinh", "tanh", "exp", "log", "max", "min"}  # which LaTeX knows
 ONES = r"\mathbf{1}"
-FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "mean", "sign", "softmax", "trunc", "vec"}
+FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "full", "mean", "rot180", "sign", "softmax", "trunc", "up", "vec"}
 PYTHON = {"max": "maximum", "min": "minimum", "σ": "expit", "Φ": "ndtr", "φ": "norm.pdf", "Ind": ""}
 BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
 FENCES = {"(": (")", "(", ")"), "[": ("]", "[", "]"), "|": ("|", "|", "|"), "⌊": ("⌋", r"\lfloor ", r" \rfloor")}
@@ -38,8 +38,8 @@ CALLS = {"(": "", "|": "abs", "⌊": "floor", "[": ""}
 TOKEN = re.compile(
     rf"""\s*(?:(?P<number>\d+(?:\.\d+)?)
     |(?P<big>[ΣΠ∏⊕])
-    |(?P<word>[A-Za-z]{{2,}}(?![{"".join(MARKS)}]))
-    |(?P<name>[A-Za-z{"".join(GREEK)}…][{"".join(MARKS)}]?)
+    |(?P<word>rot180|[A-Za-z]{{2,}}(?![{"".join(MARKS)}]))
+    |(?P<name>[A-Za-z{"".join(GREEK)}…\U000F0000-\U000FFFFD][{"".join(MARKS)}]?)
     |(?P<raised>[{"".join(RAISED)}]+)
     |(?P<lowered>[{"".join(LOWERED)}]+|_[A-Za-z0-9]|_\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}})
     |(?P<sign>\S))""",
@@ -150,9 +150,10 @@ class Parser:
             if self.take("/"):
                 b = self.factor()
                 result = piece(rf"\frac{{{result.bare}}}{{{b.bare}}}", f"{result.python}/{b.python}", "product")
-            elif dot := self.take("·") or self.begins():
+            elif dot := self.take("·", "∗") or self.begins():
                 b = self.factor()
-                by = r" \cdot " if dot == "·" else " "
+                by = {"·": r" \cdot ", "∗": r" \ast "}.get(str(dot), " ")
+                self.entries = self.entries and dot != "∗"
                 result = piece(bold(result) + by + bold(b), f"{result.python}*{b.python}", "product")
             else:
                 return result

@@ -42,12 +42,18 @@ def readable_repr(cls: type[T]) -> type[T]:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows under a header, in aligned columns; the columns in ``right`` are right-aligned."""
     cells = [[readable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = (
-        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    widths = [max(width(row[i]) for row in cells) for i in range(len(head))]
+    lines = []
+    for row in cells:
+        spaces = [" " * (w - width(cell)) for cell, w in zip(row, widths, strict=True)]
+        filled = (s + c if i in right else c + s for i, (c, s) in enumerate(zip(row, spaces, strict=True)))
+        lines.append("  ".join(filled).rstrip())
+    return "\n".join(lines)
+
+
+def width(text: str) -> int:
+    """The number of columns that ``text`` takes in a terminal: combining accents take none."""
+    return len(text) - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def _signs(error: UnicodeError) -> tuple[str, int]:

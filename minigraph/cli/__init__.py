@@ -1,4 +1,4 @@
-"""The console command ``minigraph``: demo, list, summary, draw, verify, profile, doctor.
+"""The console command ``minigraph``: demo, list, summary, draw, derive, verify, profile, doctor.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 success; 1 a mismatch or a failure; 2 wrong usage;
 130 interrupted; 141 the reader of stdout went away. If stdout is closed from the start, the command fails.

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 import minigraph as mg
 from minigraph.text import readable, readable_repr
 
-PACKAGES = ("numpy", "scipy", "tqdm", "pygraphviz", "matplotlib")
+PACKAGES = ("numpy", "scipy", "tqdm", "pygraphviz", "latex2mathml", "matplotlib")
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 CORE = "OPENBLAS_CORETYPE"  # holds OpenBLAS to the kernels of one processor
 WORKS = "works"

@@ -19,7 +19,7 @@ import numpy as np
 
 from minigraph import notation
 from minigraph.array import Array
-from minigraph.facts import Axis, Layer, Reach, one_sample, spatial_axes
+from minigraph.facts import Axis, ConvolutionPull, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
 from minigraph.kernels.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
 from minigraph.kernels.registry import Task
@@ -147,12 +147,13 @@ class Slot(Op, abstract=True):
     data_operands: ClassVar[int | None] = 1
     defaults = WINDOW
     legend: ClassVar[dict[str, str]] = {
-        "M_F": "the Toeplitz matrix of the filters: of one sample vec(y) = M_F vec(x)",
-        "M_X": "the im2col matrix: a patch of x in each row, sample by sample",
+        "M_F": "the Toeplitz matrix of the filters: in each row a filter, laid into a zero image",
+        "M_X": "the im2col matrix: in each row a patch of the image, sample by sample",
         "M_{X_g}": "M_X of the channels of group g",
-        "M_Y": "the matrix of the convolution with y held fixed: vec(x) = M_Y vec(w)",
+        "M_Y": "the matrix of the convolution with its output held fixed, from filters to images",
         "P": "the permutation that puts samples before filters",
     }
+    named_after: ClassVar[dict[str, str]] = {"M_F": "w", "M_X": "x", "M_{X_g}": "x"}
 
     stride: Ints
     padding: Padding
@@ -241,6 +242,42 @@ class Conv(Slot):
         y = self.solve(tasks.conv_forward, x, w, self.window(x, w))
         return y if b is None else tasks.add_to_channels(y, b)
 
+    def convolution_pull(self, i: int) -> ConvolutionPull | None:
+        """x ∗ g for w, and full(rot180(w), g) for x; up(g) has stride − 1 zeros between the entries of g."""
+        g = "g" if set(self.stride) == {1} else "up(g)"
+        if i == 1:
+            return ConvolutionPull(f"x ∗ {g}", self._filter_gradient)
+        return ConvolutionPull(f"full(rot180(w), {g})", self._input_gradient) if i == 0 else None
+
+    def _filter_gradient(self, g: Array, x: Array, w: Array, *b: Array) -> Array:
+        """For each group x ∗ g, samples as the channels of the images x[:, c] and of the filters g[:, k]."""
+        window = self.window(x, w)
+        conv = Conv(self.dilation, window.padding, self.stride)
+        pairs = zip(np.split(x, self.groups, 1), np.split(g, self.groups, 1), strict=True)
+        taps: Any = (..., *map(slice, window.kernel))  # pixels beyond the last window give further taps
+        gradients = [conv.evaluate((x.swapaxes(0, 1), g.swapaxes(0, 1)))[taps].swapaxes(0, 1) for x, g in pairs]
+        return np.concatenate(gradients)
+
+    def _input_gradient(self, g: Array, x: Array, w: Array, *b: Array) -> Array:
+        """For each group full(rot180(w), up(g)), at the pixels of x."""
+        window, d = self.window(x, w), len(self.stride)
+        spread = np.zeros(
+            (*g.shape[:2], *((n - 1) * s + 1 for n, s in zip(window.out, self.stride, strict=True))), g.dtype
+        )
+        every: Any = (..., *(slice(None, None, s) for s in self.stride))
+        spread[every] = g
+        conv = Conv((1,) * d, tuple((e - 1, e - 1) for e in window.extent), self.dilation)
+        turned = np.flip(w, tuple(range(2, d + 2)))
+        pairs = zip(np.split(spread, self.groups, 1), np.split(turned, self.groups), strict=True)
+        full = np.concatenate([conv.evaluate((g, w.swapaxes(0, 1))) for g, w in pairs], 1)
+        gradient = np.zeros(x.shape, full.dtype)
+        inside = zip(full.shape[2:], x.shape[2:], (before for before, _ in window.padding), strict=True)
+        ends = [(before, min(n, size + before)) for n, size, before in inside]
+        source: Any = (..., *(slice(before, end) for before, end in ends))
+        target: Any = (..., *(slice(0, end - before) for before, end in ends))
+        gradient[target] = full[source]
+        return gradient
+
     def multiply_adds(self, y: Any, x: Any, w: Any, b: Any = None) -> int:
         return int(y.size * prod(w.shape[1:]))
 
@@ -280,6 +317,7 @@ class ConvInputGradient(Slot):
     name = "conv_transpose"
     operands = ("g", "w", "b")
     formulas = ("I ⊗ M_Fᵀ", "M_Y", "1 ⊗ I ⊗ 1")
+    named_after: ClassVar[dict[str, str]] = {"M_F": "w", "M_Y": "g"}
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         return (notation.kronecker([("I", y.shape[0]), ("M_Fᵀ", 0)]), "M_Y", bias_formula(y))[i]
@@ -349,6 +387,7 @@ class ConvFilterGradient(Slot):
     operands = ("x", "g")
     data_operands = None
     formulas = ("M_Yᵀ", "(P (I ⊗ M_X))ᵀ")
+    named_after: ClassVar[dict[str, str]] = {"M_X": "x", "M_{X_g}": "x", "M_Y": "g"}
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         if i == 0:

@@ -177,6 +177,8 @@ class TiledConv(Op):
         "M_X": "in row (n, k, p) the patch at p, in the columns of filter k of position p's bank",
     }
 
+    named_after: ClassVar[dict[str, str]] = {"M_F": "w", "M_X": "x"}
+
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         return "M_X" if i else notation.kronecker([("I", y.shape[0]), ("M_F", 0)])
 
