@@ -1,0 +1,196 @@
+"""Drawings of folded graphs: an outline's boxes laid out by Graphviz, in columns that give the wanted proportions."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from minigraph.inspect.draw.dot import (
+    CLUSTERS,
+    FAINT,
+    FONT,
+    INK,
+    SOFT,
+    STYLES,
+    VALUE,
+    Direction,
+    caption,
+    describe,
+    font,
+    kind_of,
+    label,
+    lines,
+    plain,
+    visible,
+)
+from minigraph.inspect.draw.outline import Box, Outline, entries
+from minigraph.inspect.draw.page import Layout, Place, fitted, parsed, positions
+from minigraph.inspect.draw.render import Engine, Limit, run, with_own_ids
+from minigraph.node import FLOATS, Node
+from minigraph.tape import Tape
+
+MAX_CAPTIONS = 3  # ops of a box that are described one by one
+PAD = 16.0  # points around a drawing
+LEAST_SCALE = 0.6  # of a drawing on a page: text of 9 points is then still 12 pixels high at 160 pixels per inch
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the boxes and edges of a drawing show."""
+
+    edges: bool = True
+    values: bool = True
+    gradients: bool = True
+
+
+class Folded:
+    """The drawing of an outline, as DOT statements by the name of box and edge."""
+
+    def __init__(
+        self, outline: Outline, tape: Tape, outputs: Sequence[Node], shown: Shown, direction: Direction
+    ) -> None:
+        self.outline, self.direction = outline, direction
+        self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
+        self.boxes = {name: _box(box, tape, outputs, shown) for box, name in self.names.items()}
+        self.edges = {
+            (self.names[a], self.names[b]): _edge(a, b, passing, shown) for (a, b), passing in outline.edges.items()
+        }
+
+    def dot(self, places: Mapping[str, str] | None = None, paths: Mapping[tuple[str, str], str] | None = None,
+            others: Sequence[str] = ()) -> str:  # fmt: skip
+        """The DOT text, with positions once there are any."""
+        statements = [
+            f'graph [rankdir={self.direction}, bgcolor=white, pad=0.2, nodesep=0.3, ranksep="0.36", fontname="{FONT}"]',
+            f'node [fontname="{FONT}", fontsize=11, fontcolor="{INK}", penwidth=1.1, margin="0.09,0.05", height=0.3, width=0.5]',
+            f'edge [fontname="{FONT}", fontsize=8, fontcolor="{FAINT}", color="#7A828C", penwidth=0.9, arrowsize=0.6]',
+            *others,
+        ]
+        for name, attributes in self.boxes.items():
+            statements.append(f"{name} [{', '.join(filter(None, (attributes, (places or {}).get(name))))}]")
+        for ends, attributes in self.edges.items():
+            both = ", ".join(filter(None, (attributes, (paths or {}).get(ends))))
+            statements.append(f"{ends[0]} -> {ends[1]}" + (f" [{both}]" if both else ""))
+        return "digraph minigraph {\n" + "".join(f"  {line}\n" for line in statements) + "}\n"
+
+    def layout(self, engine: Engine | None, limit: Limit) -> Layout:
+        """Graphviz's layout."""
+        return parsed(run("dot", "plain", self.dot(), engine, limit).decode())
+
+    def described(self, svg: str, title: str) -> str:
+        """The SVG with names in the place of n0, n1, … and a title that readers of screens speak."""
+        names = {name: html.escape(spoken(box)) for box, name in self.names.items()}
+        svg = re.sub(r"<title>(n\d+)</title>", lambda m: f"<title>{names[m[1]]}</title>", svg)
+        svg = re.sub(
+            r"<title>(n\d+)&#45;&gt;(n\d+)</title>", lambda m: f"<title>{names[m[1]]} → {names[m[2]]}</title>", svg
+        )
+        svg = svg.replace("<title>minigraph</title>", f"<title>{html.escape(visible(title))}</title>", 1)
+        return svg.replace("<svg ", '<svg role="img" ', 1)
+
+
+def spoken(box: Box) -> str:
+    """A box in words."""
+    node = box.nodes[-1]
+    name = visible(box.title or node.path or node.kind)
+    times = f", {len(box.repeats) + 1} times" if box.repeats else ""
+    ops = ", ".join(op if n == 1 else f"{n} {op}" for op, n in box.ops())
+    return f"{name}{times}: {ops}, {shape_of(box.output)}"
+
+
+def shape_of(node: Node) -> str:
+    """1×64×56×56."""
+    return "×".join(map(str, node.shape)) or "scalar"
+
+
+def _box(box: Box, tape: Tape, outputs: Sequence[Node], shown: Shown) -> str:
+    """The attributes of a box."""
+    node = box.output
+    ends = any(node is y for y in outputs)
+    if not box.folded and not box.scope:
+        text = describe(node, shown.values, shown.gradients, not tape.y.abstract, False, False)
+        style = STYLES[kind_of(node, tape)] if not ends or node is tape.y else STYLES["output"]
+        return f"label={text}, {style}, {_tooltip(box)}"
+    title = lines(box.title)
+    if box.repeats:
+        title += f"  ×{len(box.repeats) + 1}"
+    rows = [font(f"<b>{title}</b>", 12)]
+    ops = [n for n in box.nodes if n.op and not n.op.rearranges] or box.nodes
+    if len(ops) <= MAX_CAPTIONS:
+        for op in ops:
+            name, details = caption(op)
+            rows.append(font(plain(f"{name} {details}".strip()), 9.5, SOFT))
+    else:
+        counted = ", ".join(op if n == 1 else f"{n} {op}" for op, n in box.ops())
+        rows.append(font(lines(counted, 34, 4), 9.5, SOFT))
+    rows.append(font(shape_of(node), 9, SOFT))
+    if parameters := box.parameters():
+        rows[-1] += font(plain(f"  {entries(parameters):,} parameters"), 9, VALUE)
+    style = STYLES["output" if ends else "value"]
+    if box.repeats:
+        style = f'shape=box, style="rounded,filled", fillcolor="{CLUSTERS[0]}", color="#6B7480", peripheries=2'
+    return f"label={label(rows)}, {style}, {_tooltip(box)}"
+
+
+def _tooltip(box: Box) -> str:
+    text = spoken(box)[:1000].replace("\\", "\\\\").replace('"', '\\"')
+    return f'tooltip="{text}"'
+
+
+def _edge(a: Box, b: Box, passing: Sequence[Node], shown: Shown) -> str:
+    """The attributes of an edge: the size of the Jacobian between the boxes; dashed if it carries no derivative."""
+    differentiable = b.output.dtype in FLOATS and any(x.dtype in FLOATS for x in passing)
+    if not differentiable:
+        return "style=dashed"
+    return f'label=" {b.output.size}×{sum(x.size for x in passing)}"' if shown.edges else ""
+
+
+def on_page(layout: Layout, size: tuple[float, float] | None) -> tuple[Layout, float]:
+    """The layout in the proportions of a page of ``size`` inches, and the scale at which it fits; without a size 1."""
+    if size is None:
+        return fitted(layout, None), 1.0
+    width, height = (72 * side - 2 * PAD for side in size)
+    layout = fitted(layout, width / height)
+    left, bottom, right, top = layout.bounds()
+    return layout, min(1.0, width / max(right - left, 1.0), height / max(top - bottom, 1.0))
+
+
+def with_corners(layout: Layout, size: tuple[float, float] | None, scale: float) -> tuple[Layout, list[str]]:
+    """The layout with two invisible points that give the drawing the size of the page, and their statements."""
+    if size is None:
+        return layout, []
+    left, bottom, right, top = layout.bounds()
+    x, y = (left + right) / 2, (bottom + top) / 2
+    half = [(72 * side / 2 - 14.4) / scale for side in size]  # Graphviz adds 0.2 inches
+    corners = {"corner0": Place(x - half[0], y - half[1], 0, 0), "corner1": Place(x + half[0], y + half[1], 0, 0)}
+    statements = [
+        f'{name} [shape=point, style=invis, width=0.001, height=0.001, label="", pos="{p.x:.2f},{p.y:.2f}"]'
+        for name, p in corners.items()
+    ]
+    if scale < 1:
+        statements.append(f'graph [size="{size[0]:.3f},{size[1]:.3f}!"]')
+    return replace(layout, places=layout.places | corners), statements
+
+
+def rendered(
+    drawing: Folded,
+    layout: Layout,
+    form: str,
+    *,
+    size: tuple[float, float] | None,
+    scale: float,
+    dpi: float,
+    engine: Engine | None,
+    limit: Limit,
+    title: str,
+    page: str,
+) -> bytes:
+    """The picture of a drawing whose layout is on a page already."""
+    layout, corners = with_corners(layout, size, scale)
+    places, paths = positions(layout)
+    resolution = [f"graph [dpi={dpi:.3f}]"] if form == "png" else []
+    text = drawing.dot(places, paths, [*corners, *resolution])
+    if form == "dot":
+        return text.encode()
+    picture = run("nop2", form, text, engine, limit)
+    return with_own_ids(drawing.described(picture.decode(), title).encode(), page) if form == "svg" else picture
