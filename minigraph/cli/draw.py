@@ -8,8 +8,21 @@ from typing import Any
 import minigraph as mg
 from minigraph.cli.arguments import add_input, add_target, command, picture_path, whole
 from minigraph.cli.target import load
+from minigraph.inspect.draw import SIZES
+from minigraph.inspect.draw.outline import DEPTHS
 
-OPTIONS = ("edges", "values", "gradients", "scopes", "direction", "dpi", "engine", "timeout")  # as ``mg.draw`` has them
+OPTIONS = (
+    "depth",
+    "size",
+    "edges",
+    "values",
+    "gradients",
+    "scopes",
+    "direction",
+    "dpi",
+    "engine",
+    "timeout",
+)  # as ``mg.draw`` has them
 
 
 def add(commands: Any) -> None:
@@ -31,6 +44,19 @@ def add(commands: Any) -> None:
         default="TB",
         help="direction of the arrows: down, right, up or left (default: TB, down)",
     )
+    option(
+        "--depth",
+        type=depth,
+        metavar="DEPTH",
+        help="how far to fold the graph by its scopes: op, layer, block, stage, or a number of names "
+        "(default: larger networks are folded until they fit a page)",
+    )
+    option(
+        "--size",
+        type=size,
+        metavar="SIZE",
+        help="the page: slide, page, or WIDTHxHEIGHT in inches, for example 10x6 (default: as large as needed)",
+    )
     option("--lower", choices=("im2col", "toeplitz"), help="first rewrite convolutions as matrix products")
     option("--no-edges", dest="edges", action="store_false", help="omit the sizes of the Jacobians on the edges")
     option("--no-values", dest="values", action="store_false", help="omit short values")
@@ -45,6 +71,22 @@ def add(commands: Any) -> None:
         metavar="TIMEOUT",
         help="time limit for the usual layout, after which a cheaper one is used (default: 10)",
     )
+
+
+def depth(text: str) -> int | str:
+    """A depth on the command line: a name or an integer."""
+    return text if text in DEPTHS else whole(1)(text)
+
+
+def size(text: str) -> str | tuple[float, float]:
+    """A size on the command line: a name or WIDTHxHEIGHT."""
+    if text in SIZES:
+        return text
+    width, _, height = text.partition("x")
+    try:
+        return float(width), float(height)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}; wanted slide, page or WIDTHxHEIGHT in inches") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import csv
-import inspect
 import io
 import json
 from collections import Counter
@@ -14,16 +12,16 @@ from fractions import Fraction
 from functools import reduce
 from html import escape
 from math import ceil
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigraph.arguments import expect_integer, expect_node
 from minigraph.inspect.draw.dot import caption
+from minigraph.inspect.outputs import abstract_outputs, joint_tape
 from minigraph.maps import Shape
 from minigraph.nn.module import Module
-from minigraph.node import FLOATS, Node, Parameter, ShapeError, Spec
+from minigraph.node import FLOATS, Node, Parameter
 from minigraph.tape import Tape
 from minigraph.text import readable, readable_repr, table
 
@@ -207,60 +205,16 @@ def summary(model: Any, *inputs: Any, depth: int | None = None) -> Summary:
         expect_integer("summary", 1, depth=depth)
     x = inputs if len(inputs) > 1 else inputs[0] if inputs else None
     if isinstance(model, Module):
-        scopes = {p: p.scope for p in model.parameters()}
-        try:
-            return _summarised(_outputs(model, x), depth, model.parameters())
-        finally:  # a parameter is named after the call it was last in
-            for p, scope in scopes.items():
-                p.scope = scope
+        with abstract_outputs("summary", model, x) as outputs:
+            return _summarised(outputs, depth, model.parameters())
     expect_node("summary", model, "; wanted a Node, or a Module and its input")
     if x is not None:
         raise TypeError(f"summary: got {model.label} and an input; wanted the Node alone, or a Module and its input")
     return _summarised([model], depth, ())
 
 
-def _outputs(model: Module, x: Any) -> Sequence[Node]:
-    """The output of the module for an abstract input like ``x``."""
-    name, parameters = type(model).__name__, model.parameters()
-    if x is None:
-        if not hasattr(model, "image"):
-            raise TypeError(
-                f"summary: got {name} without an input; wanted a Spec, an array or a shape like (1, 3, 32, 32)"
-            )
-        x = (1, *model.image)
-    several = isinstance(x, (tuple, list)) and any(isinstance(p, (tuple, list)) or getattr(p, "shape", ()) for p in x)
-    dtype = parameters[0].dtype if parameters else np.dtype(np.float32)
-    specs = [_spec(part, dtype) for part in (x if several else [x])]
-    try:
-        inspect.signature(model.forward).bind(*specs)
-    except TypeError as error:
-        raise TypeError(f"summary: got {len(specs)} inputs for {name}: {error}") from None
-    # A copy with the same parameters: layers count batches and draw random numbers when they are called.
-    copied = copy.deepcopy(model, {id(p): p for p in parameters})
-    try:
-        y = copied(*specs)
-    except ShapeError as error:
-        shapes = " and ".join(str(spec.shape) for spec in specs)
-        raise ShapeError(f"summary: an input of shape {shapes} does not go through {name}: {error}") from None
-    outputs = y if isinstance(y, (tuple, list)) else [y]
-    if not outputs or not all(isinstance(output, Node) for output in outputs):
-        raise TypeError(f"summary: {name} gave {type(y).__name__}; wanted a Node, or several")
-    return outputs
-
-
-def _spec(x: Any, dtype: Any) -> Spec:
-    """Shape and dtype of one input. Raises TypeError unless it is a Spec, an array or a shape."""
-    if hasattr(x, "shape") and hasattr(x, "dtype"):
-        return Spec(x.shape, x.dtype, getattr(x, "name", None))
-    shape = x if isinstance(x, (tuple, list)) else (x,)
-    if not all(isinstance(side, (int, np.integer)) and side >= 0 and not isinstance(side, bool) for side in shape):
-        raise TypeError(f"summary: got the input {x!r}; wanted a Spec, an array or a shape like (1, 3, 32, 32)")
-    return Spec(tuple(shape), dtype)
-
-
 def _summarised(outputs: Sequence[Node], depth: int | None, parameters: Iterable[Parameter]) -> Summary:
-    behind = {node for y in outputs for node in Tape.of(y).nodes}
-    tape = Tape(outputs[0], sorted(behind, key=attrgetter("serial")))
+    tape = joint_tape(outputs)
     graph = _Graph(tape)
     rows = []
     names: Counter[str] = Counter()

@@ -9,29 +9,40 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from minigraph.arguments import expect_choice, expect_integer, expect_positive
+from minigraph.arguments import expect_choice, expect_flags, expect_integer, expect_node, expect_positive
 from minigraph.files import checked_path, write
 from minigraph.inspect.draw.dot import Direction, layout, to_dot
+from minigraph.inspect.draw.folded import Shown, draw_folded
+from minigraph.inspect.draw.outline import DEPTHS, Depth
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
+from minigraph.inspect.outputs import abstract_outputs, joint_tape
 from minigraph.inspect.profile import Profile
+from minigraph.nn.module import Module
 from minigraph.node import GraphError, Hooks, Node
 from minigraph.tape import Tape
 
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
 TIMEOUT = 10.0
+UNFOLDED_NODES = 30  # larger graphs are folded, if they have scopes
+SIZES = {"slide": (13.333, 7.5), "page": (8.27, 11.69)}  # inches
 _pictures = itertools.count()  # those of notebooks, which may show one graph twice
 NOTEBOOK_NODES, NOTEBOOK_SECONDS = 300, 5.0
 
 
 def draw(
-    y: Node | Tape,
+    y: Node | Tape | Module | Sequence[Node],
     path: str | os.PathLike[str] | None = None,
     *,
+    inputs: Any = None,
+    depth: Depth | None = None,
+    size: str | tuple[float, float] | None = None,
     edges: bool = True,
     values: bool = True,
     gradients: bool = True,
@@ -43,24 +54,36 @@ def draw(
     max_nodes: int = 5000,
     timeout: float | None = TIMEOUT,
 ) -> Picture | None:
-    """Draw the graph behind ``y``, a Node or a Tape, into a .png, .svg, .pdf or .dot file, or without ``path`` for a notebook.
+    """Draw the graph behind ``y`` into a .png, .svg, .pdf or .dot file, or without ``path`` for a notebook.
+
+    ``y``: a Node, a Tape, several Nodes, or a Module with its ``inputs``: a Spec, an array or a shape, or a tuple of them;
+    a model with an attribute ``image`` needs none.
 
     Boxes: inputs are blue and square, parameters yellow with a folded corner, values white and round, and
     the loss (a ``y`` of one entry) red and thick; other ``y`` are thick. Numbers like the 2 of x**2 are
     written into their reader, ``power(·, 2)``. Nodes built from a Spec are drawn without values.
 
-    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``.
+    ``depth``: how far to fold the graph by its scopes: "op" (not at all; scopes are nested boxes), "layer" (the innermost scopes), "block" (one level
+    less), "stage" (the outermost scopes), or the number of names of a scope that are kept. A folded box lists its ops, its
+    output and its parameters; blocks of the same structure in a row become one box, ×N, and a module that is called again is
+    a box again. By default graphs of more than 30 nodes with scopes are folded to at most 48 boxes, if the scopes allow it.
+    ``size``: the page: "slide" (13.33 × 7.5 inches), "page" (8.27 × 11.69 inches), or (width, height) in inches. A folded graph
+    is laid out in columns that come close to these proportions, by default to at most 2:1 either way. If a drawing would have
+    to be scaled below 85 %, it is folded further, with a warning.
+
+    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``. With a profile, without
+    ``scopes``, in another direction and in .dot files graphs are only folded if ``depth`` or ``size`` says so.
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
-    ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH), or None for the first of them that is there.
-    ``max_nodes``: refuse larger graphs, which take long to lay out and cannot be read.
-    ``timeout``: seconds for Graphviz, None for no limit. When they are over, the graph is laid out in a cheaper way, which
+    ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH), or None for the first available one.
+    ``max_nodes``: refuse larger graphs that are not folded, which take long to lay out and cannot be read.
+    ``timeout``: seconds for Graphviz, None for no limit. An unfolded graph that takes longer gets a simpler layout, which
     may take as long again: most edges become straight lines behind the nodes, without the sizes of the Jacobians.
 
-    The file is written whole or not at all. Raises TypeError for anything but a Node or Tape; ValueError for
-    another suffix, an option that is none, or too many nodes; FileNotFoundError for a missing folder;
-    ImportError, saying what to install, without Graphviz; RenderError when Graphviz fails
-    or even the cheaper layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
-    small to read, and of a layout that is not the usual one.
+    The file is written atomically. Raises TypeError for anything but Nodes, a Tape or a Module; ValueError for
+    another suffix, an unknown option, or too many nodes; FileNotFoundError for a missing folder;
+    ImportError, saying what to install, without Graphviz; RenderError if Graphviz fails
+    or even the simpler layout takes too long; GraphError for a freed graph of more than 5000 nodes. Warns of a PNG too
+    small to read, of a simpler layout, and of a graph that was folded further to fit.
     """
     target = Path("notebook.svg" if path is None else checked_path("draw", path))
     form = target.suffix.lower().removeprefix(".")
@@ -76,22 +99,71 @@ def draw(
         expect_positive("draw", timeout=timeout)
     expect_integer("draw", 1, max_nodes=max_nodes)
     expect_choice("draw", (*get_args(Engine), None), engine=engine)
-    tape = Tape.of(y) if isinstance(y, Node) else y.structure() if isinstance(y, Tape) else y
-    if isinstance(tape, Tape) and form != "dot" and len(tape.nodes) > max_nodes:
-        raise ValueError(
-            f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a part "
-            f"of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
-        )
-    options = edges, values, gradients, scopes, direction, profile
-    if form == "dot":
-        write(target, layout(tape, *options)[0].encode())
-        return None
+    expect_choice("draw", get_args(Direction), direction=direction)
+    expect_depth(depth)
+    inches = page_size(size)
     page = f"picture {next(_pictures)}" if path is None else ""
-    drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page)
+    with _outputs(y, inputs) as outputs:
+        tape = y.structure() if isinstance(y, Tape) else joint_tape(outputs)
+        scoped = any(node.scope for node in tape.nodes if node.op)
+        folds = depth is None and scopes and scoped and profile is None and direction == "TB" and form != "dot"
+        if depth not in (None, "op") or inches or len(outputs) > 1 or folds and len(tape.nodes) > UNFOLDED_NODES:
+            expect_flags("draw", edges=edges, values=values, gradients=gradients)
+            drawn = draw_folded(tape, outputs, form, depth, inches, Shown(edges, values, gradients), direction, dpi=dpi,
+                           engine=engine, limit=Limit(timeout), page=page)  # fmt: skip
+        else:
+            if form != "dot" and len(tape.nodes) > max_nodes:
+                raise ValueError(
+                    f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a "
+                    f"part of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
+                )
+            options = edges, values, gradients, scopes, direction, profile
+            if form == "dot":
+                drawn = layout(tape, *options)[0].encode()
+            else:
+                drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page)
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)
     return None
+
+
+@contextmanager
+def _outputs(y: Any, inputs: Any) -> Iterator[Sequence[Node]]:
+    """The nodes to draw. Raises TypeError for anything but Nodes, a Tape or a Module."""
+    if isinstance(y, Module):
+        with abstract_outputs("draw", y, inputs) as outputs:
+            yield outputs
+        return
+    if inputs is not None:
+        raise TypeError(f"draw: got {type(y).__name__} and inputs; wanted a Module with its inputs, or a Node alone")
+    nodes = [y.y] if isinstance(y, Tape) else list(y) if isinstance(y, (list, tuple)) and y else [y]
+    for node in nodes:
+        expect_node("draw", node, "; wanted a Node, a Tape, a Module or a list of Nodes")
+    yield nodes
+
+
+def expect_depth(depth: Any) -> None:
+    """Raise TypeError and ValueError unless ``depth`` is None, a name or an integer of at least 1."""
+    if isinstance(depth, str):
+        expect_choice("draw", DEPTHS, depth=depth)
+    elif depth is not None:
+        expect_integer("draw", 1, depth=depth)
+
+
+def page_size(size: Any) -> tuple[float, float] | None:
+    """Width and height in inches. Raises ValueError for an unknown name, TypeError for other types."""
+    if size is None:
+        return None
+    if isinstance(size, str):
+        expect_choice("draw", tuple(SIZES), size=size)
+        return SIZES[size]
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise TypeError(f"draw: got size {size!r}; wanted 'slide', 'page' or (width, height) in inches")
+    expect_positive("draw", width=size[0], height=size[1])
+    if max(size) / min(size) > 20 or min(size) < 1:
+        raise ValueError(f"draw: got size {size!r}; wanted sides of at least an inch, at most 20:1")
+    return float(size[0]), float(size[1])
 
 
 def rendered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,15 +26,15 @@ from minigraph.inspect.draw.dot import (
     plain,
     visible,
 )
-from minigraph.inspect.draw.outline import Box, Outline, entries
+from minigraph.inspect.draw.outline import MAX_BOXES, Box, Depth, Outline, entries, levels_of, outline
 from minigraph.inspect.draw.page import Layout, Place, fitted, parsed, positions
-from minigraph.inspect.draw.render import Engine, Limit, run, with_own_ids
+from minigraph.inspect.draw.render import Engine, Limit, Overtime, RenderError, fitting_dpi, run, with_own_ids
 from minigraph.node import FLOATS, Node
 from minigraph.tape import Tape
 
 MAX_CAPTIONS = 3  # ops of a box that are described one by one
 PAD = 16.0  # points around a drawing
-LEAST_SCALE = 0.6  # of a drawing on a page: text of 9 points is then still 12 pixels high at 160 pixels per inch
+LEAST_SCALE = 0.85  # of a drawing on a page: text of 8 points is then still 9 pixels high at 96 pixels per inch
 
 
 @dataclass(frozen=True)
@@ -145,12 +146,15 @@ def _edge(a: Box, b: Box, passing: Sequence[Node], shown: Shown) -> str:
     return f'label=" {b.output.size}×{sum(x.size for x in passing)}"' if shown.edges else ""
 
 
-def on_page(layout: Layout, size: tuple[float, float] | None) -> tuple[Layout, float]:
-    """The layout in the proportions of a page of ``size`` inches, and the scale at which it fits; without a size 1."""
+def on_page(layout: Layout, size: tuple[float, float] | None, columns: bool) -> tuple[Layout, float]:
+    """The layout in the proportions of a page of ``size`` inches, and the scale at which it fits; without a size 1.
+
+    ``columns``: whether the drawing, which leads down, may be cut into columns.
+    """
     if size is None:
-        return fitted(layout, None), 1.0
+        return (fitted(layout, None) if columns else layout), 1.0
     width, height = (72 * side - 2 * PAD for side in size)
-    layout = fitted(layout, width / height)
+    layout = fitted(layout, width / height) if columns else layout
     left, bottom, right, top = layout.bounds()
     return layout, min(1.0, width / max(right - left, 1.0), height / max(top - bottom, 1.0))
 
@@ -172,25 +176,60 @@ def with_corners(layout: Layout, size: tuple[float, float] | None, scale: float)
     return replace(layout, places=layout.places | corners), statements
 
 
-def rendered(
-    drawing: Folded,
-    layout: Layout,
+def draw_folded(
+    tape: Tape,
+    outputs: Sequence[Node],
     form: str,
-    *,
+    depth: Depth | None,
     size: tuple[float, float] | None,
-    scale: float,
+    shown: Shown,
+    direction: Direction,
+    *,
     dpi: float,
     engine: Engine | None,
     limit: Limit,
-    title: str,
     page: str,
 ) -> bytes:
-    """The picture of a drawing whose layout is on a page already."""
-    layout, corners = with_corners(layout, size, scale)
-    places, paths = positions(layout)
-    resolution = [f"graph [dpi={dpi:.3f}]"] if form == "png" else []
-    text = drawing.dot(places, paths, [*corners, *resolution])
+    """The picture of a graph folded to ``depth``, or further where a page of ``size`` inches requires it."""
+    levels = levels_of(tape.nodes, depth)
+    found = [outline(tape.nodes, outputs, levels[0])]
+    while depth is None and len(found[-1].boxes) > MAX_BOXES and len(found) < len(levels):
+        found.append(outline(tape.nodes, outputs, levels[len(found)]))
+    level, boxes, shallower = levels[len(found) - 1], found[-1], False
+    while True:
+        drawing = Folded(boxes, tape, outputs, shown, direction)
+        try:
+            placed, scale = on_page(drawing.layout(engine, limit), size, direction == "TB")
+        except Overtime as error:
+            raise RenderError(
+                f"draw: {error} for {len(boxes.boxes)} boxes; pass a smaller depth or a larger timeout"
+            ) from None
+        if scale >= LEAST_SCALE or level == 1:
+            break
+        level = level - 1 if level else levels_of(tape.nodes, "layer")[0]
+        if not level:
+            break
+        boxes = outline(tape.nodes, outputs, level)
+        shallower = True
+    if shallower and size:
+        said = f"draw: folded to depth {level}, since more does not fit {size[0]:g} × {size[1]:g} inches"
+        warnings.warn(said, stacklevel=3)
+    if scale < LEAST_SCALE:
+        warnings.warn(
+            f"draw: the drawing needs {1 / scale:.1f} times the size of {size[0]:g} × {size[1]:g} inches to be read, and is "  # type: ignore[index]
+            "that large; draw a part of the graph, or pass a larger size",
+            stacklevel=3,
+        )
+        size, scale = (size[0] / scale, size[1] / scale), 1.0  # type: ignore[index]
+    placed, corners = with_corners(placed, size, scale)
+    places, paths = positions(placed)
+    if form == "png":
+        left, bottom, right, top = placed.bounds()
+        inches = scale * (right - left) / 72 + 0.4, scale * (top - bottom) / 72 + 0.4
+        corners.append(f"graph [dpi={fitting_dpi(dpi, *inches):.3f}]")
+    text = drawing.dot(places, paths, corners)
     if form == "dot":
         return text.encode()
     picture = run("nop2", form, text, engine, limit)
+    title = tape.y.path or tape.y.kind
     return with_own_ids(drawing.described(picture.decode(), title).encode(), page) if form == "svg" else picture

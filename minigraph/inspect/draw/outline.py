@@ -11,6 +11,7 @@ from typing import Any, Literal
 from minigraph.node import Node, Parameter
 
 Depth = int | Literal["op", "layer", "block", "stage"]
+DEPTHS = ("op", "layer", "block", "stage")
 MAX_BOXES = 48  # of a drawing whose depth is not given, as far as scopes allow it
 
 
@@ -60,26 +61,21 @@ class Outline:
     edges: dict[tuple[Box, Box], list[Node]]
 
 
-def outline(nodes: Sequence[Node], outputs: Sequence[Node], depth: Depth | None) -> Outline:
-    """The graph of ``nodes`` folded to a depth; None for the largest depth of at most MAX_BOXES boxes.
+def levels_of(nodes: Sequence[Node], depth: Depth | None) -> list[int]:
+    """The numbers of names of a scope that are kept, from the largest to try to the smallest."""
+    levels = max((node.scope.count("/") + 1 for node in nodes if node.op and node.scope), default=0)
+    named = {"op": 0, "stage": 1, "block": max(levels - 1, 1), "layer": levels}
+    if depth is not None:
+        return [named[depth] if isinstance(depth, str) else depth]
+    return list(range(levels, 0, -1)) or [0]
+
+
+def outline(nodes: Sequence[Node], outputs: Sequence[Node], level: int) -> Outline:
+    """The graph of ``nodes`` folded to scopes of at most ``level`` names; 0 for no folding.
 
     A box holds nodes that were recorded one after another in the same scope, so that no edge points back; a scope that is
     called again is a box again. Parameters and numbers are part of the boxes that read them.
     """
-    levels = max((node.scope.count("/") + 1 for node in nodes if node.op and node.scope), default=0)
-    if depth is None:
-        for level in range(levels, 0, -1):
-            found = _folded(nodes, outputs, level)
-            if len(found.boxes) <= MAX_BOXES:
-                return found
-        return _folded(nodes, outputs, min(levels, 1))
-    if depth == "op":
-        return _folded(nodes, outputs, 0)
-    named = {"stage": 1, "block": max(levels - 1, 1), "layer": levels}
-    return _folded(nodes, outputs, named[depth] if isinstance(depth, str) else depth)
-
-
-def _folded(nodes: Sequence[Node], outputs: Sequence[Node], level: int) -> Outline:
     ends = set(outputs)
     boxes: list[Box] = []
     read: set[Node] = set()
@@ -91,10 +87,10 @@ def _folded(nodes: Sequence[Node], outputs: Sequence[Node], level: int) -> Outli
         scope = "/".join(node.scope.split("/")[:level]) if level else ""
         parameters = {x for x in node.inputs if isinstance(x, Parameter)}
         last = next((box for box in reversed(boxes) if box.nodes[0].op), None)
-        if not scope or last is None or last.scope != scope or last is not boxes[-1] or parameters & read:
-            boxes.append(Box(scope))
-            read = set()
-        boxes[-1].nodes.append(node)
+        if not scope or last is None or last.scope != scope or parameters & read:
+            last, read = Box(scope), set()
+            boxes.append(last)
+        last.nodes.append(node)
         read |= parameters
     return Outline(*_repeated(boxes, ends))
 

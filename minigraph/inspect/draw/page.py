@@ -10,6 +10,7 @@ Point = tuple[float, float]
 GAP = 30.0  # points between columns, in which edges lead from the foot of one to the head of the next
 LANE = 14.0  # points between the last box of a column and the edge that leads on
 ARROW = 6.0  # length of an arrowhead in points
+LETTER = 4.6  # width of a character of a label in points, about
 MAX_COLUMNS = 12
 
 
@@ -25,12 +26,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """An edge: the control points of its cubic Bézier curves, and the centre of its label."""
+    """An edge: the control points of its cubic Bézier curves, and the centre and the width of its label."""
 
     tail: str
     head: str
     points: tuple[Point, ...]
     label: Point | None = None
+    label_width: float = 0.0
+
+    def extent(self) -> list[float]:
+        """Where the label begins and ends, if there is one."""
+        half = self.label_width / 2
+        return [self.label[0] - half, self.label[0] + half] if self.label else []
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Layout:
         xs = [x for p in self.places.values() for x in (p.x - p.width / 2, p.x + p.width / 2)]
         ys = [y for p in self.places.values() for y in (p.y - p.height / 2, p.y + p.height / 2)]
         points = [point for line in self.lines for point in line.points]
+        xs += [x for line in self.lines for x in line.extent()]
         xs, ys = [*xs, *(x for x, _ in points)], [*ys, *(y for _, y in points)]
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -66,7 +74,9 @@ def parsed(plain: str) -> Layout:
             numbers = [72 * float(field) for field in fields[3 : 3 + 2 * n]]
             after = fields[3 + 2 * n :]
             label = (72 * float(after[-4]), 72 * float(after[-3])) if len(after) > 2 else None
-            lines.append(Line(fields[0], fields[1], tuple(zip(numbers[::2], numbers[1::2], strict=True)), label))
+            columns = LETTER * len(" ".join(after[:-4])) if label else 0.0
+            points = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+            lines.append(Line(fields[0], fields[1], points, label, columns))
     return Layout(places, tuple(lines))
 
 
@@ -83,15 +93,19 @@ def in_columns(layout: Layout, n: int) -> Layout:
     """The layout cut at n − 1 heights, where few edges cross, into columns side by side."""
     cuts = _cuts(layout, n)
     _, bottom, _, top = layout.bounds()
-    column = {name: sum(p.y < cut for cut in cuts) for name, p in layout.places.items()}
+    column = {name: column_of(p.y, cuts) for name, p in layout.places.items()}
     pieces = [_pieces(line.points, cuts) for line in layout.lines]
-    tops, shifts, x = [top, *cuts], [], 0.0
+    tops, shifts, starts, x = [top, *cuts], [], [], 0.0
     for i in range(len(tops)):
         boxes = [p for name, p in layout.places.items() if column[name] == i]
-        points = [px for parts in pieces for k, part in parts if k == i for px, _ in part]
-        left = min([*(p.x - p.width / 2 for p in boxes), *points])
-        right = max([*(p.x + p.width / 2 for p in boxes), *points])
+        sides = [px for parts in pieces for k, part in parts if k == i for px, _ in part]
+        sides += [
+            px for line in layout.lines if line.label and column_of(line.label[1], cuts) == i for px in line.extent()
+        ]
+        left = min([*(p.x - p.width / 2 for p in boxes), *sides])
+        right = max([*(p.x + p.width / 2 for p in boxes), *sides])
         shifts.append((x - left, -tops[i]))
+        starts.append(x)
         x += right - left + GAP
     feet = [below - above for above, below in zip(tops, [*cuts, bottom], strict=True)]
 
@@ -102,7 +116,6 @@ def in_columns(layout: Layout, n: int) -> Layout:
     for name, p in layout.places.items():
         px, py = moved((p.x, p.y), column[name])
         places[name] = replace(p, x=px, y=py)
-    starts = [min(p.x - p.width / 2 for name, p in places.items() if column[name] == i) for i in range(len(tops))]
     lines, lanes = [], [0] * len(tops)
     for line, parts in zip(layout.lines, pieces, strict=True):
         points: list[Point] = []
@@ -119,9 +132,14 @@ def in_columns(layout: Layout, n: int) -> Layout:
                 points += here[1:]
             else:
                 points = here
-        label = line.label and moved(line.label, sum(line.label[1] < cut for cut in cuts))
+        label = line.label and moved(line.label, column_of(line.label[1], cuts))
         lines.append(replace(line, points=tuple(points), label=label))
     return Layout(places, tuple(lines))
+
+
+def column_of(y: float, cuts: Sequence[float]) -> int:
+    """The number of the column of a height."""
+    return sum(y < cut for cut in cuts)
 
 
 def _cuts(layout: Layout, n: int) -> list[float]:
@@ -141,13 +159,13 @@ def _cuts(layout: Layout, n: int) -> list[float]:
         target = top - i * (top - bottom) / n
         free = [gap for gap in gaps if not cuts or gap < cuts[-1]]
         if free:
-            cuts.append(min(free, key=lambda gap: abs(gap - target) / (top - bottom) + 0.03 * crossings[gap]))
+            cuts.append(min(free, key=lambda gap: abs(gap - target) / (top - bottom) + 0.06 * crossings[gap]))
     return cuts
 
 
 def _pieces(points: Sequence[Point], cuts: Sequence[float]) -> list[tuple[int, list[Point]]]:
     """The curves of an edge that leads down, split at the cuts: (column, control points)."""
-    k = sum(points[0][1] < cut for cut in cuts)
+    k = column_of(points[0][1], cuts)
     pieces = [(k, [points[0]])]
     for i in range(0, len(points) - 3, 3):
         curve = list(points[i : i + 4])

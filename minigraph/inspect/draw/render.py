@@ -75,14 +75,20 @@ def picture(
     placed = run(program, "dot", dot, engine, limit).decode()
     box = re.search(r'\bbb="[^",]+,[^",]+,([^",]+),([^",]+)"', placed)
     width, height = (float(side) / 72 + 0.4 for side in box.groups()) if box else (1.0, 1.0)
+    fitting = fitting_dpi(dpi, width, height)
+    return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, limit)
+
+
+def fitting_dpi(dpi: float, width: float, height: float) -> float:
+    """The pixels per inch at which a PNG of these inches is neither cut nor too large; warns if its text cannot be read."""
     fitting = min(dpi, MAX_SIDE / max(width, height), math.sqrt(MAX_PIXELS / (width * height)))
     if fitting < min(dpi, LEGIBLE_DPI):
         warnings.warn(
             f"the picture is {width:.0f} × {height:.0f} inches and fits a PNG only at {fitting:.0f} pixels per inch, "
             "too few to read; write an .svg, which has no such limit",
-            stacklevel=4,
+            stacklevel=5,
         )
-    return run("nop2", form, placed.replace("{", f"{{\n graph [dpi={fitting:.3f}];", 1), engine, limit)
+    return fitting
 
 
 def with_own_ids(svg: bytes, page: str = "") -> bytes:

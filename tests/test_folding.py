@@ -1,0 +1,174 @@
+"""Folded drawings: every published network on one page, nothing cut, nothing lost, no arrow against the direction."""
+
+import re
+import struct
+import warnings
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph.inspect.draw.folded import Folded, Shown, on_page
+from minigraph.inspect.draw.outline import MAX_BOXES, levels_of, outline
+from minigraph.inspect.draw.page import Layout, Line, Place, fitted, parsed, positions
+from minigraph.inspect.draw.render import Limit
+from minigraph.tape import Tape
+
+
+def output(name):
+    model = mg.models.build(name)
+    return model(mg.Spec((1, *model.image)))
+
+
+def pixels(path):
+    return struct.unpack(">II", path.read_bytes()[16:24])
+
+
+def assert_sound(layout):
+    """Boxes do not overlap, edges begin and end at their boxes, and lead down within a column."""
+    places = layout.places
+    for a, b in combinations(places.values(), 2):
+        apart = abs(a.x - b.x) >= (a.width + b.width) / 2 - 0.5, abs(a.y - b.y) >= (a.height + b.height) / 2 - 0.5
+        assert any(apart), (a, b)
+    for line in layout.lines:
+        tail, head = places[line.tail], places[line.head]
+        assert abs(line.points[0][1] - (tail.y - tail.height / 2)) < 12 + tail.height / 2
+        x, y = line.points[-1]
+        assert abs(x - head.x) < head.width / 2 + 8 and head.y < y < head.y + head.height / 2 + 12  # from above
+        if abs(tail.x - head.x) < 1:
+            assert tail.y > head.y
+
+
+@pytest.mark.parametrize("name", mg.models.names())
+def test_every_published_network_fits_a_page(name, tmp_path):
+    path = tmp_path / "net.png"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mg.draw(mg.models.build(name), path)
+    width, height = pixels(path)
+    assert 0.5 <= width / height <= 2 and max(width, height) < 4000 and path.stat().st_size < 3e6
+
+
+@pytest.mark.parametrize("name", ["lenet5", "googlenet", "resnet152", "inception_resnet_v2"])
+def test_nothing_is_lost_and_nothing_overlaps(name):
+    y = output(name)
+    tape = Tape.of(y)
+    for level in levels_of(tape.nodes, None)[-2:]:
+        boxes = outline(tape.nodes, [y], level)
+        parts = [part for box in boxes.boxes for part in (box, *box.repeats)]
+        nodes = [node for part in parts for node in part.nodes if node.op]
+        assert sorted(n.serial for n in nodes) == [n.serial for n in tape.nodes if n.op]
+        read = {p for box in boxes.boxes for p in box.parameters()}
+        assert read == set(tape.parameters)
+        order = {box: i for i, box in enumerate(boxes.boxes)}
+        assert all(order[a] < order[b] or not a.nodes[0].op for a, b in boxes.edges)
+        drawing = Folded(boxes, tape, [y], Shown(), "TB")
+        natural = drawing.layout(None, Limit(None))
+        for size in (None, (13.333, 7.5), (8.27, 11.69)):
+            assert_sound(on_page(natural, size, True)[0])
+
+
+def test_repeated_blocks_become_one_box():
+    y = output("resnet50")
+    titles = [f"{box.title} ×{len(box.repeats) + 1}" for box in outline(Tape.of(y).nodes, [y], 2).boxes if box.repeats]
+    assert titles == ["layer1/1 … 2 ×2", "layer2/1 … 3 ×3", "layer3/1 … 5 ×5", "layer4/1 … 2 ×2"]
+    x = mg.constant(np.ones((2, 3)), "x")
+    for i, side in enumerate((3, 3, 4)):  # the last has another shape, and is another layer
+        with mg.scope(f"block{i}"):
+            x = mg.relu(mg.linear(x, mg.parameter(np.ones((side, x.shape[1])))))
+    boxes = outline(Tape.of(x).nodes, [x], 1).boxes
+    assert [(box.title, len(box.repeats)) for box in boxes] == [("", 0), ("block0 … block1", 1), ("block2", 0)]
+
+
+def test_a_box_for_each_call_of_a_module(tmp_path):
+    class Net(mg.nn.Module):
+        def __init__(self):
+            self.lin = mg.nn.Linear(3, 3)
+
+        def forward(self, x):
+            h = self.lin(x)
+            return self.lin(self.lin(mg.relu(h))), h.sum()
+
+    net = Net()
+    path = tmp_path / "net.svg"
+    mg.draw(net, path, inputs=(4, 3), depth=1)
+    svg = path.read_text()
+    assert len(re.findall(r"<title>lin: [^→]*</title>", svg)) == 3 and "sum: sum, scalar" in svg
+    assert net.lin.weight.scope == ""
+    with pytest.raises(TypeError, match="draw: got Net without an input"):
+        mg.draw(net, path)
+    with pytest.raises(mg.ShapeError, match="draw: an input of shape .* does not go through Net"):
+        mg.draw(net, path, inputs=(4, 5))
+    with pytest.raises(TypeError, match="draw: got Parameter and inputs; wanted a Module with its inputs"):
+        mg.draw(net.lin.weight, path, inputs=(4, 5))
+
+
+def test_pages_have_their_size_and_folding_further_is_said(tmp_path):
+    y = output("inception_resnet_v2")
+    path = tmp_path / "net.png"
+    for size, (width, height) in {"slide": (13.333, 7.5), "page": (8.27, 11.69), (10, 10): (10, 10)}.items():
+        with pytest.warns(UserWarning, match=r"folded to depth 1, since more does not fit"):
+            mg.draw(y, path, size=size, dpi=100)
+        np.testing.assert_allclose(pixels(path), (100 * width, 100 * height), atol=6)
+    with pytest.warns(UserWarning, match=r"needs .* times the size of 2 × 2 inches to be read, and is that large"):
+        mg.draw(y, path, size=(2, 2), depth=1, dpi=100)
+    assert min(pixels(path)) > 400
+
+
+def test_depths(tmp_path):
+    y = output("resnet18")
+    boxes = {}
+    for depth in ("stage", "block", "layer", 1, 4, "op"):
+        path = tmp_path / f"{depth}.svg"
+        mg.draw(y, path, depth=depth)
+        boxes[depth] = path.read_text().count('class="node"')
+    assert boxes["stage"] == boxes[1] < boxes["block"] <= boxes["layer"] == boxes[4] < boxes["op"]
+    assert len(outline(Tape.of(y).nodes, [y], 2).boxes) <= MAX_BOXES
+    first = (tmp_path / "1.svg").read_bytes()
+    mg.draw(y, tmp_path / "1.svg", depth=1)
+    assert (tmp_path / "1.svg").read_bytes() == first
+
+
+def test_an_svg_says_what_it_shows(tmp_path):
+    mg.draw(mg.models.build("lenet5"), tmp_path / "net.svg")
+    svg = (tmp_path / "net.svg").read_text()
+    assert '<svg role="img"' in svg and "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28</title>" in svg
+    assert "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28 → S2: " in svg
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"depth": "blocks"}, ValueError, "draw: got depth 'blocks'; wanted 'op', 'layer', 'block' or 'stage'"),
+        ({"depth": 0}, ValueError, "draw: got depth 0; wanted at least 1"),
+        ({"depth": 1.5}, TypeError, "draw: got depth 1.5; wanted an integer"),
+        ({"size": "a4"}, ValueError, "draw: got size 'a4'; wanted 'slide' or 'page'"),
+        ({"size": (1, 2, 3)}, TypeError, r"draw: got size .*; wanted 'slide', 'page' or \(width, height\) in inches"),
+        ({"size": (0, 5)}, ValueError, "draw: got width 0"),
+        ({"size": (100, 1)}, ValueError, "at most 20:1"),
+    ],
+)
+def test_bad_options(options, error, told, tmp_path):
+    with pytest.raises(error, match=told):
+        mg.draw(mg.parameter(1.0) * 2, tmp_path / "a.svg", **options)
+
+
+def test_columns_of_a_chain():
+    chain = Layout(
+        {f"n{i}": Place(0, -50 * i, 80, 30) for i in range(20)},
+        tuple(
+            Line(f"n{i}", f"n{i + 1}", ((0, -50 * i - 15), (0, -50 * i - 20), (0, -50 * i - 25), (0, -50 * i - 29)))
+            for i in range(19)
+        ),
+    )
+    assert chain.ratio() < 0.1
+    for ratio in (None, 16 / 9, 1.0, 0.6):
+        tried = fitted(chain, ratio)
+        assert_sound(tried)
+        assert 0.6 < tried.ratio() / (ratio or 1) < 1.6
+        places, lines = positions(tried)
+        assert len(places) == 20 and len(lines) == 19
+    text = 'graph 1 2 2\nnode n0 1 1.5 1 .5 x solid box black white\nedge n0 n1 4 1 1 1 .9 1 .8 1 .7 " 3×4" 1.2 .9 solid black\n'
+    layout = parsed(text)
+    assert layout.places["n0"] == Place(72, 108, 72, 36) and layout.lines[0].label == pytest.approx((86.4, 64.8))
