@@ -30,6 +30,7 @@ from minigraph.check import check_grads
 from minigraph.inspect.costs import costs
 from minigraph.inspect.derive import derive
 from minigraph.inspect.draw import draw
+from minigraph.inspect.frames import frames
 from minigraph.inspect.lower import lower
 from minigraph.inspect.profile import profile
 from minigraph.inspect.summary import summary
@@ -75,7 +76,7 @@ __all__ = [
     # modes
     "no_grad", "enable_grad", "detect_anomaly", "scope",
     # inspection
-    "draw", "derive", "summary", "verify", "costs", "profile", "lower",
+    "draw", "derive", "frames", "summary", "verify", "costs", "profile", "lower",
     # settings
     "threads", "precision", "autotune",
     # errors

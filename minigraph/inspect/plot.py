@@ -20,11 +20,12 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Rectangle
     from matplotlib.ticker import LogLocator
 except ImportError as error:
     raise ImportError("it needs matplotlib: pip install 'minigraph[plot]'") from error
 
-__all__ = ["filter_matrix", "filters", "training"]
+__all__ = ["filter_matrix", "filters", "sliding_window", "training"]
 
 # Colours that colour-blind readers tell apart: Okabe and Ito's blue, vermilion and bluish green.
 BLUE, VERMILION, INK, SOFT, PAPER = "#0072B2", "#D55E00", "#1B1F24", "#59626D", "#D9DDE2"
@@ -101,6 +102,60 @@ def filters(w: Any, x: Any, planes: Any, path: str | os.PathLike[str]) -> None:
     figure.colorbar(weights, ax=axes[0], label="weight", pad=0.015)
     figure.colorbar(heights, ax=axes[1], label="activation", pad=0.015)
     _save(figure, path)
+
+
+def sliding_window(
+    x: Array, w: Array, y: Array, M_F: Array, M_X: Array, i: int, form: str, bias: bool = False
+) -> bytes:
+    """Entry i of y (H′, W′) = x (H, W) * w: the window over x, the entries of y so far, and row i of both matrices.
+
+    The matrices are NaN where they have no entry; ``bias``: whether y has one added.
+    """
+    limit = float(max(np.abs(x).max(), np.abs(w).max())) or 1.0
+    figure = _figure(11, 6.4)
+    grid = figure.add_gridspec(2, 3, width_ratios=(1.2, 0.8, 1), height_ratios=(1, 1.05))
+    reached = np.isfinite(M_F[i].reshape(x.shape))
+    panels = (
+        (figure.add_subplot(grid[0, 0]), x, "$X$"),
+        (figure.add_subplot(grid[0, 1]), w, "$F$"),
+        (figure.add_subplot(grid[0, 2]), np.where(np.arange(y.size).reshape(y.shape) <= i, y, np.nan), "$S$"),
+    )
+    for ax, plane, title in panels:
+        scale = limit if title != "$S$" else float(np.abs(y).max()) or 1.0
+        _image(ax, plane, scale)
+        ax.set(xticks=[], yticks=[], title=f"{title}: {plane.shape[0]} × {plane.shape[1]}")
+        if plane.size <= 100:
+            for (r, c), value in np.ndenumerate(plane):
+                if np.isfinite(value):
+                    dark = abs(value) > 0.6 * scale
+                    ax.text(c, r, f"{value:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else INK)
+    rows, columns = np.nonzero(reached)
+    if rows.size:
+        corner = columns.min() - 0.5, rows.min() - 0.5
+        size = np.ptp(columns) + 1, np.ptp(rows) + 1
+        panels[0][0].add_patch(
+            Rectangle(corner, float(size[0]), float(size[1]), fill=False, edgecolor=VERMILION, linewidth=2.5)
+        )
+    row, column = np.unravel_index(i, y.shape)
+    panels[2][0].add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=VERMILION, linewidth=2.5))
+    for place, matrix, name in ((grid[1, :2], M_F, "M_F"), (grid[1, 2], M_X, "M_X")):
+        ax = figure.add_subplot(place)
+        ax.set_facecolor(PAPER)
+        shown = np.where(np.arange(len(matrix))[:, None] <= i, matrix, np.nan)
+        _image(ax, shown, limit)
+        ax.set_aspect("auto")
+        ax.add_patch(Rectangle((-0.5, i - 0.5), matrix.shape[1], 1, fill=False, edgecolor=VERMILION, linewidth=2))
+        ax.set(
+            title=f"${name}$: {matrix.shape[0]} × {matrix.shape[1]}", xticks=[], yticks=[i], yticklabels=[str(i + 1)]
+        )
+    figure.suptitle(
+        f"entry {i + 1} of vec($S$)"
+        + " − b" * bias
+        + f" = row {i + 1} of $M_F$ · vec($X$) = row {i + 1} of $M_X$ · vec($F$)"
+    )
+    content = io.BytesIO()
+    figure.savefig(content, format=form, dpi=100)
+    return content.getvalue()
 
 
 def training(

@@ -88,17 +88,17 @@ class Equation:
 
 
 class Chain:
-    """The graph between y and x by its local Jacobians, without those that are not on a path.
+    """The graph between y and one or several xs by its local Jacobians, without those that are not on a path.
 
-    ``factors``: of each node on a path, in the order of the tape, the local Jacobians towards x.
+    ``inputs``: for each node on a path, in the order of the tape, the numbers of the inputs that lead to an x.
     """
 
-    def __init__(self, tape: Tape, x: Node) -> None:
-        self.tape, self.y, self.x = tape, tape.y, x
-        ahead = tape.depending_on([x])
-        towards: dict[Node, list[int]] = {x: []}  # the inputs by which each node depends on x
+    def __init__(self, tape: Tape, *xs: Node) -> None:
+        self.tape, self.y, self.xs = tape, tape.y, set(xs)
+        ahead = tape.depending_on(xs)
+        towards: dict[Node, list[int]] = {x: [] for x in xs}  # the inputs by which each node depends on an x
         for node in tape.nodes:
-            if node in ahead and node is not x and node not in tape.until:
+            if node in ahead and node not in self.xs and node not in tape.until:
                 inputs = [i for i, differentiable in enumerate(differentiable_inputs(node)) if differentiable]
                 if found := [i for i in inputs if node.inputs[i] in towards]:
                     towards[node] = found
@@ -110,10 +110,10 @@ class Chain:
 
     @cached_property
     def paths(self) -> dict[Node, int]:
-        """The number of paths from each node to x."""
-        counts = {self.x: 1}
+        """The number of paths from each node to the xs."""
+        counts = dict.fromkeys(self.xs, 1)
         for node, inputs in self.inputs.items():
-            if node is not self.x:
+            if node not in self.xs:
                 counts[node] = sum(counts[node.inputs[i]] for i in inputs)
         return counts
 
@@ -138,10 +138,10 @@ class Chain:
 
     def named(self, node: Node) -> bool:
         """Whether the derivative by ``node`` gets an equation: a sum, a derivative used several times, and the result."""
-        return node is self.x or node is not self.y and (len(self.readers[node]) > 1 or len(self.inputs[node]) > 1)
+        return node in self.xs or node is not self.y and (len(self.readers[node]) > 1 or len(self.inputs[node]) > 1)
 
     def walk(self) -> Iterator[Node]:
-        """The nodes from y's inputs to x, in the order of the backward walk."""
+        """The nodes from the inputs of y to the xs, in the order of the backward walk."""
         return (node for node in reversed(self.inputs) if node is not self.y)
 
 

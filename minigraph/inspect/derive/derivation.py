@@ -91,11 +91,14 @@ class Step:
 
 @readable_repr
 class Derivation:
-    """The chain rule from y to x: ``equations`` of named derivatives, the last of which is ∂y/∂x."""
+    """The chain rule from y to x: ``equations`` of named derivatives, the last of which is ∂y/∂x.
 
-    def __init__(self, tape: Tape, x: Node) -> None:
+    ``others``: further nodes whose derivatives get equations and steps.
+    """
+
+    def __init__(self, tape: Tape, x: Node, *others: Node) -> None:
         self.tape, self.y, self.x = tape, tape.y, x
-        self.chain = Chain(tape, x)
+        self.chain = Chain(tape, x, *others)
         nodes = tape.nodes if x in tape else [*tape.nodes, x]
         self.symbols = Symbols(nodes)
         self.factors = factors_of(self.chain, self.symbols)
@@ -125,11 +128,15 @@ class Derivation:
             terms.append(Term(reader, tuple(reversed(factors))))
         return tuple(terms)
 
-    def steps(self) -> list[Step]:
-        """The backward walk, node by node from y to x: what is known at each step, and what to calculate."""
+    def steps(self, *, all_nodes: bool = False) -> list[Step]:
+        """The backward walk, node by node from y to x: what is known at each step, and what to calculate.
+
+        Steps that only rename a vector, from H to vec(H), are left out unless ``all_nodes``.
+        """
+        nodes = [node for node in self.chain.walk() if all_nodes or self._changes(node)]
         return [
             Step(self, k, node, tuple((reader, self.factors[reader, i]) for reader, i in self.chain.readers[node]))
-            for k, node in enumerate(filter(self._changes, self.chain.walk()), 1)
+            for k, node in enumerate(nodes, 1)
         ]
 
     def _changes(self, node: Node) -> bool:

@@ -46,21 +46,18 @@ class Shown:
     gradients: bool = True
 
 
-class Folded:
-    """The drawing of an outline, as DOT statements by the name of box and edge."""
+class Sheet:
+    """A drawing as DOT attributes by the name of box and by the names at the ends of an edge."""
 
-    def __init__(
-        self, outline: Outline, tape: Tape, outputs: Sequence[Node], shown: Shown, direction: Direction
-    ) -> None:
-        self.outline, self.direction = outline, direction
-        self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
-        self.boxes = {name: _box(box, tape, outputs, shown) for box, name in self.names.items()}
-        self.edges = {
-            (self.names[a], self.names[b]): _edge(a, b, passing, shown) for (a, b), passing in outline.edges.items()
-        }
+    def __init__(self, boxes: Mapping[str, str], edges: Mapping[tuple[str, str], str], direction: Direction) -> None:
+        self.boxes, self.edges, self.direction = boxes, edges, direction
 
-    def dot(self, places: Mapping[str, str] | None = None, paths: Mapping[tuple[str, str], str] | None = None,
-            others: Sequence[str] = ()) -> str:  # fmt: skip
+    def dot(
+        self,
+        places: Mapping[str, str] | None = None,
+        paths: Mapping[tuple[str, str], str] | None = None,
+        others: Sequence[str] = (),
+    ) -> str:
         """The DOT text, with positions once there are any."""
         statements = [
             f'graph [rankdir={self.direction}, bgcolor=white, pad=0.2, nodesep=0.3, ranksep="0.36", fontname="{FONT}"]',
@@ -78,6 +75,20 @@ class Folded:
     def layout(self, engine: Engine | None, limit: Limit) -> Layout:
         """Graphviz's layout."""
         return parsed(run("dot", "plain", self.dot(), engine, limit).decode())
+
+
+class Folded(Sheet):
+    """The drawing of an outline."""
+
+    def __init__(
+        self, outline: Outline, tape: Tape, outputs: Sequence[Node], shown: Shown, direction: Direction
+    ) -> None:
+        self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
+        boxes = {name: _box(box, tape, outputs, shown) for box, name in self.names.items()}
+        edges = {
+            (self.names[a], self.names[b]): _edge(a, b, passing, shown) for (a, b), passing in outline.edges.items()
+        }
+        super().__init__(boxes, edges, direction)
 
     def described(self, svg: str, title: str) -> str:
         """The SVG with names in the place of n0, n1, … and a title that readers of screens speak."""
