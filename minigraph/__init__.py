@@ -27,11 +27,13 @@ from minigraph import interrupt as interrupt  # before the imports that take lon
 from minigraph import extend, nn, ops, optim
 from minigraph import guard as guard
 from minigraph.check import check_grads
+from minigraph.inspect import spy as _spy  # noqa: F401  attaches LinearMap.spy
 from minigraph.inspect.costs import costs
 from minigraph.inspect.derive import derive
 from minigraph.inspect.draw import draw
 from minigraph.inspect.frames import frames
 from minigraph.inspect.lower import lower
+from minigraph.inspect.pixels import trace_pixel
 from minigraph.inspect.profile import profile
 from minigraph.inspect.summary import summary
 from minigraph.inspect.verify import verify
@@ -76,7 +78,7 @@ __all__ = [
     # modes
     "no_grad", "enable_grad", "detect_anomaly", "scope",
     # inspection
-    "draw", "derive", "frames", "summary", "verify", "costs", "profile", "lower",
+    "draw", "derive", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
     # settings
     "threads", "precision", "autotune",
     # errors

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.kernels import tasks
 from minigraph.kernels.sparse import below, compressed, eye, index_dtype, plus, sized, times
-from minigraph.node import MemoryBudgetError, Node, ShapeError, Spec, value_of
+from minigraph.node import Hooks, MemoryBudgetError, Node, ShapeError, Spec, value_of
 from minigraph.op import Op
 from minigraph.ownership import own
 from minigraph.text import readable
@@ -207,6 +207,22 @@ class LinearMap:
             raise ValueError(f"row_blocks: got rows {rows}; wanted at least 1")
         n = self.shape[0]
         return (self._rows(np.arange(start, min(start + rows, n))) for start in range(0, n, rows))
+
+    def origins(self) -> sp.csr_array | None:
+        """Where each stored entry comes from: its number, in C order, in the array that the matrix consists of.
+
+        For a convolution M_F holds entries of the filters, M_X of the images. None for maps whose entries are computed.
+        """
+        return None
+
+    def spy(self, path: Any = None, *, colour: str = "value", max_pixels: int = 1000) -> Any:
+        """A picture of the matrix, as a matplotlib Figure or in a .png, .svg or .pdf file; needs the extra ``plot``.
+
+        ``colour``: "value", or "origin", which gives all copies of one array entry the same colour, so that the bands of a
+        Toeplitz matrix show. Of a matrix with more than ``max_pixels`` rows or columns the shares of stored entries are
+        shown, block by block. Raises ValueError for another colour, and for "origin" where entries are computed.
+        """
+        return Hooks.spy(self, path, colour=colour, max_pixels=max_pixels)
 
     def aslinearoperator(self) -> Any:
         """The map as a scipy.sparse.linalg.LinearOperator, for svds, eigsh, lsmr and least_squares."""
@@ -567,6 +583,10 @@ class Transpose(LinearMap):
     @property
     def T(self) -> LinearMap:
         return self.of
+
+    def origins(self) -> sp.csr_array | None:
+        origins = self.of.origins()
+        return None if origins is None else sized(origins.T)
 
     def _matrix(self) -> sp.csr_array:
         return sized(self.of._matrix().T)

@@ -90,6 +90,7 @@ class Hooks:
 
     tape: Callable[[Node], Any]  # the record behind a node: minigraph/tape.py
     notebook: Callable[[Node], dict[str, Any]]  # what a notebook shows: minigraph/inspect/draw
+    spy: Callable[..., Any]  # a picture of a Jacobian: minigraph/inspect/spy.py
 
 
 class Node(ArrayLike):

@@ -25,7 +25,7 @@ try:
 except ImportError as error:
     raise ImportError("it needs matplotlib: pip install 'minigraph[plot]'") from error
 
-__all__ = ["filter_matrix", "filters", "sliding_window", "training"]
+__all__ = ["filter_matrix", "filters", "jacobian_picture", "pixel_trace", "sliding_window", "training"]
 
 # Colours that colour-blind readers tell apart: Okabe and Ito's blue, vermilion and bluish green.
 BLUE, VERMILION, INK, SOFT, PAPER = "#0072B2", "#D55E00", "#1B1F24", "#59626D", "#D9DDE2"
@@ -101,6 +101,63 @@ def filters(w: Any, x: Any, planes: Any, path: str | os.PathLike[str]) -> None:
     figure.suptitle("The learned filters, and what they see:  $H_i$ = max(0, $X$ * $F_i$ + $b_i$)")
     figure.colorbar(weights, ax=axes[0], label="weight", pad=0.015)
     figure.colorbar(heights, ax=axes[1], label="activation", pad=0.015)
+    _save(figure, path)
+
+
+def jacobian_picture(J: Any, entries: Array, kind: str) -> Figure:
+    """The matrix of J: its entries, NaN where none is stored, by "value" or "origin", or the "share" of stored entries."""
+    m, n = J.shape
+    scale = min(8 / max(entries.shape[1], 1), 6 / max(entries.shape[0], 1))
+    figure = _figure(max(3.6, entries.shape[1] * scale + 1.6), max(2.4, entries.shape[0] * scale + 1.1))
+    ax = figure.subplots()
+    ax.set_facecolor(PAPER)
+    if kind == "value":
+        shade = _image(ax, entries, float(np.nanmax(np.abs(entries), initial=0)) or 1.0)
+        figure.colorbar(shade, ax=ax, label="value", shrink=0.8)
+    elif kind == "origin":
+        shade = ax.imshow(entries, cmap="turbo", interpolation="nearest", aspect="equal")
+        figure.colorbar(shade, ax=ax, label="number of the entry", shrink=0.8)
+    else:
+        shade = ax.imshow(
+            np.where(entries > 0, entries, np.nan), cmap="viridis_r", interpolation="nearest", aspect="equal", vmin=0
+        )
+        figure.colorbar(shade, ax=ax, label="share of entries that are stored", shrink=0.8)
+    shown = (
+        "" if kind != "share" else f"; a pixel is a block of {-(-m // entries.shape[0])} × {-(-n // entries.shape[1])}"
+    )
+    ax.set(title=f"{J}: {m:,} × {n:,}, {J.nnz:,} entries{shown}", xticks=[], yticks=[], xlabel="input", ylabel="output")
+    return figure
+
+
+def pixel_trace(trace: Any, path: str | os.PathLike[str]) -> None:
+    """The derivative of one entry over the image, and its magnitude at the nodes on the way."""
+    layers = [layer for layer in trace.layers if layer.node.ndim == 4 and min(layer.node.shape[2:]) > 1]
+    layers = layers if len(layers) <= 8 else [layers[round(i * (len(layers) - 1) / 7)] for i in range(8)]
+    figure = _figure(9.5, 4.2 + 1.9 * math.ceil(len(layers) / 4))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(2, math.ceil(len(layers) / 4)))
+    upper, lower = parts
+    image_ax, row_ax = upper.subplots(1, 2)
+    image = np.asarray(trace.x.value)[0].mean(axis=0)
+    row = trace.row[0].sum(axis=0)
+    image_ax.imshow(image, cmap="gray")
+    ((top, bottom), (left, right)) = trace.layers[-1].box
+    image_ax.add_patch(
+        Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=VERMILION, linewidth=2)
+    )
+    image_ax.set(title=f"the image, and the {bottom - top} × {right - left} pixels that count", xticks=[], yticks=[])
+    shade = _image(row_ax, row, float(np.abs(row).max()) or 1.0)
+    row_ax.set(title="∂ of the entry by each pixel", xticks=[], yticks=[])
+    upper.colorbar(shade, ax=row_ax, shrink=0.8)
+    axes = np.atleast_1d(lower.subplots(math.ceil(len(layers) / 4), 4, squeeze=False)).ravel()
+    for ax in axes:
+        ax.axis("off")
+    for ax, layer in zip(axes, layers, strict=False):
+        ax.axis("on")
+        ax.imshow(np.abs(layer.derivative[0]).sum(axis=0), cmap="magma_r", interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        name = layer.node.name or layer.node.kind
+        ax.set_title(f"{name[:18]}: {' × '.join(map(str, layer.extent))}", fontsize=9)
+    figure.suptitle(f"What entry {list(trace.index)} of {trace.y.name or trace.y.kind} depends on")
     _save(figure, path)
 
 

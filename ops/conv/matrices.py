@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 from minigraph.array import Array
 from minigraph.kernels.matrices import BlockMatrix, patches_matrix, toeplitz_matrix
 from minigraph.maps import MAX_BYTES, LinearMap
-from minigraph.node import MemoryBudgetError, Spec
+from minigraph.node import MemoryBudgetError, Spec, value_of
 from minigraph.op import expect, expect_floats
 from minigraph.ops.geometry import (
     expect_axes,
@@ -27,8 +28,18 @@ from minigraph.ops.geometry import (
 class BlockMap(LinearMap):
     """A map whose matrix is written block by block."""
 
+    held: Any  # the array that the matrix consists of
+
     def _blocks(self) -> BlockMatrix:
         raise NotImplementedError
+
+    def origins(self) -> sp.csr_array | None:
+        held = value_of(self.held)
+        numbered = copy(self)
+        numbered.held, numbered.dtype = np.arange(1.0, held.size + 1).reshape(held.shape), np.dtype(np.float64)
+        matrix = numbered._matrix()
+        matrix.data = (matrix.data - 1).astype(np.int64)
+        return matrix
 
     def _matrix(self) -> sp.csr_array:
         return self._blocks().tocsr()
