@@ -30,6 +30,7 @@ from minigraph.check import check_grads
 from minigraph.inspect import spy as _spy  # noqa: F401  attaches LinearMap.spy
 from minigraph.inspect.costs import costs
 from minigraph.inspect.derive import derive
+from minigraph.inspect.difference import compare
 from minigraph.inspect.draw import draw
 from minigraph.inspect.frames import frames
 from minigraph.inspect.lower import lower
@@ -78,7 +79,7 @@ __all__ = [
     # modes
     "no_grad", "enable_grad", "detect_anomaly", "scope",
     # inspection
-    "draw", "derive", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
+    "draw", "compare", "derive", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
     # settings
     "threads", "precision", "autotune",
     # errors

@@ -322,7 +322,7 @@ def test_a_layout_has_one_deadline_for_its_text_and_all_passes(tmp_path, monkeyp
 
     monkeypatch.setattr(drawing, "layout", layout)
     monkeypatch.setattr(rendering, "spawn", spawn)
-    with pytest.raises(rendering.RenderError, match="Graphviz took long for the usual layout, and for the cheaper one"):
+    with pytest.raises(rendering.RenderError, match="Graphviz took long for the first layout, and for the simpler one"):
         draw(network(), tmp_path / "a.svg", timeout=60)
     assert limits[0] is limits[1] is not limits[2]
     assert rests[0] < 59.95 and rests[1] < 59.9 and 59 < rests[2] < 59.95

@@ -17,7 +17,7 @@ NO_SHAPE = {
     "checkpoint": "a function of any shapes",
     "check_grads": "a report",
     "no_grad": "a mode", "enable_grad": "a mode", "detect_anomaly": "a mode", "scope": "a mode",
-    "draw": "a picture", "frames": "pictures", "summary": "a report", "verify": "a report", "costs": "a report", "profile": "a report",
+    "draw": "a picture", "frames": "pictures", "compare": "a report", "summary": "a report", "verify": "a report", "costs": "a report", "profile": "a report",
     "lower": "another graph of the same shapes",
     "threads": "a setting", "precision": "a setting", "autotune": "a setting",
 }  # fmt: skip

@@ -13,6 +13,7 @@ from minigraph.inspect.draw.folded import Folded, Shown, on_page
 from minigraph.inspect.draw.outline import MAX_BOXES, levels_of, outline
 from minigraph.inspect.draw.page import Layout, Line, Place, fitted, parsed, positions
 from minigraph.inspect.draw.render import Limit
+from minigraph.inspect.draw.themes import THEMES
 from minigraph.tape import Tape
 
 
@@ -137,12 +138,43 @@ def test_an_svg_says_what_it_shows(tmp_path):
     assert "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28 → S2: " in svg
 
 
+@pytest.mark.parametrize("depth", ["op", "block"])
+def test_themes_change_colours_only(depth, tmp_path):
+    x = mg.parameter([1.0, 2.0], '="#FFFFFF"')
+    with mg.scope("block"):
+        y = np.sum(x * x).named("y")
+    texts = {}
+    for theme in ("light", "dark", "print", "contrast"):
+        mg.draw(y, tmp_path / "a.dot", depth=depth, theme=theme)
+        texts[theme] = (tmp_path / "a.dot").read_text()
+        assert "=&quot;#FFFFFF&quot;" in texts[theme] or depth == "block"
+    plain = {re.sub('="(#[0-9A-F]{6}|white)"|=white', "=c", text) for text in texts.values()}
+    assert len(plain) == 1 and len(set(texts.values())) == 4
+    assert 'fontcolor="#E8ECF0"' in texts["dark"] and 'bgcolor="#14181D"' in texts["dark"]
+
+
+def test_theme_colours_can_be_read():
+    """Text on every fill has a contrast of at least 4.5, as WCAG asks for."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return np.dot((0.2126, 0.7152, 0.0722), linear)
+
+    for colours in THEMES.values():
+        for text in ("#1B1F24", "#59626D"):
+            for fill in ("#DCEAF6", "#FBE7BF", "#FFFFFF", "#F3D9E6", "#F5F7F9"):
+                a, b = sorted(luminance(colours.get(c, c)) for c in (text, fill))
+                assert (b + 0.05) / (a + 0.05) >= 4.5
+
+
 @pytest.mark.parametrize(
     ("options", "error", "told"),
     [
         ({"depth": "blocks"}, ValueError, "draw: got depth 'blocks'; wanted 'op', 'layer', 'block' or 'stage'"),
         ({"depth": 0}, ValueError, "draw: got depth 0; wanted at least 1"),
         ({"depth": 1.5}, TypeError, "draw: got depth 1.5; wanted an integer"),
+        ({"theme": "neon"}, ValueError, "draw: got theme 'neon'; wanted 'light', 'dark', 'print' or 'contrast'"),
         ({"size": "a4"}, ValueError, "draw: got size 'a4'; wanted 'slide' or 'page'"),
         ({"size": (1, 2, 3)}, TypeError, r"draw: got size .*; wanted 'slide', 'page' or \(width, height\) in inches"),
         ({"size": (0, 5)}, ValueError, "draw: got width 0"),

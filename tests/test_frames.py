@@ -96,3 +96,45 @@ def test_bad_input(tmp_path):
         mg.frames(y, walk="convolution")
     with pytest.raises(mg.GraphError, match="has no value"):
         mg.frames(mg.relu(mg.parameter(mg.Spec((3,), np.float64))))
+
+
+# --- compare -------------------------------------------------------------------------------------------
+
+
+def layers(side, act, extra=False):
+    x = mg.constant(np.ones((2, 3)), "x")
+    with mg.scope("fc1"):
+        h = mg.linear(x, mg.parameter(np.ones((side, 3)), "weight"))
+    h = act(h)
+    if extra:
+        h = np.sin(h).named("extra")
+    with mg.scope("fc2"):
+        return mg.linear(h, mg.parameter(np.ones((2, side)), "weight")).named("y")
+
+
+def test_differences_of_graphs(tmp_path):
+    assert not mg.compare(layers(4, mg.relu), layers(4, mg.relu))
+    difference = mg.compare(layers(4, mg.relu), layers(5, mg.sigmoid, extra=True))
+    assert [node.kind for node in difference.removed] == ["relu"]
+    assert [node.kind for node in difference.added] == ["sigmoid", "sin"]
+    changed = {a.path or a.kind for a, _ in difference.changed}
+    assert changed == {"fc1/weight", "fc1", "fc2/weight", "fc2/y"} or "fc1/weight" in changed
+    text = str(difference)
+    assert (
+        text.startswith("2 added, 1 removed, 4 changed, 1 alike") and "- relu 2×4" in text and "+ sin 'extra'" in text
+    )
+    for suffix in ("svg", "png", "dot"):
+        difference.draw(tmp_path / f"d.{suffix}")
+    dot = (tmp_path / "d.dot").read_text()
+    assert dot.count("#D8EEDD") == 2 and dot.count("#F7D9D9") == 1 and dot.count("#FFE2B8") == 4
+    with pytest.raises(TypeError, match="compare: got int; wanted a Node or a Module"):
+        mg.compare(1, 2)
+    with pytest.raises(ValueError, match="compare: got .*; wanted a name that ends in one of"):
+        difference.draw(tmp_path / "d.bmp")
+
+
+def test_differences_of_models():
+    difference = mg.compare(mg.models.build("resnet18"), mg.models.build("plain18"))
+    assert not difference.added and {node.kind for node in difference.removed} >= {"add"}
+    with pytest.raises(ValueError, match="wanted at most 200 to draw; print the difference"):
+        mg.compare(mg.models.build("resnet50"), mg.models.build("resnet34")).draw("a.svg")

@@ -85,17 +85,24 @@ GRAPHS = {
     "profile": mg.profile,
     "lower": lambda y: mg.lower(y, "im2col"),
     "summary": mg.summary,
+    "frames": mg.frames,
+    "derive": lambda y: mg.derive(y, Y),
+    "compare": lambda y: mg.compare(y, Y),
+    "trace_pixel": lambda y: mg.trace_pixel(y, 0),
 }
+TAKE_MODULES = ("summary", "draw", "compare")
 
 
 @pytest.mark.parametrize("function", GRAPHS)
 @pytest.mark.parametrize("bad", [None, 5, "x", MODEL, square, Z, [Y], b"x"], ids=lambda bad: type(bad).__name__)
 def test_what_is_no_graph(function, bad):
     name = function.replace("to_dot", "draw")
+    if function == "draw" and isinstance(bad, list):
+        bad = [[Y]]  # a list of nodes can be drawn
     with pytest.raises(TypeError, match=f"{name}: got {type(bad).__name__}") as caught:
         GRAPHS[function](bad)
     assert "wanted a" in str(caught.value)
-    if callable(bad) and function != "summary":
+    if callable(bad) and not (bad is MODEL and function in TAKE_MODULES):
         assert f"call it first: {name}(model(x))" in str(caught.value)
 
 

@@ -10,10 +10,12 @@ from minigraph.cli.arguments import add_input, add_target, command, picture_path
 from minigraph.cli.target import load
 from minigraph.inspect.draw import SIZES
 from minigraph.inspect.draw.outline import DEPTHS
+from minigraph.inspect.draw.themes import THEMES
 
 OPTIONS = (
     "depth",
     "size",
+    "theme",
     "edges",
     "values",
     "gradients",
@@ -57,6 +59,7 @@ def add(commands: Any) -> None:
         metavar="SIZE",
         help="the page: slide, page, or WIDTHxHEIGHT in inches, for example 10x6 (default: as large as needed)",
     )
+    option("--theme", choices=tuple(THEMES), default="light", help="the colours (default: light)")
     option("--lower", choices=("im2col", "toeplitz"), help="first rewrite convolutions as matrix products")
     option("--no-edges", dest="edges", action="store_false", help="omit the sizes of the Jacobians on the edges")
     option("--no-values", dest="values", action="store_false", help="omit short values")
@@ -69,7 +72,7 @@ def add(commands: Any) -> None:
         type=whole(1),
         default=10,
         metavar="TIMEOUT",
-        help="time limit for the usual layout, after which a cheaper one is used (default: 10)",
+        help="seconds for the layout, after which a simpler one is used (default: 10)",
     )
 
 

@@ -160,7 +160,7 @@ class Derivation:
             if node in behind and node is not self.x:
                 open_inputs = zip(node.inputs, differentiable_inputs(node), strict=True)
                 if not any(differentiable for x, differentiable in open_inputs if x in behind):
-                    return f"{node.label}, on the way from {x} to {y}, has no derivative"
+                    return f"{self.call(node)}, on the way from {x} to {y}, has no derivative"
         return f"no path from {x} to {y} has a derivative"
 
     def convolutions(self) -> list[tuple[str, str]]:
@@ -275,7 +275,7 @@ class Derivation:
         name = Writer(self, "text").derivative(self.x)
         return (
             f"{name} is {m:,}×{n:,}: a row for each entry of {y} ({_shape(self.y)}), a column for each entry of {x} "
-            f"({_shape(self.x)}). vec stacks the entries of an array in C order."
+            f"({_shape(self.x)}).\nvec stacks the entries of an array in C order."
         )
 
     def count(self) -> str:

@@ -21,6 +21,7 @@ from minigraph.inspect.draw.dot import Direction, layout, to_dot
 from minigraph.inspect.draw.folded import Shown, draw_folded
 from minigraph.inspect.draw.outline import DEPTHS, Depth
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
+from minigraph.inspect.draw.themes import THEMES, themed
 from minigraph.inspect.outputs import abstract_outputs, joint_tape
 from minigraph.inspect.profile import Profile
 from minigraph.nn.module import Module
@@ -48,6 +49,7 @@ def draw(
     gradients: bool = True,
     scopes: bool = True,
     direction: Direction = "TB",
+    theme: str = "light",
     profile: Profile | None = None,
     dpi: float = DPI,
     engine: Engine | None = None,
@@ -63,9 +65,9 @@ def draw(
     the loss (a ``y`` of one entry) red and thick; other ``y`` are thick. Numbers like the 2 of x**2 are
     written into their reader, ``power(·, 2)``. Nodes built from a Spec are drawn without values.
 
-    ``depth``: how far to fold the graph by its scopes: "op" (not at all; scopes are nested boxes), "layer" (the innermost scopes), "block" (one level
-    less), "stage" (the outermost scopes), or the number of names of a scope that are kept. A folded box lists its ops, its
-    output and its parameters; blocks of the same structure in a row become one box, ×N, and a module that is called again is
+    ``depth``: how far to fold the graph by its scopes: "op" (not at all; scopes are nested boxes), "layer" (the innermost
+    scopes), "block" (scopes of two names, like layer1/0), "stage" (scopes of one name), or the number of names that are
+    kept. A folded box lists its ops, its output and its parameters; blocks of the same structure in a row become one box, ×N, and a module that is called again is
     a box again. By default graphs of more than 30 nodes with scopes are folded to at most 48 boxes, if the scopes allow it.
     ``size``: the page: "slide" (13.33 × 7.5 inches), "page" (8.27 × 11.69 inches), or (width, height) in inches. A folded graph
     is laid out in columns that come close to these proportions, by default to at most 2:1 either way. If a drawing would have
@@ -73,6 +75,7 @@ def draw(
 
     ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``. With a profile, without
     ``scopes``, in another direction and in .dot files graphs are only folded if ``depth`` or ``size`` says so.
+    ``theme``: the colours, "light", "dark", "print" (white boxes with black borders) or "contrast" (high contrast).
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
     ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH), or None for the first available one.
     ``max_nodes``: refuse larger graphs that are not folded, which take long to lay out and cannot be read.
@@ -100,6 +103,7 @@ def draw(
     expect_integer("draw", 1, max_nodes=max_nodes)
     expect_choice("draw", (*get_args(Engine), None), engine=engine)
     expect_choice("draw", get_args(Direction), direction=direction)
+    expect_choice("draw", tuple(THEMES), theme=theme)
     expect_depth(depth)
     inches = page_size(size)
     page = f"picture {next(_pictures)}" if path is None else ""
@@ -110,7 +114,7 @@ def draw(
         if depth not in (None, "op") or inches or len(outputs) > 1 or folds and len(tape.nodes) > UNFOLDED_NODES:
             expect_flags("draw", edges=edges, values=values, gradients=gradients)
             drawn = draw_folded(tape, outputs, form, depth, inches, Shown(edges, values, gradients), direction, dpi=dpi,
-                           engine=engine, limit=Limit(timeout), page=page)  # fmt: skip
+                           engine=engine, limit=Limit(timeout), page=page, theme=theme)  # fmt: skip
         else:
             if form != "dot" and len(tape.nodes) > max_nodes:
                 raise ValueError(
@@ -119,9 +123,9 @@ def draw(
                 )
             options = edges, values, gradients, scopes, direction, profile
             if form == "dot":
-                drawn = layout(tape, *options)[0].encode()
+                drawn = themed(layout(tape, *options)[0], theme).encode()
             else:
-                drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page)
+                drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page, theme=theme)
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)
@@ -176,34 +180,35 @@ def rendered(
     direction: Direction = "TB",
     profile: Profile | None = None,
     timeout: float | None = None,
+    theme: str = "light",
     **how: Any,
 ) -> bytes:
-    """The picture of a graph; in a cheaper layout, with a warning, where Graphviz fails or takes too long; see ``picture``.
+    """The picture of an unfolded graph; in a simpler layout, with a warning, if Graphviz fails or takes too long.
 
-    All of the usual layout, its DOT text included, has ``timeout`` seconds, and so has the cheaper one.
+    The first layout has ``timeout`` seconds, including its DOT text, and so has the simpler one; see ``picture``.
     """
     shown = values, gradients, scopes, direction, profile
     limit = Limit(timeout)
     try:
         try:
-            return picture(layout(tape, edges, *shown)[0], form, limit=limit, **how)
+            return picture(themed(layout(tape, edges, *shown)[0], theme), form, limit=limit, **how)
         except RenderError as error:
             if isinstance(error, Overtime) or not (edges and scopes):
                 raise
             # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
-            drawn = picture(layout(tape, False, *shown)[0], form, limit=limit, **how)
+            drawn = picture(themed(layout(tape, False, *shown)[0], theme), form, limit=limit, **how)
             said = f"drawn without the sizes on the edges, which scopes=False would show: {error}"
     except Overtime as error:
         limit = Limit(timeout)
         try:
             text, later = layout(tape, False, *shown, straight=True)
-            drawn = picture(text, form, limit=limit, later=later, **how)
+            drawn = picture(themed(text, theme), form, limit=limit, later=later, **how)
         except Overtime:
             raise RenderError(
-                f"draw: {error} for the usual layout, and for the cheaper one; write a .dot file, pass a larger timeout, "
+                f"draw: {error} for the first layout, and for the simpler one; write a .dot file, pass a larger timeout, "
                 "or draw a part of the graph"
             ) from None
-        said = f"{error}, so edges are straight and without sizes; a larger timeout gives the usual layout more time"
+        said = f"{error}, so edges are straight and without sizes; a larger timeout gives the first layout more time"
     warnings.warn(said, stacklevel=3)
     return drawn
 

@@ -29,6 +29,7 @@ from minigraph.inspect.draw.dot import (
 from minigraph.inspect.draw.outline import MAX_BOXES, Box, Depth, Outline, entries, levels_of, outline
 from minigraph.inspect.draw.page import Layout, Place, fitted, parsed, positions
 from minigraph.inspect.draw.render import Engine, Limit, Overtime, RenderError, fitting_dpi, run, with_own_ids
+from minigraph.inspect.draw.themes import themed
 from minigraph.node import FLOATS, Node
 from minigraph.tape import Tape
 
@@ -200,6 +201,7 @@ def draw_folded(
     engine: Engine | None,
     limit: Limit,
     page: str,
+    theme: str,
 ) -> bytes:
     """The picture of a graph folded to ``depth``, or further where a page of ``size`` inches requires it."""
     levels = levels_of(tape.nodes, depth)
@@ -238,7 +240,7 @@ def draw_folded(
         left, bottom, right, top = placed.bounds()
         inches = scale * (right - left) / 72 + 0.4, scale * (top - bottom) / 72 + 0.4
         corners.append(f"graph [dpi={fitting_dpi(dpi, *inches):.3f}]")
-    text = drawing.dot(places, paths, corners)
+    text = themed(drawing.dot(places, paths, corners), theme)
     if form == "dot":
         return text.encode()
     picture = run("nop2", form, text, engine, limit)

@@ -64,7 +64,7 @@ class Outline:
 def levels_of(nodes: Sequence[Node], depth: Depth | None) -> list[int]:
     """The numbers of names of a scope that are kept, from the largest to try to the smallest."""
     levels = max((node.scope.count("/") + 1 for node in nodes if node.op and node.scope), default=0)
-    named = {"op": 0, "stage": 1, "block": max(levels - 1, 1), "layer": levels}
+    named = {"op": 0, "stage": 1, "block": 2, "layer": levels}
     if depth is not None:
         return [named[depth] if isinstance(depth, str) else depth]
     return list(range(levels, 0, -1)) or [0]
