@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph.inspect.draw.folded import Folded, Shown, on_page
+from minigraph.inspect.draw.dot import Content
+from minigraph.inspect.draw.folded import Folded, on_page
 from minigraph.inspect.draw.outline import MAX_BOXES, levels_of, outline
 from minigraph.inspect.draw.page import Layout, Line, Place, fitted, parsed, positions
 from minigraph.inspect.draw.render import Limit
@@ -64,7 +65,7 @@ def test_nothing_is_lost_and_nothing_overlaps(name):
         assert read == set(tape.parameters)
         order = {box: i for i, box in enumerate(boxes.boxes)}
         assert all(order[a] < order[b] or not a.nodes[0].op for a, b in boxes.edges)
-        drawing = Folded(boxes, tape, [y], Shown(), "TB")
+        drawing = Folded(boxes, tape, [y], Content(), "TB")
         natural = drawing.layout(None, Limit(None))
         for size in (None, (13.333, 7.5), (8.27, 11.69)):
             assert_sound(on_page(natural, size, True)[0])
@@ -138,6 +139,36 @@ def test_an_svg_says_what_it_shows(tmp_path):
     assert "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28 → S2: " in svg
 
 
+def drawn(y, tmp_path, **options):
+    mg.draw(y, tmp_path / "a.dot", **options)
+    return (tmp_path / "a.dot").read_text()
+
+
+@pytest.mark.parametrize("depth", ["op", "layer"])
+def test_what_nodes_and_edges_show(depth, tmp_path):
+    x = mg.parameter(np.array([[1.0, -2.0, np.nan, 4.0, 5.0]]), "x")
+    with mg.scope("fc"):
+        w = mg.parameter(np.ones((3, 5)), "w")
+        y = mg.relu(mg.linear(x, w)).named("y")
+    y = np.sum(y).named("l")
+    assert re.search(r'label=" .*\d+×\d+"', drawn(y, tmp_path, depth=depth))
+    assert not re.search(r"-> n\d+ \[label", drawn(y, tmp_path, depth=depth, edges=False))
+    assert "dir=back" in drawn(y, tmp_path, depth=depth, arrows="backward")
+    assert "dir=both" in drawn(y, tmp_path, depth=depth, arrows="both")
+    bytes_of = {"op": "24 B", "layer": "48 B"}[depth]
+    assert bytes_of in drawn(y, tmp_path, depth=depth, memory=True)
+    assert "parameter</font>" in drawn(y, tmp_path, depth=depth, legend=True)
+    if depth == "op":
+        assert "diag(Ind(x > 0))" in drawn(y, tmp_path, depth=depth, edges="name")
+        assert "3 non-zeros" in drawn(y, tmp_path, depth=depth, edges="nonzeros")
+        assert "1 NaN or ∞" in drawn(y, tmp_path, depth=depth, statistics=True)
+        assert drawn(y, tmp_path, depth=depth, parameters="hidden").count(", shape=box") == 3
+        line = drawn(y, tmp_path, depth=depth, parameters="line")
+        assert line.count(", shape=box") == 3 and "w 3×5" in line
+        y.backward(retain_graph=True, retain_grad=True)
+        assert "‖∂‖ 1.732" in drawn(y, tmp_path, depth=depth, edges="gradient")
+
+
 @pytest.mark.parametrize("depth", ["op", "block"])
 def test_themes_change_colours_only(depth, tmp_path):
     x = mg.parameter([1.0, 2.0], '="#FFFFFF"')
@@ -175,6 +206,14 @@ def test_theme_colours_can_be_read():
         ({"depth": 0}, ValueError, "draw: got depth 0; wanted at least 1"),
         ({"depth": 1.5}, TypeError, "draw: got depth 1.5; wanted an integer"),
         ({"theme": "neon"}, ValueError, "draw: got theme 'neon'; wanted 'light', 'dark', 'print' or 'contrast'"),
+        (
+            {"edges": "sizes"},
+            ValueError,
+            "draw: got edges 'sizes'; wanted 'size', 'shape', 'name', 'nonzeros' or 'gradient'",
+        ),
+        ({"parameters": "none"}, ValueError, "draw: got parameters 'none'; wanted 'box', 'line' or 'hidden'"),
+        ({"arrows": "up"}, ValueError, "draw: got arrows 'up'; wanted 'forward', 'backward' or 'both'"),
+        ({"legend": 1}, TypeError, "draw: got legend 1; wanted True or False"),
         ({"size": "a4"}, ValueError, "draw: got size 'a4'; wanted 'slide' or 'page'"),
         ({"size": (1, 2, 3)}, TypeError, r"draw: got size .*; wanted 'slide', 'page' or \(width, height\) in inches"),
         ({"size": (0, 5)}, ValueError, "draw: got width 0"),

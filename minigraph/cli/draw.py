@@ -9,6 +9,7 @@ import minigraph as mg
 from minigraph.cli.arguments import add_input, add_target, command, picture_path, whole
 from minigraph.cli.target import load
 from minigraph.inspect.draw import SIZES
+from minigraph.inspect.draw.dot import EDGES
 from minigraph.inspect.draw.outline import DEPTHS
 from minigraph.inspect.draw.themes import THEMES
 
@@ -20,6 +21,11 @@ OPTIONS = (
     "values",
     "gradients",
     "scopes",
+    "statistics",
+    "memory",
+    "parameters",
+    "arrows",
+    "legend",
     "direction",
     "dpi",
     "engine",
@@ -61,9 +67,25 @@ def add(commands: Any) -> None:
     )
     option("--theme", choices=tuple(THEMES), default="light", help="the colours (default: light)")
     option("--lower", choices=("im2col", "toeplitz"), help="first rewrite convolutions as matrix products")
-    option("--no-edges", dest="edges", action="store_false", help="omit the sizes of the Jacobians on the edges")
+    edges = parser.add_mutually_exclusive_group()
+    edges.add_argument(
+        "--edges", choices=EDGES, default="size", help="what to write on edges (default: size, of the Jacobian)"
+    )
+    edges.add_argument("--no-edges", dest="edges", action="store_false", help="write nothing on edges")
     option("--no-values", dest="values", action="store_false", help="omit short values")
     option("--no-gradients", dest="gradients", action="store_false", help="omit gradients")
+    option("--statistics", action="store_true", help="show the range, mean and deviation of values")
+    option("--memory", action="store_true", help="show the bytes of values")
+    option(
+        "--parameters", choices=("box", "line", "hidden"), default="box", help="how to show parameters (default: box)"
+    )
+    option(
+        "--arrows",
+        choices=("forward", "backward", "both"),
+        default="forward",
+        help="which way arrows point (default: forward)",
+    )
+    option("--legend", action="store_true", help="explain the colours")
     option("--no-scopes", dest="scopes", action="store_false", help="omit the boxes around scopes")
     option("--dpi", type=whole(1), default=160, help="pixels per inch of a PNG (default: 160)")
     option("--engine", choices=("pygraphviz", "dot"), help="what draws the picture (default: the first one available)")

@@ -12,7 +12,7 @@ from typing import Any
 
 from minigraph.arguments import expect_choice, expect_node
 from minigraph.files import checked_path, write
-from minigraph.inspect.draw.dot import STYLES, caption, describe, is_number, kind_of
+from minigraph.inspect.draw.dot import STYLES, Content, caption, describe, is_number, kind_of
 from minigraph.inspect.draw.folded import Sheet, with_corners
 from minigraph.inspect.draw.page import fitted, positions
 from minigraph.inspect.draw.render import FORMATS, Limit, run, with_own_ids
@@ -92,7 +92,9 @@ class GraphDifference:
                 fill, border = COLOURS[state[node]]
                 dashed = ",dashed" if state[node] == "removed" else ""
                 style = f'shape=box, style="rounded,filled{dashed}", fillcolor="{fill}", color="{border}", penwidth=2'
-            boxes[name] = f"label={describe(node, False, False, False, False, False)}, {style}"
+            boxes[name] = (
+                f"label={describe(node, Content(values=False, gradients=False, scopes=False), False)}, {style}"
+            )
             for x in node.inputs:
                 source = twin.get(x, x)
                 if source in names:

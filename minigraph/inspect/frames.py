@@ -19,6 +19,7 @@ from minigraph.inspect.derive.derivation import Derivation, Step
 from minigraph.inspect.draw.dot import (
     SOFT,
     STYLES,
+    Content,
     describe,
     entry,
     font,
@@ -143,7 +144,7 @@ class Frames(Animation):
         boxes, edges = {}, {}
         for node, name in self.names.items():
             state = "calculate now" if node in frame.now else "known" if node in frame.known else "not reached"
-            rows = describe(node, True, False, False, False, False)
+            rows = describe(node, Content(gradients=False, scopes=False), False)
             if state != "not reached" and node in self.cotangents:
                 c = np.asarray(self.cotangents[node])
                 text = f"∂ = {written(c)}" if c.size <= MAX_ENTRIES else f"‖∂‖ = {entry(np.linalg.norm(c))}"

@@ -11,14 +11,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from minigraph.arguments import expect_choice, expect_flags, expect_integer, expect_node, expect_positive
+from minigraph.arguments import expect_choice, expect_integer, expect_node, expect_positive
 from minigraph.files import checked_path, write
-from minigraph.inspect.draw.dot import Direction, layout, to_dot
-from minigraph.inspect.draw.folded import Shown, draw_folded
+from minigraph.inspect.draw.dot import Content, Direction, layout, to_dot
+from minigraph.inspect.draw.folded import draw_folded
 from minigraph.inspect.draw.outline import DEPTHS, Depth
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
 from minigraph.inspect.draw.themes import THEMES, themed
@@ -31,6 +31,7 @@ from minigraph.tape import Tape
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
 TIMEOUT = 10.0
+PLAIN = Content()
 UNFOLDED_NODES = 30  # larger graphs are folded, if they have scopes
 SIZES = {"slide": (13.333, 7.5), "page": (8.27, 11.69)}  # inches
 _pictures = itertools.count()  # those of notebooks, which may show one graph twice
@@ -44,10 +45,15 @@ def draw(
     inputs: Any = None,
     depth: Depth | None = None,
     size: str | tuple[float, float] | None = None,
-    edges: bool = True,
+    edges: bool | str = True,
     values: bool = True,
     gradients: bool = True,
     scopes: bool = True,
+    statistics: bool = False,
+    memory: bool = False,
+    parameters: str = "box",
+    arrows: str = "forward",
+    legend: bool = False,
     direction: Direction = "TB",
     theme: str = "light",
     profile: Profile | None = None,
@@ -73,7 +79,8 @@ def draw(
     is laid out in columns that come close to these proportions, by default to at most 2:1 either way. If a drawing would have
     to be scaled below 85 %, it is folded further, with a warning.
 
-    ``edges``, ``values``, ``gradients``, ``scopes``, ``direction``, ``profile``: see ``to_dot``. With a profile, without
+    ``edges``, ``values``, ``gradients``, ``scopes``, ``statistics``, ``memory``, ``parameters``, ``arrows``, ``legend``,
+    ``direction``, ``profile``: see ``to_dot``. With a profile, without
     ``scopes``, in another direction and in .dot files graphs are only folded if ``depth`` or ``size`` says so.
     ``theme``: the colours, "light", "dark", "print" (white boxes with black borders) or "contrast" (high contrast).
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
@@ -104,6 +111,7 @@ def draw(
     expect_choice("draw", (*get_args(Engine), None), engine=engine)
     expect_choice("draw", get_args(Direction), direction=direction)
     expect_choice("draw", tuple(THEMES), theme=theme)
+    content = Content(edges, values, gradients, scopes, statistics, memory, parameters, arrows, legend)
     expect_depth(depth)
     inches = page_size(size)
     page = f"picture {next(_pictures)}" if path is None else ""
@@ -112,8 +120,7 @@ def draw(
         scoped = any(node.scope for node in tape.nodes if node.op)
         folds = depth is None and scopes and scoped and profile is None and direction == "TB" and form != "dot"
         if depth not in (None, "op") or inches or len(outputs) > 1 or folds and len(tape.nodes) > UNFOLDED_NODES:
-            expect_flags("draw", edges=edges, values=values, gradients=gradients)
-            drawn = draw_folded(tape, outputs, form, depth, inches, Shown(edges, values, gradients), direction, dpi=dpi,
+            drawn = draw_folded(tape, outputs, form, depth, inches, content, direction, dpi=dpi,
                            engine=engine, limit=Limit(timeout), page=page, theme=theme)  # fmt: skip
         else:
             if form != "dot" and len(tape.nodes) > max_nodes:
@@ -121,7 +128,7 @@ def draw(
                     f"draw: {tape.y.label} has {len(tape.nodes)} nodes behind it, more than max_nodes={max_nodes}; draw a "
                     f"part of it, write a .dot file, or pass max_nodes={len(tape.nodes)} and an .svg path"
                 )
-            options = edges, values, gradients, scopes, direction, profile
+            options = content, direction, profile
             if form == "dot":
                 drawn = themed(layout(tape, *options)[0], theme).encode()
             else:
@@ -173,10 +180,7 @@ def page_size(size: Any) -> tuple[float, float] | None:
 def rendered(
     tape: Tape,
     form: str,
-    edges: bool = True,
-    values: bool = True,
-    gradients: bool = True,
-    scopes: bool = True,
+    content: Content = PLAIN,
     direction: Direction = "TB",
     profile: Profile | None = None,
     timeout: float | None = None,
@@ -187,21 +191,21 @@ def rendered(
 
     The first layout has ``timeout`` seconds, including its DOT text, and so has the simpler one; see ``picture``.
     """
-    shown = values, gradients, scopes, direction, profile
+    bare = replace(content, edges=False)
     limit = Limit(timeout)
     try:
         try:
-            return picture(themed(layout(tape, edges, *shown)[0], theme), form, limit=limit, **how)
+            return picture(themed(layout(tape, content, direction, profile)[0], theme), form, limit=limit, **how)
         except RenderError as error:
-            if isinstance(error, Overtime) or not (edges and scopes):
+            if isinstance(error, Overtime) or not (content.edges and content.scopes):
                 raise
             # dot aborts on some graphs with labels on edges that cross nested clusters (fixLabelOrder in its mincross.c).
-            drawn = picture(themed(layout(tape, False, *shown)[0], theme), form, limit=limit, **how)
+            drawn = picture(themed(layout(tape, bare, direction, profile)[0], theme), form, limit=limit, **how)
             said = f"drawn without the sizes on the edges, which scopes=False would show: {error}"
     except Overtime as error:
         limit = Limit(timeout)
         try:
-            text, later = layout(tape, False, *shown, straight=True)
+            text, later = layout(tape, bare, direction, profile, straight=True)
             drawn = picture(themed(text, theme), form, limit=limit, later=later, **how)
         except Overtime:
             raise RenderError(

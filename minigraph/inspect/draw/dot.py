@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minigraph.arguments import expect_choice, expect_flags, expect_node
+from minigraph.inspect.formulas import jacobian_formulas
 from minigraph.inspect.profile import Profile
 from minigraph.node import FLOATS, Node, Parameter, value_of
 from minigraph.tape import Tape
@@ -32,43 +33,74 @@ WHITE, HOT = (255, 255, 255), (255, 122, 26)  # no time, and the most; dark text
 CLUSTERS = ("#F5F7F9", "#EBEFF3")
 MAX_WRITTEN_ENTRIES = 4  # entries up to which arrays are written out
 NAME_WIDTH, NAME_LINES, DETAIL_WIDTH = 26, 3, 34
+STYLE_OF_PARAMETERS = "#A86E08"
+EDGES = ("size", "shape", "name", "nonzeros", "gradient")
+ARROWS = {"forward": [], "backward": ["dir=back"], "both": ["dir=both"]}
 
 
-def to_dot(
-    y: Node | Tape,
-    *,
-    edges: bool = True,
-    values: bool = True,
-    gradients: bool = True,
-    scopes: bool = True,
-    direction: Direction = "TB",
-    profile: Profile | None = None,
-) -> str:
+@dataclass(frozen=True)
+class Content:
+    """What a drawing shows; see ``to_dot``. Raises TypeError and ValueError for unknown options."""
+
+    edges: bool | str = True
+    values: bool = True
+    gradients: bool = True
+    scopes: bool = True
+    statistics: bool = False
+    memory: bool = False
+    parameters: str = "box"
+    arrows: str = "forward"
+    legend: bool = False
+
+    def __post_init__(self) -> None:
+        flags = {
+            name: getattr(self, name) for name in ("values", "gradients", "scopes", "statistics", "memory", "legend")
+        }
+        expect_flags("draw", **flags)
+        if isinstance(self.edges, str):
+            expect_choice("draw", EDGES, edges=self.edges)
+        else:
+            expect_flags("draw", edges=self.edges)
+        expect_choice("draw", ("box", "line", "hidden"), parameters=self.parameters)
+        expect_choice("draw", ("forward", "backward", "both"), arrows=self.arrows)
+
+    @property
+    def on_edges(self) -> str | None:
+        """What is written on edges, one of EDGES; None for nothing."""
+        return self.edges if isinstance(self.edges, str) else "size" if self.edges else None
+
+
+def to_dot(y: Node | Tape, *, direction: Direction = "TB", profile: Profile | None = None, **content: Any) -> str:
     """The graph behind ``y``, a Node or a Tape, as DOT text.
 
     The text depends on the graph and the profile alone: a graph built twice gives the same bytes. Nodes are numbered in
     the order of the tape.
 
-    ``edges``: write the size of the local Jacobian, entries of the output × entries of the input, on each edge.
+    ``content``, the same options as in ``draw``:
+    ``edges``: what to write on each edge: "size" (or True), the size of the local Jacobian, entries of the output × entries
+        of the input; "shape", of the array that passes; "name", the formula of the Jacobian; "nonzeros", its stored entries;
+        "gradient", the norm of ``.grad`` of the input, where it is kept; or False for nothing.
     ``values``: write out the values of at most four entries.
     ``gradients``: write ``.grad`` out, or its norm; parameters that have none are marked "not computed",
         unless the graph is abstract and none can be.
     ``scopes``: draw the scopes as nested boxes; without it they become part of the names.
+    ``statistics``: write the range, mean and deviation of larger values, and how many are NaN or infinite.
+    ``memory``: write the bytes of each value.
+    ``parameters``: draw them as a "box", write them into their readers as a "line", or leave them out ("hidden").
+    ``arrows``: "forward", from inputs to readers; "backward", as cotangents go; or "both".
+    ``legend``: explain the colours.
     ``direction``: where the arrows point: "TB" down, "LR" right, "BT" up, "RL" left.
     ``profile``: what ``mg.profile`` found of this graph; nodes are coloured by their time, and it is written in them.
 
     Raises TypeError for anything but a Node or Tape, and for a profile that is none; ValueError for another direction
     and for the profile of another graph. Of a graph that backward() has freed the structure is drawn, without values.
     """
-    return layout(y, edges, values, gradients, scopes, direction, profile)[0]
+    return layout(y, Content(**content), direction, profile)[0]
 
 
 def layout(
     y: Node | Tape,
-    edges: bool,
-    values: bool,
-    gradients: bool,
-    scopes: bool,
+    content: Content,
     direction: Direction,
     profile: Profile | None,
     straight: bool = False,
@@ -82,11 +114,14 @@ def layout(
     """
     if not isinstance(y, Tape):
         expect_node("draw", y, "; wanted a Node or a Tape")
-    expect_flags("draw", edges=edges, values=values, gradients=gradients, scopes=scopes)
     expect_choice("draw", ("TB", "LR", "BT", "RL"), direction=direction)
     tape = Tape.of(y) if isinstance(y, Node) else y.structure()
-    index = {node: f"n{i}" for i, node in enumerate(tape.nodes) if node is tape.y or not is_number(node)}
-    home = {node: node.scope if scopes else "" for node in index}
+    index = {
+        node: f"n{i}"
+        for i, node in enumerate(tape.nodes)
+        if node is tape.y or not is_number(node) and boxed(node, content)
+    }
+    home = {node: node.scope if content.scopes else "" for node in index}
     dtypes = {node.dtype for node in index}
     times = None if profile is None else Times(profile, index)
     root = Cluster("")
@@ -96,7 +131,7 @@ def layout(
     depth: dict[Node, int] = {}
     for node in index:
         dtype = len(dtypes) > 1 and (node is tape.y or node.dtype != tape.y.dtype)
-        text = describe(node, values, gradients, not tape.y.abstract, scopes, dtype)
+        text = describe(node, content, not tape.y.abstract, dtype)
         style = STYLES[kind_of(node, tape)]
         if times:
             text, style = times.coloured(node, text, style)
@@ -107,9 +142,9 @@ def layout(
         kept = [x for x in node.inputs if x in index and not (straight and x in read)]
         deepest = max(kept, key=depth.__getitem__, default=None)
         depth[node] = 1 + max([depth[x] for x in kept], default=0)
-        for x, role in zip(node.inputs, roles(node), strict=True):
+        for i, (x, role) in enumerate(zip(node.inputs, roles(node), strict=True)):
             if x in index:
-                attributes = edge(x, node, role if edges else None)
+                attributes = [*edge(x, node, i, role, content.on_edges), *ARROWS[content.arrows]]
                 if straight and x is deepest and len(kept) > 1:
                     attributes.append("weight=9")
                 if reads_leaves and home[x] != home[node]:
@@ -123,6 +158,7 @@ def layout(
         f'node [fontname="{FONT}", fontsize=11, fontcolor="{INK}", penwidth=1.1, margin="0.09,0.04", height=0.3, width=0.5]',
         f'edge [fontname="{FONT}", fontsize=8, fontcolor="{FAINT}", color="#7A828C", penwidth=0.9, arrowsize=0.6]',
         *([times.legend()] if times else []),
+        *(["graph [labelloc=b, label=" + legend() + "]"] if content.legend and not times else []),
         *root.text(),
         *arrows,
     ]
@@ -237,13 +273,18 @@ def is_number(node: Node) -> bool:
     )
 
 
-def describe(node: Node, values: bool, gradients: bool, computed: bool, scopes: bool, dtype: bool) -> str:
-    """The label of a node: name, op, shape, value, gradient, one under the other; ``computed``: whether gradients can be."""
+def boxed(node: Node, content: Content) -> bool:
+    """Whether a node is drawn as a box."""
+    return content.parameters == "box" or not isinstance(node, Parameter)
+
+
+def describe(node: Node, content: Content, computed: bool, dtype: bool = False) -> str:
+    """The label of a node: name, op, shape, value, gradient, one under the other; ``computed``: whether there can be gradients."""
     name = node.name or ""
     op, details = caption(node)
     rows = []
     if name.strip():
-        path = name if scopes else "/".join(filter(None, (node.scope, name)))
+        path = name if content.scopes else "/".join(filter(None, (node.scope, name)))
         rows.append(font(f"<b>{lines(path)}</b>", 12))
         if node.op:
             rows.append(font(plain(op), 10.5))
@@ -254,15 +295,58 @@ def describe(node: Node, values: bool, gradients: bool, computed: bool, scopes: 
     kind = [op] if node.op is None and name.strip() else []
     shape = "×".join(map(str, node.shape)) if len(node.shape) > 1 else f"({node.shape[0]},)" if node.shape else "scalar"
     rows.append(font(" ".join([*kind, shape, *([str(node.dtype)] if dtype else [])]), 9, SOFT))
-    if values and not node.abstract and node.size <= MAX_WRITTEN_ENTRIES:
+    if content.values and not node.abstract and node.size <= MAX_WRITTEN_ENTRIES:
         value = font(plain(f"= {written(node.value)}"), 9, VALUE)
         if node.shape:
             rows.append(value)
         else:
             rows[-1] += f" {value}"
-    if gradients and (node.grad is not None or (computed and not node.abstract)):
+    elif content.statistics and not node.abstract and node.size:
+        rows.append(font(plain(statistics(np.asarray(node.value))), 9, VALUE))
+    if content.memory:
+        rows.append(font(plain(size_in_bytes(node.nbytes)), 9, SOFT))
+    if content.gradients and (node.grad is not None or (computed and not node.abstract)):
         rows.extend(gradient(node))
+    if content.parameters == "line":
+        for x, role in zip(node.inputs, roles(node), strict=True):
+            if isinstance(x, Parameter):
+                shape = "×".join(map(str, x.shape)) or "scalar"
+                rows.append(font(lines(f"{role or x.name or ''} {shape}".strip()), 9, STYLE_OF_PARAMETERS))
     return label(rows)
+
+
+def statistics(values: Any) -> str:
+    """The range, the mean and the deviation of the finite values, and how many are not finite."""
+    if values.dtype.kind not in "f":
+        return f"{entry(values.min())} … {entry(values.max())}"
+    finite = values[np.isfinite(values)].astype(np.float64)
+    odd = values.size - finite.size
+    said = f"{odd} NaN or ∞" if odd else ""
+    if not finite.size:
+        return said
+    text = f"{entry(finite.min())} … {entry(finite.max())}, {entry(finite.mean())} ± {entry(finite.std())}"
+    return f"{text}, {said}" if said else text
+
+
+def size_in_bytes(n: int) -> str:
+    """Bytes in three digits: 512 B, 1.02 kB, 3.3 MB."""
+    for unit, scale in (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)):
+        if n < 999.5 * scale or unit == "GB":
+            return f"{n / scale:.3g} {unit}"
+    raise AssertionError
+
+
+def legend() -> str:
+    """What the colours and shapes mean, as an HTML-like label."""
+    cells = "".join(
+        f'<td bgcolor="{fill}" border="1" color="{border}" width="14" height="10" fixedsize="true"></td>'
+        f"<td>{font(name, 9, SOFT)}</td>"
+        for name, fill, border in (
+            ("input", "#DCEAF6", "#2F6DA3"), ("parameter", "#FBE7BF", "#A86E08"), ("value", "#FFFFFF", "#6B7480"),
+            ("loss", "#F3D9E6", "#9B2D63"),
+        )
+    )  # fmt: skip
+    return f'<<table border="0" cellspacing="4" cellpadding="1"><tr>{cells}</tr></table>>'
 
 
 def caption(node: Node) -> tuple[str, str]:
@@ -348,17 +432,37 @@ def roles(node: Node) -> list[str]:
     return node.op.operand_names(len(node.inputs))
 
 
-def edge(x: Node, node: Node, role: str | None) -> list[str]:
-    """The attributes of an edge: the role of x, and the Jacobian's size from the shapes alone.
+def edge(x: Node, node: Node, i: int, role: str, what: str | None) -> list[str]:
+    """The attributes of an edge: the role of x, input ``i`` of the node, and ``what``, one of EDGES; no text for None.
 
-    Dashed, and without a size, where the dtypes carry no derivative. No text for the role None.
+    Dashed, and without text but the role, where the dtypes carry no derivative.
     """
     differentiable = x.dtype in FLOATS and node.dtype in FLOATS
     attributes = [] if differentiable else ["style=dashed"]
-    text = f"{role}  {node.size}×{x.size}" if differentiable else role
-    if role is not None and text:
-        attributes.append(f'label=" {text.strip()}"')
+    text = f"{role}  {edge_text(x, node, i, what)}" if differentiable and what else role
+    if what is not None and text.strip():
+        attributes.append(f'label=" {escaped_label(text.strip())}"')
     return attributes
+
+
+def edge_text(x: Node, node: Node, i: int, what: str | None) -> str:
+    """What is written on the edge to input ``i`` of a node."""
+    if what == "size":
+        return f"{node.size}×{x.size}"
+    if what == "shape":
+        return "×".join(map(str, x.shape)) or "scalar"
+    if what == "gradient":
+        return "" if x.grad is None else f"‖∂‖ {entry(np.linalg.norm(np.asarray(x.grad, np.float64).ravel()))}"
+    formula = jacobian_formulas(node.op, node, *node.inputs)[i] if node.op else None
+    if what == "name":
+        return formula.text if formula else ""
+    J = None if node.abstract or formula is None else node.op.maps(node)[i]  # type: ignore[union-attr]
+    return "" if J is None else f"{J.nnz:,} non-zeros"
+
+
+def escaped_label(text: str) -> str:
+    """Text for a quoted label: formulas may contain backslashes and quotes of names."""
+    return visible(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def written(array: Any) -> str:

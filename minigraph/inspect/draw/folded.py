@@ -6,9 +6,12 @@ import html
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import numpy as np
 
 from minigraph.inspect.draw.dot import (
+    ARROWS,
     CLUSTERS,
     FAINT,
     FONT,
@@ -16,14 +19,20 @@ from minigraph.inspect.draw.dot import (
     SOFT,
     STYLES,
     VALUE,
+    Content,
     Direction,
     caption,
     describe,
+    edge_text,
+    escaped_label,
     font,
     kind_of,
     label,
+    legend,
     lines,
     plain,
+    size_in_bytes,
+    statistics,
     visible,
 )
 from minigraph.inspect.draw.outline import MAX_BOXES, Box, Depth, Outline, entries, levels_of, outline
@@ -36,15 +45,6 @@ from minigraph.tape import Tape
 MAX_CAPTIONS = 3  # ops of a box that are described one by one
 PAD = 16.0  # points around a drawing
 LEAST_SCALE = 0.85  # of a drawing on a page: text of 8 points is then still 9 pixels high at 96 pixels per inch
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the boxes and edges of a drawing show."""
-
-    edges: bool = True
-    values: bool = True
-    gradients: bool = True
 
 
 class Sheet:
@@ -82,12 +82,12 @@ class Folded(Sheet):
     """The drawing of an outline."""
 
     def __init__(
-        self, outline: Outline, tape: Tape, outputs: Sequence[Node], shown: Shown, direction: Direction
+        self, outline: Outline, tape: Tape, outputs: Sequence[Node], content: Content, direction: Direction
     ) -> None:
         self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
-        boxes = {name: _box(box, tape, outputs, shown) for box, name in self.names.items()}
+        boxes = {name: _box(box, tape, outputs, content) for box, name in self.names.items()}
         edges = {
-            (self.names[a], self.names[b]): _edge(a, b, passing, shown) for (a, b), passing in outline.edges.items()
+            (self.names[a], self.names[b]): _edge(a, b, passing, content) for (a, b), passing in outline.edges.items()
         }
         super().__init__(boxes, edges, direction)
 
@@ -116,12 +116,12 @@ def shape_of(node: Node) -> str:
     return "×".join(map(str, node.shape)) or "scalar"
 
 
-def _box(box: Box, tape: Tape, outputs: Sequence[Node], shown: Shown) -> str:
+def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content) -> str:
     """The attributes of a box."""
     node = box.output
     ends = any(node is y for y in outputs)
     if not box.folded and not box.scope:
-        text = describe(node, shown.values, shown.gradients, not tape.y.abstract, False, False)
+        text = describe(node, replace(content, scopes=False), not tape.y.abstract)
         style = STYLES[kind_of(node, tape)] if not ends or node is tape.y else STYLES["output"]
         return f"label={text}, {style}, {_tooltip(box)}"
     title = lines(box.title)
@@ -137,8 +137,14 @@ def _box(box: Box, tape: Tape, outputs: Sequence[Node], shown: Shown) -> str:
         counted = ", ".join(op if n == 1 else f"{n} {op}" for op, n in box.ops())
         rows.append(font(lines(counted, 34, 4), 9.5, SOFT))
     rows.append(font(shape_of(node), 9, SOFT))
-    if parameters := box.parameters():
+    parameters = box.parameters()
+    if parameters and content.parameters != "hidden":
         rows[-1] += font(plain(f"  {entries(parameters):,} parameters"), 9, VALUE)
+    if content.memory:
+        parts = (part for one in (box, *box.repeats) for part in one.nodes)
+        rows.append(font(plain(size_in_bytes(sum(n.nbytes for n in parts))), 9, SOFT))
+    if content.statistics and not node.abstract and node.size:
+        rows.append(font(plain(statistics(np.asarray(node.value))), 9, VALUE))
     style = STYLES["output" if ends else "value"]
     if box.repeats:
         style = f'shape=box, style="rounded,filled", fillcolor="{CLUSTERS[0]}", color="#6B7480", peripheries=2'
@@ -150,12 +156,20 @@ def _tooltip(box: Box) -> str:
     return f'tooltip="{text}"'
 
 
-def _edge(a: Box, b: Box, passing: Sequence[Node], shown: Shown) -> str:
-    """The attributes of an edge: the size of the Jacobian between the boxes; dashed if it carries no derivative."""
-    differentiable = b.output.dtype in FLOATS and any(x.dtype in FLOATS for x in passing)
-    if not differentiable:
+def _edge(a: Box, b: Box, passing: Sequence[Node], content: Content) -> str:
+    """The attributes of an edge: what ``content`` writes on it; dashed if it carries no derivative."""
+    if b.output.dtype not in FLOATS or not any(x.dtype in FLOATS for x in passing):
         return "style=dashed"
-    return f'label=" {b.output.size}×{sum(x.size for x in passing)}"' if shown.edges else ""
+    what, text = content.on_edges, ""
+    if what in ("shape", "gradient"):
+        text = ", ".join(filter(None, (edge_text(x, b.output, 0, what) for x in passing)))
+    elif what and b.folded:
+        text = f"{b.output.size}×{sum(x.size for x in passing)}" if what == "size" else ""
+    elif what:
+        numbers = [i for i, x in enumerate(b.output.inputs) if any(x is other for other in passing)]
+        text = ", ".join(filter(None, (edge_text(b.output.inputs[i], b.output, i, what) for i in numbers)))
+    label = [f'label=" {escaped_label(text)}"'] if text else []
+    return ", ".join([*label, *ARROWS[content.arrows]])
 
 
 def on_page(layout: Layout, size: tuple[float, float] | None, columns: bool) -> tuple[Layout, float]:
@@ -194,7 +208,7 @@ def draw_folded(
     form: str,
     depth: Depth | None,
     size: tuple[float, float] | None,
-    shown: Shown,
+    content: Content,
     direction: Direction,
     *,
     dpi: float,
@@ -210,7 +224,7 @@ def draw_folded(
         found.append(outline(tape.nodes, outputs, levels[len(found)]))
     level, boxes, shallower = levels[len(found) - 1], found[-1], False
     while True:
-        drawing = Folded(boxes, tape, outputs, shown, direction)
+        drawing = Folded(boxes, tape, outputs, content, direction)
         try:
             placed, scale = on_page(drawing.layout(engine, limit), size, direction == "TB")
         except Overtime as error:
@@ -235,11 +249,14 @@ def draw_folded(
         )
         size, scale = (size[0] / scale, size[1] / scale), 1.0  # type: ignore[index]
     placed, corners = with_corners(placed, size, scale)
-    places, paths = positions(placed)
+    places, paths = positions(placed, content.arrows)
     if form == "png":
         left, bottom, right, top = placed.bounds()
         inches = scale * (right - left) / 72 + 0.4, scale * (top - bottom) / 72 + 0.4
         corners.append(f"graph [dpi={fitting_dpi(dpi, *inches):.3f}]")
+    if content.legend:
+        left, bottom, right, _ = placed.bounds()
+        corners.append(f'legend [shape=plaintext, label={legend()}, pos="{(left + right) / 2:.2f},{bottom - 24:.2f}"]')
     text = themed(drawing.dot(places, paths, corners), theme)
     if form == "dot":
         return text.encode()

@@ -220,7 +220,7 @@ def _straight(a: Point, b: Point) -> list[Point]:
     return [tuple(x + t * (y - x) for x, y in zip(a, b, strict=True)) for t in (1 / 3, 2 / 3, 1)]  # type: ignore[misc]
 
 
-def positions(layout: Layout) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
+def positions(layout: Layout, arrows: str = "forward") -> tuple[dict[str, str], dict[tuple[str, str], str]]:
     """The attributes that fix the boxes and the edges of a layout in DOT text."""
     places = {name: f'pos="{p.x:.2f},{p.y:.2f}"' for name, p in layout.places.items()}
     lines = {}
@@ -229,6 +229,11 @@ def positions(layout: Layout) -> tuple[dict[str, str], dict[tuple[str, str], str
         length = ((end[0] - before[0]) ** 2 + (end[1] - before[1]) ** 2) ** 0.5
         tip = tuple(a + ARROW * (a - b) / length for a, b in zip(end, before, strict=True))
         path = " ".join(f"{x:.2f},{y:.2f}" for x, y in line.points)
+        first, after = line.points[0], next(p for p in line.points[1:] if p != line.points[0])
+        back = ((first[0] - after[0]) ** 2 + (first[1] - after[1]) ** 2) ** 0.5
+        root = tuple(a + ARROW * (a - b) / back for a, b in zip(first, after, strict=True))
+        start = f"s,{root[0]:.2f},{root[1]:.2f} " if arrows != "forward" else ""
+        end_point = f"e,{tip[0]:.2f},{tip[1]:.2f} " if arrows != "backward" else ""
         label = f', lp="{line.label[0]:.2f},{line.label[1]:.2f}"' if line.label else ""
-        lines[line.tail, line.head] = f'pos="e,{tip[0]:.2f},{tip[1]:.2f} {path}"{label}'
+        lines[line.tail, line.head] = f'pos="{start}{end_point}{path}"{label}'
     return places, lines
