@@ -32,6 +32,7 @@ from minigraph.inspect.costs import costs
 from minigraph.inspect.derive import derive
 from minigraph.inspect.difference import compare
 from minigraph.inspect.draw import draw
+from minigraph.inspect.exact import exact
 from minigraph.inspect.frames import frames
 from minigraph.inspect.lower import lower
 from minigraph.inspect.pixels import trace_pixel
@@ -79,7 +80,7 @@ __all__ = [
     # modes
     "no_grad", "enable_grad", "detect_anomaly", "scope",
     # inspection
-    "draw", "compare", "derive", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
+    "draw", "compare", "derive", "exact", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
     # settings
     "threads", "precision", "autotune",
     # errors

@@ -132,6 +132,17 @@ class Facts:
         """The pull to input i as a convolution of the cotangent with another input; None for most ops."""
         return None
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]] | None:
+        """For an op of n inputs that is piecewise a polynomial: the inputs that each of its terms multiplies; else None.
+
+        Coefficients are whole numbers over the ``divisor``.
+        """
+        return None
+
+    def divisor(self, y: Any, *xs: Any) -> int:
+        """The common denominator of the coefficients of the ``polynomial``, from shapes alone."""
+        return 1
+
     def is_bias(self, i: int) -> bool:
         """Whether input i is a bias, added to the result of the others."""
         return i < len(self.operands) and self.operands[i] in ("b", "bias")

@@ -140,6 +140,12 @@ class Elementwise(Op):
             return notation.scaled(slope, stretched if stretched in ("I", "1") or slope == "1" else f"({stretched})")
         return notation.times(f"diag({slope})", stretched)
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]] | None:
+        if self.name in ("multiply", "square"):
+            return [(0, 1)[:n]] if n == 2 else [(0, 0)]
+        linear = ("add", "subtract", "negative", "positive", "absolute", "relu", "maximum", "minimum")
+        return [(i,) for i in range(n)] if self.name in linear else None
+
     def is_bias(self, i: int) -> bool:
         return self.name == "add"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, reduce
-from math import prod
+from math import lcm, prod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -202,6 +202,9 @@ class Pool(Op, abstract=True):
     dilation: Ints
     ceil_mode: bool = False
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
     def __post_init__(self) -> None:
         self.name = f"{type(self).name}{len(self.stride)}d"
 
@@ -302,6 +305,9 @@ class AvgPool(Pool):
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         return notation.kronecker([("I", prod(y.shape[:2])), ("A", 0)])
 
+    def divisor(self, y: Any, *xs: Any) -> int:
+        return lcm(*map(int, np.unique(self._divisors(self.window(xs[0])))))
+
     def forward(self, x: Array) -> Array:
         return self._map(x).push(x)  # type: ignore[no-any-return]
 
@@ -333,6 +339,12 @@ class GlobalAvgPool(Op):
     name = "global_avg_pool"
     formulas = ("(I ⊗ 1ᵀ)/n",)
     legend: ClassVar[dict[str, str]] = {"n": "the number of positions"}
+
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
+    def divisor(self, y: Any, *xs: Any) -> int:
+        return prod(xs[0].shape[2:])
 
     def formula_at(self, i: int, y: Any, *xs: Any) -> str | None:
         n = prod(xs[0].shape[2:])
@@ -422,6 +434,9 @@ class AdaptivePool(Op, abstract=True):
     axes: int = field(repr=False)
     output_size: tuple[int | None, ...]
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
     def __post_init__(self) -> None:
         self.name = f"{type(self).name}{self.axes}d"
 
@@ -469,6 +484,10 @@ class AdaptiveAvgPool(AdaptivePool):
             matrices.append(A)
         return matrices
 
+    def divisor(self, y: Any, *xs: Any) -> int:
+        axes = zip(xs[0].shape[2:], y.shape[2:], strict=True)
+        return prod(lcm(*(stop - start for start, stop in adaptive_windows(n, o))) for n, o in axes)
+
     def forward(self, x: Array) -> Array:
         return self._map(x).push(x)  # type: ignore[no-any-return]
 
@@ -501,6 +520,9 @@ class Choice(Op, abstract=True):
 
     formulas = ("A",)
     legend: ClassVar[dict[str, str]] = {"A": SELECTION_LEGEND}
+
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
 
     def winners(self, x: Array) -> Array:
         """The flat index in x of each output entry."""

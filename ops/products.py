@@ -95,6 +95,9 @@ class Contraction(Op):
     def forward(self, *xs: Array) -> Any:
         return tasks.contract(self.subscripts, *xs)
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [tuple(range(n))]
+
     def multiply_adds(self, y: Any, *xs: Any) -> int:
         return (len(xs) - 1) * prod(self.sides(*xs).values())
 
@@ -369,6 +372,9 @@ class Linear(Op):
         if b is not None:
             y = np.add(y, b, out=y if y.ndim and y.dtype == np.result_type(y, b) else None)
         return y
+
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0, 1), (2,)][: n - 1]
 
     def multiply_adds(self, y: Any, x: Any, w: Any, b: Any = None) -> int:
         return int(y.size * w.shape[1])

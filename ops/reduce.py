@@ -98,6 +98,12 @@ class Reduction(Op):
             return sums if self.slope == "1" else notation.over(sums, "n")
         return self.formula(i) if sums == "1ᵀ" else notation.times(sums, f"diag({self.slope})")
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]] | None:
+        return [(0,)] if self.name in ("sum", "mean", "max", "min") else None
+
+    def divisor(self, y: Any, *xs: Any) -> int:
+        return math.prod(xs[0].shape[i] for i in self.axes(xs[0])) if self.name == "mean" else 1
+
     def axes(self, x: Any) -> tuple[int, ...]:
         return tuple(range(len(x.shape))) if self.axis is None else normalize_axis_tuple(self.axis, len(x.shape))
 

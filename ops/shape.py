@@ -77,6 +77,9 @@ class Rearrange(Op):
             return Reach((1,) * d, tuple(_steps(self.hyperparameters["key"], len(x.shape))[2:]))
         return Reach((1,) * d, (1,) * d) if self.name == "pad" else super().reach(y, x)
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
     def infer(self, x: Spec) -> Spec:
         try:  # a broadcast zero has the shape without the memory
             return Spec(self.move(np.broadcast_to(np.int8(0), x.shape)).shape, x.dtype)
@@ -383,6 +386,9 @@ class Concatenate(Op):
     @property
     def hyperparameters(self) -> dict[str, Any]:
         return {"axis": self.axis}
+
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(i,) for i in range(n)]
 
     def infer(self, *xs: Spec) -> Spec:
         got = {f"array {i}": x for i, x in enumerate(xs, 1)}

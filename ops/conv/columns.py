@@ -98,6 +98,9 @@ class _Columns(Op, abstract=True):
     padding: Padding
     dilation: Ints
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
     def window(self, x: Any) -> Window:
         return window_over(self, x, self.kernel_size, self.stride, self.padding, self.dilation)
 

@@ -78,6 +78,9 @@ class ConnectedFilters(Op):
     def hyperparameters(self) -> dict[str, Any]:
         return {"connections": f"{self.table.sum()} of {self.table.size}"}
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0,)]
+
     def infer(self, w: Spec) -> Spec:
         n = int(self.table.sum())
         expect(w.ndim >= 1 and w.shape[0] == n, self, f"w ({n}, *f), one plane for each connection", w=w)

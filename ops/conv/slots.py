@@ -278,6 +278,9 @@ class Conv(Slot):
         gradient[target] = full[source]
         return gradient
 
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0, 1), (2,)][: n - 1]
+
     def multiply_adds(self, y: Any, x: Any, w: Any, b: Any = None) -> int:
         return int(y.size * prod(w.shape[1:]))
 
@@ -346,6 +349,9 @@ class ConvInputGradient(Slot):
     def forward(self, g: Array, w: Array, b: Array | None = None) -> Array:
         x = self.solve(tasks.conv_input_gradient, g, w, self.window(g, w))
         return x if b is None else tasks.add_to_channels(x, b)
+
+    def polynomial(self, n: int) -> list[tuple[int, ...]]:
+        return [(0, 1), (2,)][: n - 1]
 
     def multiply_adds(self, y: Any, g: Any, w: Any, b: Any = None) -> int:
         return int(g.size * prod(w.shape[1:]))
