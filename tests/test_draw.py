@@ -14,7 +14,7 @@ import pygraphviz
 import pytest
 
 import minigraph as mg
-from minigraph.inspect.draw import draw, mimebundle, to_dot
+from minigraph.inspect.draw import draw, levels_crossed, mimebundle, to_dot
 from minigraph.inspect.draw import render as rendering
 from minigraph.inspect.draw.dot import HOT, INK, caption, duration, setting
 from minigraph.inspect.profile import Profile, Row
@@ -253,7 +253,8 @@ def test_png_sizes_are_bounded(tmp_path):
     assert 25_000 < height <= rendering.MAX_SIDE + 100
 
 
-def test_graphs_that_crash_graphviz_are_drawn_without_edge_labels(tmp_path):
+def test_graphs_that_crash_graphviz_are_drawn_without_edge_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["minigraph.inspect.draw"], "MAX_LEVELS_CROSSED", 10**9)
     rng = np.random.default_rng(0)
     nodes = [mg.parameter(1.0, "x")]
     for _ in range(300):
@@ -281,6 +282,7 @@ def test_a_layout_that_takes_too_long_gives_way_to_a_cheaper_one(engine, terms, 
         return real(command, dot, limit if "splines=line" in dot else rendering.Limit(1.0), *rest)
 
     monkeypatch.setattr(rendering, "spawn", spawn)
+    monkeypatch.setattr(sys.modules["minigraph.inspect.draw"], "MAX_LEVELS_CROSSED", 10**9)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         draw(sum_of_terms(terms), path, engine=engine, timeout=60)
@@ -290,6 +292,14 @@ def test_a_layout_that_takes_too_long_gives_way_to_a_cheaper_one(engine, terms, 
     if form == "svg":
         text = drawn.decode()
         assert (text.count('class="node"'), text.count('class="edge"')) == (3 * terms + 1, 4 * terms - 1)
+
+
+def test_edges_across_many_levels_are_straight_at_once(tmp_path):
+    began = monotonic()
+    with pytest.warns(UserWarning, match="edges cross too many levels .*, so edges are straight and without sizes"):
+        draw(sum_of_terms(200), tmp_path / "a.svg")
+    assert monotonic() - began < 5
+    assert levels_crossed(mg.Tape.of(network())) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the program is a script")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -31,6 +32,7 @@ from minigraph.tape import Tape
 __all__ = ["RenderError", "draw", "mimebundle", "to_dot"]
 
 TIMEOUT = 10.0
+MAX_LEVELS_CROSSED = 2000  # which takes Graphviz about four seconds; the time grows with the third power
 PLAIN = Content()
 UNFOLDED_NODES = 30  # larger graphs are folded, if they have scopes
 SIZES = {"slide": (13.333, 7.5), "page": (8.27, 11.69)}  # inches
@@ -194,6 +196,8 @@ def rendered(
     bare = replace(content, edges=False)
     limit = Limit(timeout)
     try:
+        if isinstance(tape, Tape) and levels_crossed(tape) > MAX_LEVELS_CROSSED:
+            raise Overtime("edges cross too many levels for Graphviz to route them in time")
         try:
             return picture(themed(layout(tape, content, direction, profile)[0], theme), form, limit=limit, **how)
         except RenderError as error:
@@ -212,9 +216,20 @@ def rendered(
                 f"draw: {error} for the first layout, and for the simpler one; write a .dot file, pass a larger timeout, "
                 "or draw a part of the graph"
             ) from None
-        said = f"{error}, so edges are straight and without sizes; a larger timeout gives the first layout more time"
+        said = f"{error}, so edges are straight and without sizes"
     warnings.warn(said, stacklevel=3)
     return drawn
+
+
+def levels_crossed(tape: Tape) -> int:
+    """How many levels all edges together cross, but those of leaves with a single reader: what takes Graphviz its time."""
+    readers = Counter(x for node in tape.nodes for x in node.inputs)
+    depth: dict[Node, int] = {}
+    crossed = 0
+    for node in tape.nodes:
+        depth[node] = 1 + max([depth[x] for x in node.inputs], default=0)
+        crossed += sum(depth[node] - depth[x] - 1 for x in node.inputs if x.op or readers[x] > 1)
+    return crossed
 
 
 @dataclass(frozen=True, repr=False)
@@ -228,19 +243,15 @@ class Picture:
 
 
 def mimebundle(node: Node) -> dict[str, Any]:
-    """What a notebook shows of a node: the picture of its graph, and its repr.
+    """What a notebook shows of a node: the picture of its graph, folded if it is large, and its repr.
 
-    Only the repr for graphs of more than some hundred nodes, and where Graphviz is missing or fails.
+    Only the repr of graphs of more than some hundred nodes without scopes, and if Graphviz is missing or fails.
     """
     bundle = {"text/plain": repr(node)}
-    try:
-        tape = Tape.of(node)
-        if len(tape.nodes) <= NOTEBOOK_NODES:
-            bundle["image/svg+xml"] = rendered(
-                tape, "svg", timeout=NOTEBOOK_SECONDS, page=f"picture {next(_pictures)}"
-            ).decode()
-    except (GraphError, ImportError, RenderError):
-        pass
+    with suppress(GraphError, ImportError, RenderError, ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = draw(node, max_nodes=NOTEBOOK_NODES, timeout=NOTEBOOK_SECONDS)
+        bundle["image/svg+xml"] = picture.svg if picture else ""
     return bundle
 
 
