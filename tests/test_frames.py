@@ -90,6 +90,10 @@ def test_bad_input(tmp_path):
         mg.frames(y).save(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match="nodes behind it, more than 60; wanted a smaller graph"):
         mg.frames(sum(mg.parameter(float(i)) for i in range(1, 80)))
+    with pytest.raises(IndexError, match="frames: got frame 99; wanted one of"):
+        mg.frames(y).picture(99)
+    with pytest.raises(ValueError, match="frames: got form 'bmp'; wanted 'svg' or 'png'"):
+        mg.frames(y).picture(0, "bmp")
     with pytest.raises(mg.GraphError, match="depends on no parameter"):
         mg.frames(mg.constant([1, 2]).sum())
     with pytest.raises(ValueError, match="wanted a conv2d of one plane by one filter, of at most 144 entries"):

@@ -47,6 +47,8 @@ def test_winners_are_those_of_the_pool():
 
 
 def test_a_trace_is_printed_and_drawn(tmp_path):
+    v = mg.parameter(2.0, "v")
+    assert mg.trace_pixel(v * 3, ()).row == 3 and "scalar" in str(mg.trace_pixel(v * 3, ()))
     x, y = network(np.random.default_rng(2))
     trace = mg.trace_pixel(y, (0, 0, 3, 3), x)
     assert "max_pool2d 'p1'" in str(trace) and "winners" in str(trace) and "3×3" in str(trace)

@@ -100,6 +100,8 @@ class Exact:
 
     def __getitem__(self, node: Node) -> Any:
         """The value of a node, an array of Fractions, or a Fraction. Raises KeyError for a node of another graph."""
+        if node not in self._values:
+            raise KeyError(f"exact: {getattr(node, 'label', node)} is not in the graph of {self.tape.y.label}")
         return self._values[node].fractions()
 
     def _compute(self, node: Node) -> Whole:
@@ -178,6 +180,8 @@ def exact(y: Node, values: Mapping[Node, Any] | None = None) -> Exact:
     expect_node("exact", y)
     tape = Tape.of(y)
     tape.check_unchanged()
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(f"exact: got {type(values).__name__} as values; wanted a dict of leaves and their fractions")
     given = dict(values or {})
     for x in given:
         if not any(x is node for node in tape.leaves):

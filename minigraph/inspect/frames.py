@@ -73,6 +73,12 @@ class Animation:
         """Frame i as an "svg" or "png"."""
         raise NotImplementedError
 
+    def expect_frame(self, i: Any, form: Any) -> None:
+        """Raise IndexError unless there is a frame i, ValueError for another form than "svg" and "png"."""
+        expect_choice("frames", ("svg", "png"), form=form)
+        if not isinstance(i, (int, np.integer)) or not -len(self) <= i < len(self):
+            raise IndexError(f"frames: got frame {i!r}; wanted one of {len(self)}, from 0")
+
     def _repr_svg_(self) -> str:
         return self.picture(len(self) - 1).decode()
 
@@ -172,6 +178,7 @@ class Frames(Animation):
 
     def picture(self, i: int, form: str = "svg") -> bytes:
         """Frame i as an "svg" or "png"."""
+        self.expect_frame(i, form)
         frame, layout = self.frames[i], self.layout
         left, bottom, right, top = layout.bounds()
         widest = max(len(f.caption) for f in self.frames) * 6.6 + 20
@@ -280,6 +287,7 @@ class Sliding(Animation):
 
     def picture(self, i: int, form: str = "svg") -> bytes:
         """Frame i: the window of entry i."""
+        self.expect_frame(i, form)
         from minigraph.inspect.plot import sliding_window
 
         return sliding_window(

@@ -128,10 +128,11 @@ def trace_pixel(y: Node, index: Sequence[int] | int, x: Node | None = None) -> P
 
 def _box(c: Array) -> tuple[tuple[int, int], ...]:
     """The smallest box of the axes after the first two that holds all entries that are not 0."""
-    places = np.nonzero(c)[2:] if c.ndim > 2 else np.nonzero(c)
-    if not places or not places[0].size:
-        return ((0, 0),) * max(c.ndim - 2 if c.ndim > 2 else c.ndim, 0)
-    return tuple((int(p.min()), int(p.max()) + 1) for p in places)
+    axes = range(2, c.ndim) if c.ndim > 2 else range(c.ndim)
+    if not np.any(c):
+        return ((0, 0),) * len(axes)
+    places = np.argwhere(c)
+    return tuple((int(places[:, i].min()), int(places[:, i].max()) + 1) for i in axes)
 
 
 def _winners(node: Node, c: Array) -> Any:
