@@ -100,8 +100,8 @@ class Chain:
         for node in tape.nodes:
             if node in ahead and node not in self.xs and node not in tape.until:
                 inputs = [i for i, differentiable in enumerate(differentiable_inputs(node)) if differentiable]
-                if found := [i for i in inputs if node.inputs[i] in towards]:
-                    towards[node] = found
+                if leading := [i for i in inputs if node.inputs[i] in towards]:
+                    towards[node] = leading
         reached = {self.y} if self.y in towards else set[Node]()
         for node in reversed(tape.nodes):
             if node in reached:

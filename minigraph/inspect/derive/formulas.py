@@ -25,8 +25,8 @@ def factors_of(chain: Chain, symbols: Symbols) -> dict[tuple[Node, int], Factor]
     """
     formulas: dict[tuple[Node, int], JacobianFormula | None] = {}
     for node, inputs in chain.inputs.items():
-        found = jacobian_formulas(node.op, node, *node.inputs) if node.op and inputs else []
-        formulas |= {(node, i): found[i] for i in inputs}
+        op_formulas = jacobian_formulas(node.op, node, *node.inputs) if node.op and inputs else []
+        formulas |= {(node, i): op_formulas[i] for i in inputs}
     users: dict[str, dict[Node, int]] = defaultdict(dict)  # by letter: nodes, numbered
     for (node, _), formula in formulas.items():
         for letter in own_letters(node, formula):

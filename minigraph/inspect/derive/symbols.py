@@ -77,13 +77,13 @@ class Symbols:
         self._placeholders: dict[Node, str] = {}
         for i, node in enumerate(nodes):
             if node.name and names[node.name] == 1:
-                found = symbol(node.name)
+                result = symbol(node.name)
             elif node.name and paths[node.path] == 1:
-                found = upright(node.path.replace("/", "."))
+                result = upright(node.path.replace("/", "."))
             else:
-                found = Symbol(numbered("v", i), f"v_{{{i}}}")
+                result = Symbol(numbered("v", i), f"v_{{{i}}}")
             self._placeholders[node] = chr(FIRST_PLACEHOLDER + i)
-            self._symbols.append(found)
+            self._symbols.append(result)
 
     def __contains__(self, node: Node) -> bool:
         return node in self._placeholders
@@ -92,9 +92,9 @@ class Symbols:
         """The placeholder of a node."""
         return self._placeholders[node]
 
-    def add(self, found: Symbol) -> str:
+    def add(self, symbol: Symbol) -> str:
         """A placeholder for a further symbol."""
-        self._symbols.append(found)
+        self._symbols.append(symbol)
         return chr(FIRST_PLACEHOLDER + len(self._symbols) - 1)
 
     def texts(self) -> set[str]:

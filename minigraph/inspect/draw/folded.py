@@ -219,10 +219,10 @@ def draw_folded(
 ) -> bytes:
     """The picture of a graph folded to ``depth``, or further where a page of ``size`` inches requires it."""
     levels = levels_of(tape.nodes, depth)
-    found = [outline(tape.nodes, outputs, levels[0])]
-    while depth is None and len(found[-1].boxes) > MAX_BOXES and len(found) < len(levels):
-        found.append(outline(tape.nodes, outputs, levels[len(found)]))
-    level, boxes, shallower = levels[len(found) - 1], found[-1], False
+    outlines = [outline(tape.nodes, outputs, levels[0])]
+    while depth is None and len(outlines[-1].boxes) > MAX_BOXES and len(outlines) < len(levels):
+        outlines.append(outline(tape.nodes, outputs, levels[len(outlines)]))
+    level, boxes, shallower = levels[len(outlines) - 1], outlines[-1], False
     while True:
         drawing = Folded(boxes, tape, outputs, content, direction)
         try:
@@ -239,8 +239,8 @@ def draw_folded(
         boxes = outline(tape.nodes, outputs, level)
         shallower = True
     if shallower and size:
-        said = f"draw: folded to depth {level}, since more does not fit {size[0]:g} × {size[1]:g} inches"
-        warnings.warn(said, stacklevel=3)
+        message = f"draw: folded to depth {level}, since more does not fit {size[0]:g} × {size[1]:g} inches"
+        warnings.warn(message, stacklevel=3)
     if scale < LEAST_SCALE:
         warnings.warn(
             f"draw: the drawing needs {1 / scale:.1f} times the size of {size[0]:g} × {size[1]:g} inches to be read, and is "  # type: ignore[index]

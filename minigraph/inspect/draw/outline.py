@@ -35,8 +35,8 @@ class Box:
 
     def parameters(self) -> list[Parameter]:
         """The parameters that the box and its repeats read, each once."""
-        found = (x for box in (self, *self.repeats) for node in box.nodes for x in node.inputs)
-        return list(dict.fromkeys(x for x in found if isinstance(x, Parameter)))
+        inputs = (x for box in (self, *self.repeats) for node in box.nodes for x in node.inputs)
+        return list(dict.fromkeys(x for x in inputs if isinstance(x, Parameter)))
 
     def ops(self) -> list[tuple[str, int]]:
         """The names of the ops with their numbers, in the order in which they occur first."""
