@@ -286,7 +286,10 @@ def mathml(d: Derivation, numbers: bool = False) -> str:
     """The equations as a MathML element."""
     from latex2mathml.converter import convert
 
-    return str(convert(latex(d, numbers), display="block"))
+    element = str(convert(latex(d, numbers), display="block"))
+    # MathML Core, which browsers implement, has neither columnalign nor bold type by mathvariant.
+    element = re.sub(r'columnalign="(\w+)"', r'columnalign="\1" style="text-align: \1"', element)
+    return re.sub(r'<m([in]) mathvariant="bold">1</m\1>', "<mn>\U0001d7cf</mn>", element)
 
 
 # --- pictures ----------------------------------------------------------------------------------------------
