@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph.inspect.draw.dot import Content
+from minigraph.inspect.draw.dot import Content, duration
 from minigraph.inspect.draw.folded import Folded, on_page
 from minigraph.inspect.draw.outline import MAX_BOXES, levels_of, outline
 from minigraph.inspect.draw.page import Layout, Line, Place, fitted, parsed, positions
@@ -167,6 +167,25 @@ def test_what_nodes_and_edges_show(depth, tmp_path):
         assert line.count(", shape=box") == 3 and "w 3×5" in line
         y.backward(retain_graph=True, retain_grad=True)
         assert "‖∂‖ 1.732" in drawn(y, tmp_path, depth=depth, edges="gradient")
+
+
+def test_a_profile_of_folded_boxes(tmp_path):
+    """The time of a box is the sum of its nodes and repeats, and all boxes together take the whole time."""
+    x = mg.constant(np.ones((2, 3)), "x")
+    for i in range(4):
+        with mg.scope(f"block{i}"):
+            x = mg.relu(mg.linear(x, mg.parameter(np.ones((3, 3)))))
+    y = np.sum(x)
+    profile = mg.profile(y, repeats=1)
+    boxes = outline(Tape.of(y).nodes, [y], 1)
+    drawing = Folded(boxes, Tape.of(y), [y], Content(), "TB", profile)
+    seconds = [drawing.times.seconds.get(box.output, 0.0) for box in boxes.boxes]
+    assert [len(box.repeats) for box in boxes.boxes] == [0, 3, 0] and max(seconds) == drawing.times.most
+    np.testing.assert_allclose(sum(seconds), profile.seconds)
+    mg.draw(y, tmp_path / "p.svg", depth=1, profile=profile)
+    assert "forward" in (tmp_path / "p.svg").read_text() and duration(max(seconds)) in (tmp_path / "p.svg").read_text()
+    with pytest.raises(ValueError, match="got a profile without"):
+        mg.draw(np.sum(x * 2.0), tmp_path / "p.svg", depth=1, profile=profile)
 
 
 @pytest.mark.parametrize("depth", ["op", "block"])

@@ -82,7 +82,7 @@ def draw(
     to be scaled below 85 %, it is folded further, with a warning.
 
     ``edges``, ``values``, ``gradients``, ``scopes``, ``statistics``, ``memory``, ``parameters``, ``arrows``, ``legend``,
-    ``direction``, ``profile``: see ``to_dot``. With a profile, without
+    ``direction``, ``profile``: see ``to_dot``. Without
     ``scopes``, in another direction and in .dot files graphs are only folded if ``depth`` or ``size`` says so.
     ``theme``: the colours, "light", "dark", "print" (white boxes with black borders) or "contrast" (high contrast).
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
@@ -120,9 +120,9 @@ def draw(
     with _outputs(y, inputs) as outputs:
         tape = y.structure() if isinstance(y, Tape) else joint_tape(outputs)
         scoped = any(node.scope for node in tape.nodes if node.op)
-        folds = depth is None and scopes and scoped and profile is None and direction == "TB" and form != "dot"
+        folds = depth is None and scopes and scoped and direction == "TB" and form != "dot"
         if depth not in (None, "op") or inches or len(outputs) > 1 or folds and len(tape.nodes) > UNFOLDED_NODES:
-            drawn = draw_folded(tape, outputs, form, depth, inches, content, direction, dpi=dpi,
+            drawn = draw_folded(tape, outputs, form, depth, inches, content, direction, profile, dpi=dpi,
                            engine=engine, limit=Limit(timeout), page=page, theme=theme)  # fmt: skip
         else:
             if form != "dot" and len(tape.nodes) > max_nodes:

@@ -182,7 +182,10 @@ class Times:
 
     def coloured(self, node: Node, text: str, style: str) -> tuple[str, str]:
         """A node's label with its time, and its style with a fill for it: white for leaves, which take none."""
-        seconds = self.seconds.get(node)
+        return self.heated(self.seconds.get(node), text, style)
+
+    def heated(self, seconds: float | None, text: str, style: str) -> tuple[str, str]:
+        """A label with a time, and its style with a fill for it."""
         if seconds is None:
             return text, f'{style}, fillcolor="{heat(0)}"'
         row = f"<tr><td>{font(f'<b>{self.share(seconds)}</b>', 10)}</td></tr>"
@@ -194,7 +197,11 @@ class Times:
         return f"{duration(seconds)}, {seconds / self.profile.seconds if seconds else 0:.1%}"
 
     def legend(self) -> str:
-        """A title with the whole time, and the scale of colours."""
+        """The label of a graph: the whole time, and the scale of colours."""
+        return f"graph [label={self.table()}, labelloc=t]"
+
+    def table(self) -> str:
+        """A title with the whole time, and the scale of colours, as an HTML-like label."""
         back = self.profile.backward
         total = duration(self.profile.seconds)
         if back is not None:
@@ -204,7 +211,7 @@ class Times:
             f'<td border="1" color="{FAINT}" width="120" height="10" fixedsize="true" bgcolor="{heat(0)}:{heat(1)}"></td>'
             f'<td align="left">{font(self.share(self.most), 9)}</td></tr></table>'
         )
-        return f"graph [label={label([font(f'<b>{total}</b>', 11), scale])}, labelloc=t]"
+        return label([font(f"<b>{total}</b>", 11), scale])
 
 
 def heat(share: float) -> str:

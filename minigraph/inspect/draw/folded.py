@@ -21,6 +21,7 @@ from minigraph.inspect.draw.dot import (
     VALUE,
     Content,
     Direction,
+    Times,
     caption,
     describe,
     edge_text,
@@ -39,6 +40,7 @@ from minigraph.inspect.draw.outline import MAX_BOXES, Box, Depth, Outline, entri
 from minigraph.inspect.draw.page import Layout, Place, fitted, parsed, positions
 from minigraph.inspect.draw.render import Engine, Limit, Overtime, RenderError, fitting_dpi, run, with_own_ids
 from minigraph.inspect.draw.themes import themed
+from minigraph.inspect.profile import Profile
 from minigraph.node import FLOATS, Node
 from minigraph.tape import Tape
 
@@ -82,10 +84,17 @@ class Folded(Sheet):
     """The drawing of an outline."""
 
     def __init__(
-        self, outline: Outline, tape: Tape, outputs: Sequence[Node], content: Content, direction: Direction
+        self,
+        outline: Outline,
+        tape: Tape,
+        outputs: Sequence[Node],
+        content: Content,
+        direction: Direction,
+        profile: Profile | None = None,
     ) -> None:
         self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
-        boxes = {name: _box(box, tape, outputs, content) for box, name in self.names.items()}
+        self.times = None if profile is None else _box_times(outline, profile)
+        boxes = {name: _box(box, tape, outputs, content, self.times) for box, name in self.names.items()}
         edges = {
             (self.names[a], self.names[b]): _edge(a, b, passing, content) for (a, b), passing in outline.edges.items()
         }
@@ -102,6 +111,18 @@ class Folded(Sheet):
         return svg.replace("<svg ", '<svg role="img" ', 1)
 
 
+def _box_times(outline: Outline, profile: Profile) -> Times:
+    """The times of a profile with the sum of each box at its last node."""
+    nodes = [node for box in outline.boxes for part in (box, *box.repeats) for node in part.nodes]
+    times = Times(profile, nodes)
+    for box in outline.boxes:
+        parts = [node for part in (box, *box.repeats) for node in part.nodes if node in times.seconds]
+        if parts:
+            times.seconds[box.output] = sum(times.seconds[node] for node in parts)
+    times.most = max((times.seconds.get(box.output, 0.0) for box in outline.boxes), default=0.0)
+    return times
+
+
 def spoken(box: Box) -> str:
     """A box in words."""
     node = box.nodes[-1]
@@ -116,13 +137,15 @@ def shape_of(node: Node) -> str:
     return "×".join(map(str, node.shape)) or "scalar"
 
 
-def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content) -> str:
+def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content, times: Times | None) -> str:
     """The attributes of a box."""
     node = box.output
     ends = any(node is y for y in outputs)
     if not box.folded and not box.scope:
         text = describe(node, replace(content, scopes=False), not tape.y.abstract)
         style = STYLES[kind_of(node, tape)] if not ends or node is tape.y else STYLES["output"]
+        if times:
+            text, style = times.heated(times.seconds.get(node), text, style)
         return f"label={text}, {style}, {_tooltip(box)}"
     title = lines(box.title)
     if box.repeats:
@@ -148,7 +171,10 @@ def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content) -> str
     style = STYLES["output" if ends else "value"]
     if box.repeats:
         style = f'shape=box, style="rounded,filled", fillcolor="{CLUSTERS[0]}", color="#6B7480", peripheries=2'
-    return f"label={label(rows)}, {style}, {_tooltip(box)}"
+    text = label(rows)
+    if times:
+        text, style = times.heated(times.seconds.get(node), text, style)
+    return f"label={text}, {style}, {_tooltip(box)}"
 
 
 def _tooltip(box: Box) -> str:
@@ -210,6 +236,7 @@ def draw_folded(
     size: tuple[float, float] | None,
     content: Content,
     direction: Direction,
+    profile: Profile | None,
     *,
     dpi: float,
     engine: Engine | None,
@@ -224,7 +251,7 @@ def draw_folded(
         outlines.append(outline(tape.nodes, outputs, levels[len(outlines)]))
     level, boxes, shallower = levels[len(outlines) - 1], outlines[-1], False
     while True:
-        drawing = Folded(boxes, tape, outputs, content, direction)
+        drawing = Folded(boxes, tape, outputs, content, direction, profile)
         try:
             placed, scale = on_page(drawing.layout(engine, limit), size, direction == "TB")
         except Overtime as error:
@@ -254,6 +281,11 @@ def draw_folded(
         left, bottom, right, top = placed.bounds()
         inches = scale * (right - left) / 72 + 0.4, scale * (top - bottom) / 72 + 0.4
         corners.append(f"graph [dpi={fitting_dpi(dpi, *inches):.3f}]")
+    if drawing.times:
+        left, _, right, top = placed.bounds()
+        corners.append(
+            f'times [shape=plaintext, label={drawing.times.table()}, pos="{(left + right) / 2:.2f},{top + 30:.2f}"]'
+        )
     if content.legend:
         left, bottom, right, _ = placed.bounds()
         corners.append(f'legend [shape=plaintext, label={legend()}, pos="{(left + right) / 2:.2f},{bottom - 24:.2f}"]')
