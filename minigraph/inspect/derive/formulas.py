@@ -39,23 +39,27 @@ def factors_of(chain: Chain, symbols: Symbols) -> dict[tuple[Node, int], Factor]
             for letter in own_letters(node, formula)
             if len(users[letter]) > 1 or letter in taken
         }
-        text = substituted(node, formula.text, symbols, numbers) if formula else unknown(node, i, symbols)
-        legend = {
-            spelled(letter, numbers.get(letter)): meaning
-            for letter, meaning in (formula.legend if formula else {}).items()
-            if letter not in node.op.named_after  # type: ignore[union-attr]
-        } | {
-            spelled_after(letter, symbols[node.inputs[_operand(node, operand)]]): (formula.legend if formula else {})[
-                letter
-            ]
-            for letter, operand in node.op.named_after.items()  # type: ignore[union-attr]
-            if formula and letter in formula.legend
-        }
-        if formula and text == formula.text:  # an exponent kept the op's own letters
-            operands = zip(node.op.symbols(len(node.inputs)), node.inputs, strict=True)  # type: ignore[union-attr]
-            legend |= {letter: symbols[x] for letter, x in operands if letter in notation.names(text)}
+        text, legend = _written(node, formula, symbols, numbers) if formula else (unknown(node, i, symbols), {})
         factors[node, i] = Factor(node, i, node.inputs[i], text, legend)
     return factors
+
+
+def _written(
+    node: Node, formula: JacobianFormula, symbols: Symbols, numbers: Mapping[str, int]
+) -> tuple[str, dict[str, str]]:
+    """The formula with the symbols of the graph, and the meaning of the letters that are left."""
+    op: Any = node.op
+    text = substituted(node, formula.text, symbols, numbers)
+    legend = {}
+    for letter, meaning in formula.legend.items():
+        operand = op.named_after.get(letter)
+        placeholder = None if operand is None else symbols[node.inputs[_operand(node, operand)]]
+        written = spelled(letter, numbers.get(letter)) if placeholder is None else spelled_after(letter, placeholder)
+        legend[written] = meaning
+    if text == formula.text:  # an exponent may have kept the letters of operands
+        operands = zip(op.symbols(len(node.inputs)), node.inputs, strict=True)
+        legend |= {letter: symbols[x] for letter, x in operands if letter in notation.names(text)}
+    return text, legend
 
 
 def unknown(node: Node, i: int, symbols: Symbols) -> str:
