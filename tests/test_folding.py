@@ -1,5 +1,6 @@
 """Folded drawings: every published network on one page, nothing cut, nothing lost, no arrow against the direction."""
 
+import base64
 import re
 import struct
 import warnings
@@ -167,6 +168,22 @@ def test_what_nodes_and_edges_show(depth, tmp_path):
         assert line.count(", shape=box") == 3 and "w 3×5" in line
         y.backward(retain_graph=True, retain_grad=True)
         assert "‖∂‖ 1.732" in drawn(y, tmp_path, depth=depth, edges="gradient")
+
+
+@pytest.mark.parametrize("options", [{}, {"depth": 1}, {"size": "slide"}])
+def test_thumbnails_of_jacobians(options, tmp_path):
+    x = mg.constant(np.ones((1, 1, 6, 6)), "x")
+    with mg.scope("conv"):
+        h = mg.conv2d(x, mg.parameter(np.ones((2, 1, 3, 3)), "w"))
+    y = np.sum(mg.relu(h).named("H~")).named("y")
+    mg.draw(y, tmp_path / "a.svg", thumbnails=True, **options)
+    svg = (tmp_path / "a.svg").read_text()
+    pictures = re.findall(r'href="data:image/png;base64,([^"]+)"', svg)
+    assert len(pictures) == 3 and '.png"' not in svg and "H̃" in svg
+    assert base64.b64decode(pictures[0]).startswith(b"\x89PNG")
+    mg.draw(y, tmp_path / "a.png", thumbnails=True, **options)
+    with pytest.raises(ValueError, match=r"draw: got thumbnails for a \.dot file"):
+        mg.draw(y, tmp_path / "a.dot", thumbnails=True)
 
 
 def test_a_profile_of_folded_boxes(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minigraph as mg
-from minigraph.inspect.spy import shares
+from minigraph.inspect.draw.thumbnails import shares
 from minigraph.tape import Tape
 
 pytest.importorskip("matplotlib")

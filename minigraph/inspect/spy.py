@@ -12,10 +12,9 @@ import numpy as np
 from minigraph.arguments import expect_choice, expect_integer
 from minigraph.array import Array
 from minigraph.files import checked_path, write
+from minigraph.inspect.draw.thumbnails import shares
 from minigraph.maps import LinearMap
 from minigraph.node import Hooks
-
-ROWS = 4096  # rows of a large matrix that are built at a time
 
 
 def spy(J: LinearMap, path: str | os.PathLike[str] | None, *, colour: str, max_pixels: int) -> Any:
@@ -49,22 +48,6 @@ def _placed(entries: Any, shape: tuple[int, int]) -> Array:
     dense = np.full(shape, np.nan)
     dense[entries.row, entries.col] = entries.data
     return dense
-
-
-def shares(J: LinearMap, max_pixels: int) -> Array:
-    """The share of stored entries in each block of the matrix, in at most ``max_pixels`` rows and columns of blocks."""
-    sides = [-(-n // max_pixels) for n in J.shape]
-    m, n = (-(-size // side) for size, side in zip(J.shape, sides, strict=True))
-    counts = np.zeros((m, n))
-    start = 0
-    for block in J.row_blocks(ROWS):
-        entries = block.tocoo()
-        np.add.at(counts, ((entries.row + start) // sides[0], entries.col // sides[1]), 1)
-        start += block.shape[0]
-    heights, widths = (
-        np.minimum(side, size - np.arange(k) * side) for size, side, k in zip(J.shape, sides, (m, n), strict=True)
-    )
-    return np.asarray(counts / np.multiply.outer(heights, widths))
 
 
 Hooks.spy = spy

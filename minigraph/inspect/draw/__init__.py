@@ -14,15 +14,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
-from minigraph.arguments import expect_choice, expect_integer, expect_node, expect_positive
+from minigraph.arguments import expect_choice, expect_flags, expect_integer, expect_node, expect_positive
 from minigraph.files import checked_path, write
 from minigraph.inspect.draw.dot import Content, Direction, layout, to_dot
 from minigraph.inspect.draw.folded import draw_folded
 from minigraph.inspect.draw.outline import DEPTHS, Depth
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
 from minigraph.inspect.draw.themes import THEMES, themed
+from minigraph.inspect.draw.thumbnails import embedded
+from minigraph.inspect.draw.thumbnails import thumbnails as make_thumbnails
 from minigraph.inspect.outputs import abstract_outputs, joint_tape
 from minigraph.inspect.profile import Profile
 from minigraph.nn.module import Module
@@ -56,6 +59,7 @@ def draw(
     parameters: str = "box",
     arrows: str = "forward",
     legend: bool = False,
+    thumbnails: bool = False,
     direction: Direction = "TB",
     theme: str = "light",
     profile: Profile | None = None,
@@ -84,6 +88,8 @@ def draw(
     ``edges``, ``values``, ``gradients``, ``scopes``, ``statistics``, ``memory``, ``parameters``, ``arrows``, ``legend``,
     ``direction``, ``profile``: see ``to_dot``. Without
     ``scopes``, in another direction and in .dot files graphs are only folded if ``depth`` or ``size`` says so.
+    ``thumbnails``: show in each box of a single op the structure of its Jacobian by the first input; needs the extra ``plot``,
+    and values.
     ``theme``: the colours, "light", "dark", "print" (white boxes with black borders) or "contrast" (high contrast).
     ``dpi``: pixels per inch of a PNG; lowered where the PNG would be cut or larger than memory allows.
     ``engine``: "pygraphviz" (brings Graphviz along), "dot" (the program on the PATH), or None for the first available one.
@@ -114,11 +120,18 @@ def draw(
     expect_choice("draw", get_args(Direction), direction=direction)
     expect_choice("draw", tuple(THEMES), theme=theme)
     content = Content(edges, values, gradients, scopes, statistics, memory, parameters, arrows, legend)
+    expect_flags("draw", thumbnails=thumbnails)
+    if thumbnails and form == "dot":
+        raise ValueError(
+            "draw: got thumbnails for a .dot file, which cannot hold pictures; wanted a .png, .svg or .pdf"
+        )
     expect_depth(depth)
     inches = page_size(size)
     page = f"picture {next(_pictures)}" if path is None else ""
-    with _outputs(y, inputs) as outputs:
+    with _outputs(y, inputs) as outputs, TemporaryDirectory() as folder:
         tape = y.structure() if isinstance(y, Tape) else joint_tape(outputs)
+        if thumbnails and isinstance(tape, Tape):
+            content = replace(content, thumbnails=make_thumbnails(tape.nodes, folder))
         scoped = any(node.scope for node in tape.nodes if node.op)
         folds = depth is None and scopes and scoped and direction == "TB" and form != "dot"
         if depth not in (None, "op") or inches or len(outputs) > 1 or folds and len(tape.nodes) > UNFOLDED_NODES:
@@ -135,6 +148,8 @@ def draw(
                 drawn = themed(layout(tape, *options)[0], theme).encode()
             else:
                 drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page, theme=theme)
+        if content.thumbnails and form == "svg":
+            drawn = embedded(drawn.decode()).encode()
     if path is None:
         return Picture(drawn.decode())
     write(target, drawn)

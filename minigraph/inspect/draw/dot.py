@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from minigraph.arguments import expect_choice, expect_flags, expect_node
+from minigraph.inspect.derive.symbols import symbol
 from minigraph.inspect.formulas import jacobian_formulas
 from minigraph.inspect.profile import Profile
 from minigraph.node import FLOATS, Node, Parameter, value_of
@@ -51,6 +52,7 @@ class Content:
     parameters: str = "box"
     arrows: str = "forward"
     legend: bool = False
+    thumbnails: Mapping[Node, str] = field(default_factory=dict)  # paths of pictures
 
     def __post_init__(self) -> None:
         flags = {
@@ -291,7 +293,7 @@ def describe(node: Node, content: Content, computed: bool, dtype: bool = False) 
     op, details = caption(node)
     rows = []
     if name.strip():
-        path = name if content.scopes else "/".join(filter(None, (node.scope, name)))
+        path = symbol(name).text if content.scopes or not node.scope else f"{node.scope}/{name}"
         rows.append(font(f"<b>{lines(path)}</b>", 12))
         if node.op:
             rows.append(font(plain(op), 10.5))
@@ -312,6 +314,8 @@ def describe(node: Node, content: Content, computed: bool, dtype: bool = False) 
         rows.append(font(plain(statistics(np.asarray(node.value))), 9, VALUE))
     if content.memory:
         rows.append(font(plain(size_in_bytes(node.nbytes)), 9, SOFT))
+    if node in content.thumbnails:
+        rows.append(f'<img src="{content.thumbnails[node]}"/>')
     if content.gradients and (node.grad is not None or (computed and not node.abstract)):
         rows.extend(gradient(node))
     if content.parameters == "line":

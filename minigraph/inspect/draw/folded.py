@@ -168,6 +168,8 @@ def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content, times:
         rows.append(font(plain(size_in_bytes(sum(n.nbytes for n in parts))), 9, SOFT))
     if content.statistics and not node.abstract and node.size:
         rows.append(font(plain(statistics(np.asarray(node.value))), 9, VALUE))
+    if len(ops) == 1 and ops[0] in content.thumbnails:
+        rows.append(f'<img src="{content.thumbnails[ops[0]]}"/>')
     style = STYLES["output" if ends else "value"]
     if box.repeats:
         style = f'shape=box, style="rounded,filled", fillcolor="{CLUSTERS[0]}", color="#6B7480", peripheries=2'
