@@ -22,7 +22,7 @@ __all__ = ["PixelTrace", "trace_pixel"]
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class TracedNode:
     """A node that the entry depends on: the derivative ∂y[index]/∂node, and where it is not 0.
 
     ``box``: along each axis after the first two (first, last + 1), empty if it is 0 everywhere; ``winners``: of a node whose
@@ -47,7 +47,7 @@ class PixelTrace:
     y: Node
     x: Node
     index: tuple[int, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[TracedNode, ...]
 
     @property
     def row(self) -> Array:
@@ -120,7 +120,7 @@ def trace_pixel(y: Node, index: Sequence[int] | int, x: Node | None = None) -> P
     for node, c in zip(nodes, cotangents, strict=True):
         if c is not None:
             c = np.asarray(c)
-            layers.append(Layer(node, c, _box(c), _winners(node, c)))
+            layers.append(TracedNode(node, c, _box(c), _winners(node, c)))
     if not layers or layers[-1].node is not x:
         raise GraphError(f"trace_pixel: {y.label} does not depend on {x.label}")
     return PixelTrace(y, x, where, tuple(layers))
