@@ -98,6 +98,7 @@ def test_a_box_for_each_call_of_a_module(tmp_path):
     mg.draw(net, path, inputs=(4, 3), depth=1)
     svg = path.read_text()
     assert len(re.findall(r"<title>lin: [^→]*</title>", svg)) == 3 and "sum: sum, scalar" in svg
+    assert svg.count("12 parameters") == 1 and svg.count("shared parameters") == 2
     assert net.lin.weight.scope == ""
     with pytest.raises(TypeError, match="draw: got Net without an input"):
         mg.draw(net, path)
@@ -137,7 +138,13 @@ def test_an_svg_says_what_it_shows(tmp_path):
     mg.draw(mg.models.build("lenet5"), tmp_path / "net.svg")
     svg = (tmp_path / "net.svg").read_text()
     assert '<svg role="img"' in svg and "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28</title>" in svg
-    assert "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28 → S2: " in svg
+    assert "<title>C1: conv2d, 2 multiply, tanh, 1×6×28×28 → S2: " in svg and re.search(
+        r"<desc>A graph of \d+ boxes", svg
+    )
+    x = mg.parameter([1.0, 2.0], "<x>")
+    mg.draw(np.sum(x * x).named("y"), tmp_path / "net.svg")
+    svg = (tmp_path / "net.svg").read_text()
+    assert "<title>y</title>\n<desc>A graph of 3 nodes" in svg and "<title>parameter &lt;x&gt;, 2</title>" in svg
 
 
 def drawn(y, tmp_path, **options):

@@ -20,7 +20,7 @@ from typing import Any, get_args
 from minigraph.arguments import expect_choice, expect_flags, expect_integer, expect_node, expect_positive
 from minigraph.files import checked_path, write
 from minigraph.inspect.draw.dot import Content, Direction, layout, to_dot
-from minigraph.inspect.draw.folded import draw_folded
+from minigraph.inspect.draw.folded import described, draw_folded, shape_of
 from minigraph.inspect.draw.outline import DEPTHS, Depth
 from minigraph.inspect.draw.render import DPI, FORMATS, Engine, Limit, Overtime, RenderError, picture
 from minigraph.inspect.draw.themes import THEMES, themed
@@ -148,6 +148,14 @@ def draw(
                 drawn = themed(layout(tape, *options)[0], theme).encode()
             else:
                 drawn = rendered(tape, form, *options, dpi=dpi, engine=engine, timeout=timeout, page=page, theme=theme)
+                if form == "svg":
+                    names = {
+                        f"n{i}": f"{node.kind} {node.path}".strip() + f", {shape_of(node)}"
+                        for i, node in enumerate(tape.nodes)
+                    }
+                    title = tape.y.path or tape.y.kind
+                    said = f"A graph of {len(tape.nodes)} nodes, from its inputs and parameters to {title}."
+                    drawn = described(drawn.decode(), title, said, names).encode()
         if content.thumbnails and form == "svg":
             drawn = embedded(drawn.decode()).encode()
     if path is None:

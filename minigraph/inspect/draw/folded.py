@@ -94,21 +94,34 @@ class Folded(Sheet):
     ) -> None:
         self.names = {box: f"n{i}" for i, box in enumerate(outline.boxes)}
         self.times = None if profile is None else _box_times(outline, profile)
-        boxes = {name: _box(box, tape, outputs, content, self.times) for box, name in self.names.items()}
+        counted: set[Node] = set()
+        boxes = {}
+        for box, name in self.names.items():
+            parameters = box.parameters()
+            boxes[name] = _box(box, tape, outputs, content, self.times, counted)
+            counted.update(parameters)
         edges = {
             (self.names[a], self.names[b]): _edge(a, b, passing, content) for (a, b), passing in outline.edges.items()
         }
         super().__init__(boxes, edges, direction)
 
     def described(self, svg: str, title: str) -> str:
-        """The SVG with names in the place of n0, n1, … and a title that readers of screens speak."""
-        names = {name: html.escape(spoken(box)) for box, name in self.names.items()}
-        svg = re.sub(r"<title>(n\d+)</title>", lambda m: f"<title>{names[m[1]]}</title>", svg)
-        svg = re.sub(
-            r"<title>(n\d+)&#45;&gt;(n\d+)</title>", lambda m: f"<title>{names[m[1]]} → {names[m[2]]}</title>", svg
-        )
-        svg = svg.replace("<title>minigraph</title>", f"<title>{html.escape(visible(title))}</title>", 1)
-        return svg.replace("<svg ", '<svg role="img" ', 1)
+        """The SVG with names in the place of n0, n1, …, a title and a description."""
+        names = {name: spoken(box) for box, name in self.names.items()}
+        return described(svg, title, f"A graph of {len(names)} boxes, from its inputs to {title}.", names)
+
+
+def described(svg: str, title: str, description: str, names: Mapping[str, str]) -> str:
+    """An SVG that screen readers can speak: a title, a description, and the names of nodes in the place of n0, n1, …"""
+    spelled = {name: html.escape(visible(text)) for name, text in names.items()}
+    svg = re.sub(r"<title>(n\d+)</title>", lambda m: f"<title>{spelled.get(m[1], m[1])}</title>", svg)
+    svg = re.sub(
+        r"<title>(n\d+)&#45;&gt;(n\d+)</title>",
+        lambda m: f"<title>{spelled.get(m[1], m[1])} → {spelled.get(m[2], m[2])}</title>",
+        svg,
+    )
+    head = f"<title>{html.escape(visible(title))}</title>\n<desc>{html.escape(visible(description))}</desc>"
+    return svg.replace("<title>minigraph</title>", head, 1).replace("<svg ", '<svg role="img" ', 1)
 
 
 def _box_times(outline: Outline, profile: Profile) -> Times:
@@ -137,8 +150,10 @@ def shape_of(node: Node) -> str:
     return "×".join(map(str, node.shape)) or "scalar"
 
 
-def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content, times: Times | None) -> str:
-    """The attributes of a box."""
+def _box(
+    box: Box, tape: Tape, outputs: Sequence[Node], content: Content, times: Times | None, earlier: set[Node]
+) -> str:
+    """The attributes of a box; ``earlier``: parameters that earlier boxes have, which are not counted again."""
     node = box.output
     ends = any(node is y for y in outputs)
     if not box.folded and not box.scope:
@@ -162,7 +177,8 @@ def _box(box: Box, tape: Tape, outputs: Sequence[Node], content: Content, times:
     rows.append(font(shape_of(node), 9, SOFT))
     parameters = box.parameters()
     if parameters and content.parameters != "hidden":
-        rows[-1] += font(plain(f"  {entries(parameters):,} parameters"), 9, VALUE)
+        new = [p for p in parameters if p not in earlier]
+        rows[-1] += font(plain(f"  {entries(new):,} parameters" if new else "  shared parameters"), 9, VALUE)
     if content.memory:
         parts = (part for one in (box, *box.repeats) for part in one.nodes)
         rows.append(font(plain(size_in_bytes(sum(n.nbytes for n in parts))), 9, SOFT))
