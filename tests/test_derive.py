@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_formulas import NODES
 
 import minigraph as mg
 from minigraph.cli import main
 from minigraph.inspect.derive.symbols import symbol
+from minigraph.node import FLOATS
 from minigraph.tape import Tape
 
 matplotlib.use("agg")
@@ -188,10 +190,22 @@ def test_mathml_is_what_browsers_implement():
     assert "<mn>\U0001d7cf</mn>" in element and 'style="text-align: right"' in element and "bold" not in element
 
 
+def test_symbols_with_subscripts_take_indices_as_a_group():
+    a, b = mg.parameter(np.ones((2, 3, 4)), "a1"), mg.parameter(np.ones((2, 4, 5)), "b1")
+    tex = mg.derive(np.einsum("bij,bjk->bik", a, b).named("y"), a).latex()
+    assert "{b_{1}}_{" in tex
+    for _, node in NODES:  # of every op
+        for x in node.inputs:
+            if x.dtype in FLOATS and node.dtype in FLOATS:
+                assert not re.search(r"(?<!})_\{[^{}]*\}_", mg.derive(node, x).latex())
+
+
 def test_no_path_is_a_zero_with_its_reason():
     x, z = mg.parameter([1.0, 2.0], "x"), mg.parameter(1.0, "z")
     y = np.sum(x * 2.0).named("y")
     assert mg.derive(y, z).evaluate().shape == (1, 1) and "y is not computed from z" in str(mg.derive(y, z))
+    assert mg.derive(y, z).latex() == "\\begin{align*}\n\\frac{\\partial y}{\\partial z} &= 0\n\\end{align*}"
+    assert_readable(mg.derive(y, z))
     masked = np.sum((x > 1.5) * 1.0).named("m")
     assert "has no derivative" in str(mg.derive(masked, x)) and not mg.derive(masked, x).evaluate().nnz
     assert str(mg.derive(x, x)).endswith("∂x/∂x = I") and (mg.derive(x, x).evaluate().toarray() == np.eye(2)).all()

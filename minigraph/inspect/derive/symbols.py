@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from minigraph.node import Node
@@ -54,14 +55,24 @@ def upright(name: str) -> Symbol:
     """A name of several letters, in upright type; characters that LaTeX gives a meaning to are escaped."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
     parts = []
-    for run in re.findall(f"[{''.join(RAISED)}]+|[{''.join(LOWERED)}]+|.", text):
-        if run[0] in RAISED:
+    for kind, characters in groupby(text, _kind):
+        run = "".join(characters)
+        if kind == "raised":
             parts.append(f"^{{{''.join(RAISED[c] for c in run)}}}".replace("⊤", r"\top"))
-        elif run[0] in LOWERED:
+        elif kind == "lowered":
             parts.append(f"_{{{''.join(LOWERED[c] for c in run)}}}")
+        elif kind == "foreign":
+            parts.append(rf"\text{{{run}}}")
         else:
-            parts.append(ESCAPES.get(run) or (rf"\{GREEK[run]} " if run in GREEK else run))
+            parts += [ESCAPES.get(c) or (rf"\{GREEK[c]} " if c in GREEK else c) for c in run]
     return Symbol(text, rf"\mathrm{{{''.join(parts)}}}")
+
+
+def _kind(c: str) -> str:
+    """How LaTeX writes a character: raised, lowered, "plain", or "foreign", which it has outside of formulas only."""
+    if c in RAISED or c in LOWERED:
+        return "raised" if c in RAISED else "lowered"
+    return "plain" if c.isascii() or c in GREEK or c in ESCAPES else "foreign"
 
 
 class Symbols:
@@ -108,7 +119,11 @@ class Symbols:
 
     def latex(self, formula: str) -> str:
         """The formula, in LaTeX already, with placeholders replaced by symbols."""
-        return self._replaced(formula, 1)
+        # A symbol that has a subscript takes a second one only as a group.
+        grouped = re.sub(
+            "(.)(?=_)", lambda m: f"{{{m[1]}}}" if "_" in self._replaced(m[1], 1) and m[1] != "_" else m[1], formula
+        )
+        return self._replaced(grouped, 1)
 
     def _replaced(self, formula: str, language: int) -> str:
         return "".join(

@@ -205,6 +205,7 @@ def latex(d: Derivation, numbers: bool = False, steps: bool = False) -> str:
     else:
         values = d.values() if numbers else {}
         lines = [line for equation in d.equations for line in equation_latex(writer, equation, values)]
+    lines = lines or [f"{writer.derivative(d.x)} &= 0"]
     return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}"
 
 
