@@ -33,6 +33,18 @@ class GradientCheck:
             f"{self.entries} entries agree, {self.kinks} of them at kinks; largest relative error {self.max_error:.1e}"
         )
 
+    def _repr_html_(self) -> str:
+        rows = {
+            "entries that agree": self.entries,
+            "at kinks": self.kinks,
+            "largest relative error": f"{self.max_error:.1e}",
+        }
+        return (
+            "<table>"
+            + "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+            + "</table>"
+        )
+
 
 def check_grads(
     f: Callable[..., Any],

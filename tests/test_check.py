@@ -111,3 +111,8 @@ def test_what_infer_gives_is_checked(infer):
 def test_what_is_no_op(bad):
     with pytest.raises(TypeError, match="check_op: got .*; wanted an op"):
         mg.extend.check_op(bad, np.ones(2))
+
+
+def test_a_check_is_a_table_in_notebooks():
+    html = mg.check_grads(np.sin, np.array([0.5, 1.0]))._repr_html_()
+    assert "<th>at kinks</th><td>0</td>" in html and html.count("<tr>") == 3
