@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -393,6 +394,33 @@ def computations(seed):
     yield derived(lambda x: mg.ops.exp(mg.relu(x)), array(1 << 20))
 
 
+def test_results_within_a_part_are_those_outside():
+    for call in computations(0):
+        (within,) = threads.parallel(lambda _, call=call: call(), [0])
+        for a, b in zip(within, call(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@contextmanager
+def interrupted(handler, shortest, longest, seed):
+    """Call ``handler`` from a signal on this thread, again and again, at random times, in seconds, after the last."""
+    rng = np.random.default_rng(seed)
+
+    def interrupt(*_):
+        handler()
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(shortest, longest))
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, longest)
+    try:
+        yield
+    finally:
+        # Ignored before the timer stops: a last call may start the timer anew, and its signal would end the process.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer here")
 def test_a_signal_handler_may_compute_while_a_kernel_runs():
     """On the same thread, anywhere between two steps of it: results are the same, bit by bit, and nobody waits for ever."""
@@ -400,33 +428,29 @@ def test_a_signal_handler_may_compute_while_a_kernel_runs():
     wanted, wanted_there = [call() for call in ours], [call() for call in theirs]
     inside, times, wrong = False, 0, []
 
-    def interrupt(*_):
+    def compute():
         nonlocal inside, times
         if not inside:
             inside, i = True, times % len(theirs)
             if any((a != b).any() for a, b in zip(theirs[i](), wanted_there[i], strict=True)):
                 wrong.append(i)
             inside, times = False, times + 1
-        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 1e-3))
 
     def give_up(*_):
         raise TimeoutError
 
-    rng, main = np.random.default_rng(2), threading.get_ident()
-    watch = threading.Timer(60, signal.pthread_kill, (main, signal.SIGUSR1))
-    before = signal.signal(signal.SIGALRM, interrupt), signal.signal(signal.SIGUSR1, give_up)
+    watch = threading.Timer(60, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
+    before = signal.signal(signal.SIGUSR1, give_up)
     libraries = [b.num_threads for b in threads.blas.libraries]
     watch.start()
     try:
-        signal.setitimer(signal.ITIMER_REAL, 1e-3)
-        for i in [*range(len(ours))] * 12:
-            if any((a != b).any() for a, b in zip(ours[i](), wanted[i], strict=True)):
-                wrong.append(i)
+        with interrupted(compute, 1e-5, 1e-3, seed=2):
+            for i in [*range(len(ours))] * 12:
+                if any((a != b).any() for a, b in zip(ours[i](), wanted[i], strict=True)):
+                    wrong.append(i)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         watch.cancel()
-        signal.signal(signal.SIGALRM, before[0])
-        signal.signal(signal.SIGUSR1, before[1])
+        signal.signal(signal.SIGUSR1, before)
     assert times > 50 and not wrong
     assert [b.num_threads for b in threads.blas.libraries] == libraries and threads.blas.inside == 0
 
@@ -434,18 +458,12 @@ def test_a_signal_handler_may_compute_while_a_kernel_runs():
 def test_a_signal_handler_may_add_to_a_gradient_while_backward_does():
     p, handled = mg.parameter(np.zeros(3)), 0
 
-    def interrupt(*_):
+    def add():
         nonlocal handled
         np.sum(p * 1.0).backward()
         handled += 1
-        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 2e-4))
 
-    rng, before = np.random.default_rng(3), signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 1e-4)
+    with interrupted(add, 1e-5, 2e-4, seed=3):
         for _ in range(5000):
             np.sum(p * 1.0).backward()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     assert handled > 20 and p.grad.tolist() == [5000 + handled] * 3

@@ -43,10 +43,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts."""
+    """a @ b of matrices (…, m, k), (…, k, n), the larger side of the result in parts.
+
+    The parts are the same for a thread that is busy already: some BLAS kernels round differently in another shape.
+    """
     m, n = a.shape[-2], b.shape[-1]
     work = m * n * a.shape[-1] * prod(a.shape[:-2])
-    if work < SERIAL_WORK or busy():
+    if work < SERIAL_WORK or work < SHARED_WORK and busy():
         return product(a, b, out)
     if work < SHARED_WORK:
         with blas.single_threaded():  # its own threads would go on waiting for work, in the way of ours
