@@ -210,7 +210,7 @@ class Node(ArrayLike):
         return Hooks.tape(self).find(path)  # type: ignore[no-any-return]
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
-        """Add ∂self/∂p to ``p.grad`` of every parameter p that self depends on.
+        """Add ∂self/∂p to ``p.grad`` of every parameter p that self depends on and whose ``requires_grad`` is True.
 
         ``g`` is the cotangent of self (needed unless self has one entry). The graph is freed as the
         walk passes unless ``retain_graph``; ``retain_grad`` fills ``.grad`` of every node on the way.
@@ -226,6 +226,8 @@ class Node(ArrayLike):
             raise TypeError(f"{self.label}: only leaves can be copied or pickled; wanted a parameter, or node.value")
         self._refuse_leaving("copying it")
         kept = {"scope": self.scope, "grad": self.grad}
+        if isinstance(self, Parameter):
+            kept["requires_grad"] = self.requires_grad
         return parameter if isinstance(self, Parameter) else constant, (self._value, self.name), (None, kept)
 
     def __repr__(self) -> str:
@@ -241,11 +243,12 @@ class Node(ArrayLike):
 class Parameter(Node):
     """A leaf to be learned. Its ``value`` can be assigned; tapes that used the old value then refuse to differentiate."""
 
-    __slots__ = ("changed",)
+    __slots__ = ("changed", "requires_grad")
 
     def __init__(self, value: Any, name: str | None = None, scope: str = "") -> None:
         super().__init__(value, None, (), name, scope)
         self.changed = 0
+        self.requires_grad = True  # False for a frozen one, which backward and optimizers leave as it is
 
     def replace(self, value: Any) -> None:
         """Take ownership of a new value of the same shape and dtype, without a copy."""
@@ -269,7 +272,7 @@ class Parameter(Node):
     def __copy__(self) -> Parameter:
         self._refuse_leaving("copying it")
         twin = Parameter(self._value, self.name, self.scope)
-        twin.grad = self.grad
+        twin.grad, twin.requires_grad = self.grad, self.requires_grad
         return twin
 
 

@@ -159,11 +159,14 @@ class Tape:
                 f"backward: {self.y.label} is being differentiated by a transform, and .grad would lose that derivative; "
                 "wanted mg.grad or Tape.pull"
             )
-        wrt: list[Node] = [*self.parameters]
+        parameters = self.parameters
+        wrt: list[Node] = [p for p in parameters if p.requires_grad]
         if not wrt:
             self.check_unchanged()  # a freed tape has none either
+            found = f"only on frozen parameters, such as {parameters[0].label}" if parameters else "on no parameter"
             raise GraphError(
-                f"backward: {self.y.label} depends on no parameter; wanted at least one mg.parameter behind it"
+                f"backward: {self.y.label} depends {found}; wanted at least one mg.parameter behind it"
+                + (" with requires_grad" if parameters else "")
             )
         if retain_grad:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]

@@ -1,4 +1,4 @@
-"""SGD against its recurrence written out by hand."""
+"""Optimizers: SGD against its recurrence written out by hand; groups, states, frozen parameters, errors."""
 
 import itertools
 import threading
@@ -102,6 +102,7 @@ def test_wrong_arguments():
         ({"lr": float("nan")}, "lr nan"),
         ({"momentum": -0.1}, "momentum"),
         ({"weight_decay": -0.1}, "weight_decay"),
+        ({"dampening": float("inf")}, "dampening inf"),
         ({"nesterov": True}, "nesterov with momentum 0"),
         ({"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "dampening 0.1"),
     ]:
@@ -149,3 +150,93 @@ def test_an_interrupted_step_is_noticed():
     assert not p.value.flags.writeable
     with pytest.raises(mg.GraphError, match="was changed after"):
         y.backward()
+
+
+def test_groups_and_frozen_parameters():
+    p, q, r = (mg.parameter(np.ones(2), name) for name in "pqr")
+    optimizer = mg.optim.SGD([{"params": [p]}, {"params": q, "lr": 0.01}], lr=0.1)
+    optimizer.add_param_group({"params": [("r", r)], "momentum": 0.5})
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.01, 0.1] and optimizer.params == [p, q, r]
+    q.requires_grad = False
+    np.sum(p + q + r).backward()
+    assert q.grad is None
+    optimizer.step()
+    assert p.value.tolist() == [0.9, 0.9] and q.value.tolist() == [1, 1]
+    q.requires_grad, p.requires_grad, r.requires_grad = True, False, False
+    with pytest.raises(
+        mg.GraphError, match=r"depends only on frozen parameters, such as parameter 'p'; wanted .* requires_grad"
+    ):
+        np.sum(p * r).backward()
+    optimizer.lr = 1
+    assert {group["lr"] for group in optimizer.param_groups} == {1.0}
+    assert "3 parameters in 3 groups" in repr(optimizer)
+    optimizer.param_groups[1]["lr"] = -1
+    with pytest.raises(ValueError, match="lr -1"):
+        optimizer.step()
+    model = mg.nn.Sequential(mg.nn.Linear(2, 2), mg.nn.Linear(2, 2)).initialize(0)
+    model["0" if hasattr(model, "keys") else 0].requires_grad_(False)
+    np.sum(model(np.ones((1, 2), np.float32))).backward()
+    assert [p.grad is None for p in model.parameters()] == [True, True, False, False]
+
+
+def test_frozen_parameters_survive_copies():
+    import copy
+    import pickle
+
+    p = mg.parameter(np.ones(2))
+    p.requires_grad = False
+    assert not any(q.requires_grad for q in (copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p))))
+
+
+@pytest.mark.parametrize(
+    ("state", "match"),
+    [
+        ({}, "no state of an optimizer"),
+        ({"state": {}, "param_groups": [{"params": [0]}]}, r"groups of \[1\] parameters; wanted \[2\]"),
+        ({"state": {}, "param_groups": [{"params": [0, 1]}]}, "without lr, betas"),
+        ({"state": {7: {}}, "param_groups": [{"params": [0, 1]}]}, "parameter 7; wanted 0 to 1"),
+        ({"state": {0: {"exp_avg": np.ones(3)}}, "param_groups": [{"params": [0, 1]}]}, r"exp_avg of shape \(3,\)"),
+        ({"state": {}, "param_groups": [{"params": [0, 1], "lr": -1}]}, "lr -1"),
+        ({"state": {}, "param_groups": [{"params": [0, 1], "speed": 1}]}, "'speed'; wanted some of lr, betas"),
+    ],
+)
+def test_states_that_do_not_fit(state, match):
+    ps = [mg.parameter(np.ones(2)), mg.parameter(np.ones(2))]
+    optimizer = mg.optim.Adam(ps)
+    for p in ps:
+        p.grad = np.ones(2)
+    optimizer.step()
+    before = optimizer.state_dict()
+    with pytest.raises((ValueError, TypeError), match=match):
+        optimizer.load_state_dict(state)
+    after = optimizer.state_dict()
+    assert after["param_groups"] == before["param_groups"] and after["state"].keys() == before["state"].keys()
+
+
+def test_wrong_schedules():
+    optimizer = mg.optim.Adagrad([mg.parameter([1.0])], lr=0.1)
+    schedules = mg.optim.lr_scheduler
+    for call, error, match in [
+        (lambda: schedules.StepLR("fast", 3), TypeError, "str; wanted an optimizer"),
+        (lambda: schedules.StepLR(optimizer, 0), ValueError, "step_size 0"),
+        (lambda: schedules.ExponentialLR(optimizer, -1), ValueError, "gamma -1"),
+        (lambda: schedules.LinearLR(optimizer, 0), ValueError, "start_factor 0; wanted a finite number above 0"),
+        (lambda: schedules.OneCycleLR(optimizer, 0.1), ValueError, "no number of steps"),
+        (lambda: schedules.OneCycleLR(optimizer, 0.1, 10), ValueError, "Adagrad, which has no momentum"),
+        (lambda: schedules.OneCycleLR(optimizer, 0.1, 10, anneal_strategy="sin"), ValueError, "'sin'; wanted 'cos'"),
+        (lambda: schedules.ReduceLROnPlateau(optimizer, "least"), ValueError, "mode 'least'; wanted 'min' or 'max'"),
+        (lambda: schedules.ReduceLROnPlateau(optimizer, factor=1.0), ValueError, "factor 1.0; wanted less than 1"),
+        (lambda: schedules.ReduceLROnPlateau(optimizer).step(float("nan")), ValueError, "nan; wanted the figure"),
+        (lambda: schedules.LambdaLR(optimizer, [abs, abs]), ValueError, "2 functions; wanted 1"),
+        (lambda: schedules.ReduceLROnPlateau(optimizer, min_lr=[1, 2]), ValueError, "2 values of min_lr; wanted 1"),
+        (lambda: schedules.SequentialLR(optimizer, [schedules.StepLR(optimizer, 2)], [3]), ValueError, "1 schedules and 1"),
+        (lambda: schedules.ChainedScheduler([schedules.ReduceLROnPlateau(optimizer)]), TypeError, "that need no figure"),
+        (lambda: schedules.StepLR(optimizer, 2).load_state_dict({"gamma": 1}), ValueError, "a state of gamma; wanted step_size"),
+    ]:  # fmt: skip
+        with pytest.raises(error, match=match):
+            call()
+    cycle = schedules.OneCycleLR(optimizer, 0.1, 2, cycle_momentum=False)
+    cycle.step()
+    cycle.step()
+    with pytest.raises(ValueError, match="got step 3; wanted at most total_steps, 2"):
+        cycle.step()

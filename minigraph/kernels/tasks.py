@@ -88,7 +88,9 @@ cumulative = Task("cumulative", problem_of)  # (x, axis) → x₁ + … + xᵢ
 sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *problem_of(x)))  # (A, x) → A x, of one dtype
 add_to_channels = Task("add_to_channels", problem_of)  # (y, b) → y + b[k] in channel k, in place where possible
 channel_totals = Task("channel_totals", problem_of)  # (g) → Σ g over all but the channels
-sgd_step = Task("sgd_step", problem_of)  # (new, old, g, velocity, first, lr, …)
+update = Task(
+    "update", _function
+)  # (rule, new, old, g, state, *settings): writes rule(old, g, *state, *settings) into new
 
 
 def register_convolution(

@@ -198,6 +198,13 @@ class Module:
         """Set inference mode in this module and all submodules."""
         return self.train(False)
 
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze all parameters with False: ``backward`` and optimizers leave them as they are; True ends that."""
+        expect_flags("requires_grad_", requires_grad=requires_grad)
+        for p in self.parameters():
+            p.requires_grad = requires_grad
+        return self
+
     def zero_grad(self) -> None:
         """Set ``grad`` of all parameters to None."""
         for _, module in self._walk():

@@ -33,6 +33,6 @@ for task, run in (
     (tasks.sparse_matmul, summation.sparse_matmul),
     (tasks.add_to_channels, layout.add_to_channels),
     (tasks.channel_totals, layout.channel_totals),
-    (tasks.sgd_step, optim.sgd_step),
+    (tasks.update, optim.update),
 ):
     task.register("numpy", run, cost=seconds)

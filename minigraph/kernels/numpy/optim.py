@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 
 from minigraph.kernels.numpy.memory import in_memory
@@ -9,33 +12,15 @@ from minigraph.kernels.numpy.threads import parallel_slices
 from minigraph.kernels.window import Array
 
 
-def sgd_step(
-    new: Array,
-    old: Array,
-    g: Array,
-    velocity: Array | None,
-    first: bool,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-) -> None:
-    """Write old − lr v into ``new``, which may be ``old``, and v into ``velocity``, which at ``first`` becomes d."""
+def update(rule: Callable[..., Any], new: Array, old: Array, g: Array, state: Sequence[Array], *settings: Any) -> None:
+    """Write rule(old, g, *state, *settings) into ``new``, which may be ``old``; the rule changes ``state`` in place.
+
+    The rule works entry by entry, so that it can be applied to parts.
+    """
     order = in_memory(new)
-    turned = [np.atleast_1d(a.transpose(order)) for a in (new, old, g, *([] if velocity is None else [velocity]))]
+    new, old, g, *state = (np.atleast_1d(a.transpose(order)) for a in (new, old, g, *state))
 
     def part(s: slice) -> None:
-        new, old, d, *rest = (a[s] for a in turned)
-        if weight_decay:
-            d = d + weight_decay * old
-        for v in rest:
-            if first:
-                v[...] = d
-            else:
-                v *= momentum
-                v += d if dampening == 0 else (1 - dampening) * d
-            d = d + momentum * v if nesterov else v
-        np.subtract(old, lr * d, out=new)
+        new[s] = rule(old[s], g[s], *(a[s] for a in state), *settings)
 
-    parallel_slices(part, len(turned[0]), new.size)
+    parallel_slices(part, len(new), new.size)
