@@ -3,7 +3,7 @@
 Leaves are made by ``constant`` and ``parameter``; NumPy's functions (``np.exp``, ``np.sum``, …) and those of networks below
 record nodes. A ``Tape`` walks what was recorded, backward, forward, or by sparse matrices; ``grad``, ``jvp``, ``hessian``
 and others do so for functions. ``draw``, ``summary``, ``verify`` and ``profile`` look inside. ``nn`` has layers, ``models``
-networks, ``optim`` optimizers, ``datasets`` data; ``ops`` has NumPy's functions for arrays and ``Spec``s too, and ``extend``
+networks, ``optim`` optimizers, ``data`` data, ``train`` training, ``plot`` pictures; ``ops`` has NumPy's functions for arrays and ``Spec``s too, and ``extend``
 what an op of your own needs.
 
     F = mg.parameter(np.random.default_rng(0).standard_normal((6, 1, 3, 3)), "F")
@@ -68,7 +68,7 @@ from minigraph.tape import Tape
 from minigraph.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
-    from minigraph import datasets, models
+    from minigraph import data, models, plot, train
 
 __all__ = [
     # leaves and nodes
@@ -86,7 +86,7 @@ __all__ = [
     # errors
     "ShapeError", "GraphError", "MemoryBudgetError",
     # modules
-    "nn", "optim", "models", "datasets", "ops", "extend",
+    "nn", "optim", "models", "data", "train", "plot", "ops", "extend",
 
     # convolution
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
@@ -115,7 +115,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> _typing.Any:
-    if name in ("models", "datasets"):  # imported when first asked for
+    if name in ("models", "data", "train", "plot"):  # imported when first asked for
         import importlib
 
         return importlib.import_module(f"minigraph.{name}")

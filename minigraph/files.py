@@ -47,6 +47,16 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the temporary file
 
 
+def _sync_folder(folder: Path) -> None:
+    """Make the new name of a file last through a loss of power, where the system can do that for folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def _replace(path: Path, data: bytes, old: os.stat_result | None) -> None:
     part = path.with_name(f".{path.stem[:20]}-{secrets.token_hex(8)}")
     try:
@@ -59,6 +69,7 @@ def _replace(path: Path, data: bytes, old: os.stat_result | None) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        _sync_folder(path.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise

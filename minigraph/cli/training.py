@@ -15,7 +15,7 @@ import numpy as np
 
 import minigraph as mg
 from minigraph.array import Array
-from minigraph.datasets import Split, digits
+from minigraph.data import Split, digits
 from minigraph.inspect.draw import RenderError
 from minigraph.optim import SGD
 from minigraph.text import readable

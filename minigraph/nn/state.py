@@ -55,6 +55,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
 
     Raises ValueError if the file is damaged or of another format, OSError if it cannot be read.
     """
+    return _read(path)[0]
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata of a .safetensors file; errors are those of ``read``."""
+    return _read(path)[1]
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays and the metadata."""
     from safetensors import SafetensorError, safe_open
 
     mode = os.stat(path).st_mode
@@ -74,10 +84,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
         text = file.read(length)
     try:
         header = json.loads(text)
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", None) or {}
         wanted = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        header, wanted = {}, 8 + length  # the header is truncated or damaged
+        header, metadata, wanted = {}, {}, 8 + length  # the header is truncated or damaged
     if size < wanted:
         raise ValueError(f"{path}: a safetensors file that is cut short: got {size} bytes of {wanted}; get it again")
     unknown = sorted({str(entry.get("dtype", "F32")) for entry in header.values()} - DTYPES.keys())
@@ -93,7 +103,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Array]:
             got, wanted_fields = ", ".join(map(repr, entry)), ", ".join(map(repr, ENTRY_FIELDS))
             raise ValueError(f"{path}: a safetensors file that is damaged: {name} has {got}; wanted {wanted_fields}")
     data = np.memmap(path, np.uint8, "r", 8 + length) if wanted > 8 + length else np.zeros(0, np.uint8)
-    return {name: _array(data, **entry) for name, entry in header.items()}
+    return {name: _array(data, **entry) for name, entry in header.items()}, metadata
 
 
 def _array(data: Array, dtype: str, shape: list[int], data_offsets: list[int]) -> Array:

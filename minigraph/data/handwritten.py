@@ -1,27 +1,16 @@
-"""Small data sets that come with the package: nothing is downloaded, nothing is written."""
+"""The handwritten digits that come with the package: nothing is downloaded, nothing is written."""
 
 from importlib.resources import files
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-__all__ = ["Split", "digits"]
+from minigraph.data.dataset import Split
+
+__all__ = ["digits"]
 
 HELD_OUT = 5
 """Every fifth image of each digit is held out by `digits`: 355 of 1797."""
-
-
-class Split(NamedTuple):
-    """Images and labels to learn from, and others to be judged by.
-
-    Shapes: x_train (N, C, H, W), y_train (N,), x_test (M, C, H, W), y_test (M,).
-    """
-
-    x_train: NDArray[np.floating[Any]]
-    y_train: NDArray[np.int64]
-    x_test: NDArray[np.floating[Any]]
-    y_test: NDArray[np.int64]
 
 
 def digits(dtype: DTypeLike = np.float32) -> Split:
@@ -47,7 +36,7 @@ def digits(dtype: DTypeLike = np.float32) -> Split:
     if wanted not in (np.float32, np.float64):
         raise TypeError(f"digits: dtype must be float32 or float64, got {wanted}")
     with (
-        files(__name__).joinpath("digits.npz").open("rb") as file,
+        files("minigraph.data").joinpath("digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as stored,
     ):
         x = stored["images"][:, np.newaxis].astype(wanted) / 16
@@ -55,4 +44,4 @@ def digits(dtype: DTypeLike = np.float32) -> Split:
     test = np.zeros(len(y), dtype=bool)
     for digit in range(10):
         test[np.flatnonzero(y == digit)[HELD_OUT - 1 :: HELD_OUT]] = True
-    return Split(x[~test], y[~test], x[test], y[test])
+    return Split(x[~test], y[~test], x[test], y[test], tuple("0123456789"))

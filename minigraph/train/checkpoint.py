@@ -1,0 +1,172 @@
+"""Checkpoints: all that training goes on from, in one .safetensors file that is replaced atomically.
+
+Arrays are tensors named ``model.…``, ``optimizer.<parameter>.…`` and ``average.<parameter>``; everything else is JSON in
+the file's metadata. Nothing in a checkpoint is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigraph.array import Array
+from minigraph.files import checked_path, write
+from minigraph.nn import Module
+from minigraph.nn.state import read, read_metadata
+
+if TYPE_CHECKING:
+    from minigraph.train.trainer import Trainer
+
+FORMAT, VERSION = "minigraph.checkpoint", 1
+
+
+def save(path: Any, trainer: Trainer) -> None:
+    """Write a checkpoint. Raises ValueError if a weight is not finite, OSError if the file cannot be written.
+
+    In both cases the file is unchanged.
+    """
+    from safetensors.numpy import save as serialized
+
+    path, model, optimizer = checked_path("save", path), trainer.model, trainer.optimizer
+    weights = model.state_dict()
+    for name, value in weights.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"{path}: not written: {name} has a NaN or an infinity after step {trainer.step}")
+    state = optimizer.state_dict()
+    tensors = {f"model.{name}": value for name, value in weights.items()}
+    slots: dict[str, dict[str, Any]] = {}
+    for i, entries in state["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, np.ndarray):
+                tensors[f"optimizer.{i}.{key}"] = value
+            else:
+                slots.setdefault(str(i), {})[key] = value
+    if trainer.average:
+        tensors |= {f"average.{i}": a for i, a in enumerate(trainer.average.state_dict()["averages"])}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": type(model).__name__,
+        "optimizer": {"type": type(optimizer).__name__, "param_groups": state["param_groups"], "state": slots},
+        "scheduler": _named_state(trainer.scheduler),
+        "average": trainer.average.decay if trainer.average else None,
+        "generators": {name: rng.bit_generator.state for name, rng in generators(model).items()},
+        "callbacks": [_named_state(callback) for callback in trainer.callbacks],
+        "progress": trainer.progress(),
+    }
+    arrays = {name: np.ascontiguousarray(value) if value.ndim else value for name, value in tensors.items()}
+    write(path, serialized(arrays, {"minigraph": json.dumps(content, default=_plain)}))
+
+
+def load(path: Any, trainer: Trainer) -> None:
+    """Put a trainer in the state that a checkpoint holds; if something does not fit, nothing is changed.
+
+    Raises ValueError for a file that is damaged, no checkpoint, of a newer version, or of another model, optimizer or
+    schedule; OSError if it cannot be read.
+    """
+    path = checked_path("load", path)
+    content, tensors = contents(path), read(path)
+    model, optimizer = trainer.model, trainer.optimizer
+    _expect_model(path, model, _part("model.", tensors))
+    for what, own in (("optimizer", optimizer), ("scheduler", trainer.scheduler)):
+        got, wanted = (content[what] or {}).get("type"), type(own).__name__ if own else None
+        if got != wanted:
+            raise ValueError(f"{path}: a checkpoint with {got or 'no'} {what}; wanted {wanted or 'none'}")
+    state: dict[int, dict[str, Any]] = {int(i): dict(entries) for i, entries in content["optimizer"]["state"].items()}
+    for name, value in _part("optimizer.", tensors).items():
+        i, _, key = name.partition(".")
+        state.setdefault(int(i), {})[key] = value
+    before = optimizer.state_dict()
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": content["optimizer"]["param_groups"]})
+        if trainer.scheduler:
+            trainer.scheduler.load_state_dict(content["scheduler"]["state"])
+        if trainer.average and content["average"] is not None:
+            averages = _part("average.", tensors)
+            trainer.average.load_state_dict(
+                {"decay": content["average"], "averages": [averages[str(i)] for i in range(len(averages))]}
+            )
+    except ValueError as error:
+        optimizer.load_state_dict(before)
+        raise ValueError(f"{path}: {error}") from None
+    model.load_state_dict(_part("model.", tensors))
+    for name, rng in generators(model).items():
+        if name in content["generators"]:
+            rng.bit_generator.state = _like(rng.bit_generator.state, content["generators"][name])
+    states = {entry["type"]: entry["state"] for entry in content["callbacks"] if entry}
+    for callback in trainer.callbacks:
+        if type(callback).__name__ in states:
+            callback.load_state_dict(states[type(callback).__name__])
+    trainer.set_progress(content["progress"])
+
+
+def contents(path: Any) -> dict[str, Any]:
+    """The JSON of a checkpoint. Raises ValueError for another file."""
+    text = read_metadata(path).get("minigraph")
+    try:
+        content = json.loads(text) if text else None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path}: a .safetensors file, but no checkpoint of minigraph; load weights with model.load(path)")
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: a checkpoint of version {content.get('version')}; this minigraph reads version {VERSION}: install a newer one"
+        )
+    missing = {"optimizer", "scheduler", "average", "generators", "callbacks", "progress"} - content.keys()
+    if missing:
+        raise ValueError(f"{path}: a checkpoint that is damaged: got no {', '.join(sorted(missing))}")
+    return content
+
+
+def generators(model: Module) -> dict[str, np.random.Generator]:
+    """The random generators of all modules by path, each once."""
+    found = {
+        f"{path}.{name}" if path else name: value
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, np.random.Generator)
+    }
+    return {name: rng for name, rng in found.items() if rng not in [v for k, v in found.items() if k < name]}
+
+
+def latest(folder: Any) -> Path | None:
+    """The last checkpoint of a run's folder, None where there is none."""
+    path = Path(folder) / "last.safetensors"
+    return path if path.exists() else None
+
+
+def _part(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _named_state(x: Any) -> dict[str, Any] | None:
+    return {"type": type(x).__name__, "state": x.state_dict()} if hasattr(x, "state_dict") else None
+
+
+def _expect_model(path: str, model: Module, weights: Mapping[str, Array]) -> None:
+    own = model.state_dict()
+    missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    shapes = [f"{n} {weights[n].shape} for {own[n].shape}" for n in own if n in weights and weights[n].shape != own[n].shape]
+    for what, names in (("lacks", missing), ("also has", unknown), ("has", shapes)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(f"{path}: a checkpoint of another model than {type(model).__name__}: it {what} {names[0]}{more}")
+
+
+def _plain(x: Any) -> Any:
+    """NumPy's numbers and arrays, for JSON."""
+    if isinstance(x, (np.generic, np.ndarray)):
+        return x.tolist()
+    raise TypeError(f"a state with {type(x).__name__}; wanted numbers, texts and lists")
+
+
+def _like(state: Any, value: Any) -> Any:
+    """A generator's state read from JSON, with arrays where the generator's own state has them."""
+    if isinstance(state, dict):
+        return {key: _like(state[key], value[key]) for key in state}
+    return np.asarray(value, state.dtype) if isinstance(state, np.ndarray) else value
