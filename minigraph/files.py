@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -10,6 +11,7 @@ from errno import EACCES, EISDIR
 from pathlib import Path
 from typing import Any
 
+PART = re.compile(r"\..{1,20}-[0-9a-f]{16}")  # the name of a temporary file
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -45,6 +47,14 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the temporary file
+
+
+def remove_parts(path: Path) -> None:
+    """Remove the temporary files of ``path`` that ``write`` left when its process was killed."""
+    with suppress(OSError):
+        for part in path.parent.iterdir():
+            if PART.fullmatch(part.name) and part.name.startswith(f".{path.stem[:20]}-"):
+                part.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,7 +24,22 @@ class Split(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-def split(x: Any, y: Any, fraction: float, rng: np.random.Generator | int) -> tuple[tuple[Any, Array], tuple[Any, Array]]:
+MAX_CLASSES = 1 << 20  # a larger label is no class, and counting up to it would take memory
+
+
+def expect_labels(what: str, x: Any, y: Any, classes: int = MAX_CLASSES) -> None:
+    """Raise ValueError unless y has a label from 0 to ``classes`` − 1 for each image of x; ``what`` begins the message."""
+    if y.shape != (len(x),):
+        raise ValueError(f"{what}: got labels of shape {y.shape} for {len(x)} images; wanted one for each")
+    wrong = (y < 0) | (y >= classes)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(f"{what}: got label {y[i]} at {i}; wanted 0 to {classes - 1}")
+
+
+def split(
+    x: Any, y: Any, fraction: float, rng: np.random.Generator | int
+) -> tuple[tuple[Any, Array], tuple[Any, Array]]:
     """(x, y) in two, the second with ``fraction`` of each class, drawn at random; both keep their order.
 
     Raises ValueError unless both parts have images.

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from minigraph.array import Array
+from minigraph.data.dataset import expect_labels
 from minigraph.data.transforms import Compose, Transform, as_floats
 from minigraph.random import generator
 
 Batch = tuple[Array, Array]
 LOOKAHEAD = 2  # batches that each worker prepares ahead
-MAX_CLASSES = 1 << 20  # a larger label is no class, and counting up to it would take memory
 
 
 class Loader:
@@ -64,17 +64,25 @@ class Loader:
         if not n:
             raise ValueError("Loader: got no images; wanted at least one")
         if self.y.shape[:1] != (n,):
-            raise ValueError(f"Loader: got {n} images and labels of shape {self.y.shape}; wanted one label for each image")
-        if self.y.dtype.kind in "iu" and self.y.size and (self.y.min() < 0 or self.y.max() >= MAX_CLASSES):
-            raise ValueError(f"Loader: got labels from {self.y.min()} to {self.y.max()}; wanted 0 to the number of classes − 1")
+            raise ValueError(
+                f"Loader: got {n} images and labels of shape {self.y.shape}; wanted one label for each image"
+            )
+        if self.y.dtype.kind in "iu" and self.y.ndim == 1:
+            expect_labels("Loader", self.x, self.y)
         if self.drop_last and n < self.batch_size:
-            raise ValueError(f"Loader: got {n} images; wanted at least one batch of {self.batch_size}, as drop_last drops less")
+            raise ValueError(
+                f"Loader: got {n} images; wanted at least one batch of {self.batch_size}, as drop_last drops less"
+            )
         if self.balanced:
             if self.y.ndim != 1 or self.y.dtype.kind not in "iu":
-                raise ValueError(f"Loader: got labels {self.y.dtype} {self.y.shape}; wanted one class for each image to balance")
+                raise ValueError(
+                    f"Loader: got labels {self.y.dtype} {self.y.shape}; wanted one class for each image to balance"
+                )
             counts = np.bincount(self.y)
             if not counts.all():
-                raise ValueError(f"Loader: got no image of class {int(np.argmin(counts))}; wanted some of each class to balance")
+                raise ValueError(
+                    f"Loader: got no image of class {int(np.argmin(counts))}; wanted some of each class to balance"
+                )
 
     def __len__(self) -> int:
         """The number of batches."""

@@ -36,7 +36,9 @@ class Transform:
         return self.images(x, rng), y  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
-        shown = (f"{key}={np.asarray(v).tolist() if isinstance(v, np.ndarray) else v!r}" for key, v in vars(self).items())
+        shown = (
+            f"{key}={np.asarray(v).tolist() if isinstance(v, np.ndarray) else v!r}" for key, v in vars(self).items()
+        )
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -70,7 +72,9 @@ class Normalize(Transform):
     def __init__(self, mean: Any, std: Any) -> None:
         self.mean, self.std = (np.atleast_1d(np.asarray(a, np.float64)) for a in (mean, std))
         if self.mean.shape != self.std.shape or self.mean.ndim != 1:
-            raise ValueError(f"Normalize: got {self.mean.size} means and {self.std.size} deviations; wanted one for each channel")
+            raise ValueError(
+                f"Normalize: got {self.mean.size} means and {self.std.size} deviations; wanted one for each channel"
+            )
         if not np.isfinite(self.mean).all() or not (np.isfinite(self.std) & (self.std > 0)).all():
             raise ValueError(f"Normalize: got std {self.std.tolist()}; wanted numbers above 0: all images are the same")
 
@@ -150,7 +154,10 @@ class RandomResizedCrop(Transform):
     """A window of random area (a share in ``scale``) and proportions (width / height in ``ratio``), resized to ``size``."""
 
     def __init__(
-        self, size: int | tuple[int, int], scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
     ) -> None:
         self.size = _pair("RandomResizedCrop", size)
         self.scale, self.ratio = _range("RandomResizedCrop", scale=scale), _range("RandomResizedCrop", ratio=ratio)
@@ -249,7 +256,8 @@ class ColorJitter(Transform):
     def images(self, x: Array, rng: Rng) -> Array:
         n, channels = x.shape[:2]
         b, c, s = (
-            rng.uniform(1 - a, 1 + a, (n, 1, 1, 1)).astype(x.dtype) for a in (self.brightness, self.contrast, self.saturation)
+            rng.uniform(1 - a, 1 + a, (n, 1, 1, 1)).astype(x.dtype)
+            for a in (self.brightness, self.contrast, self.saturation)
         )
         turns = rng.uniform(-self.hue, self.hue, n) * 2 * math.pi
         if self.brightness:
@@ -293,7 +301,10 @@ class LabelSmoothing(Transform):
     random = False
 
     def __init__(self, num_classes: int, epsilon: float = 0.1) -> None:
-        self.num_classes, self.epsilon = _count("LabelSmoothing", 1, num_classes=num_classes), _share("LabelSmoothing", epsilon=epsilon)
+        self.num_classes, self.epsilon = (
+            _count("LabelSmoothing", 1, num_classes=num_classes),
+            _share("LabelSmoothing", epsilon=epsilon),
+        )
 
     def __call__(self, x: Array, y: Any, rng: Rng | None = None) -> tuple[Array, Any]:
         return x, (1 - self.epsilon) * as_probabilities(y, self.num_classes, x.dtype) + self.epsilon / self.num_classes

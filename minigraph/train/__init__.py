@@ -12,11 +12,12 @@ from minigraph.train.callbacks import (
     TensorBoard,
     read_history,
 )
+from minigraph.train.checkpoint import latest
 from minigraph.train.fitting import fit, learning_rate_range
 from minigraph.train.metrics import Evaluation, classification_loss, evaluate, predict
 from minigraph.train.trainer import Callback, Trainer
 
 __all__ = [
     "Callback", "Checkpoints", "EarlyStopping", "Evaluation", "HistoryFiles", "Progress", "Statistics", "TensorBoard",
-    "Trainer", "classification_loss", "evaluate", "fit", "learning_rate_range", "predict", "read_history",
+    "Trainer", "classification_loss", "evaluate", "fit", "latest", "learning_rate_range", "predict", "read_history",
 ]  # fmt: skip

@@ -16,10 +16,9 @@ import numpy as np
 
 from minigraph.array import Array
 from minigraph.data import Loader
-from minigraph.files import write
+from minigraph.files import remove_parts, write
 from minigraph.nn import Module
 from minigraph.node import GraphError, Node
-from minigraph.train import checkpoint
 from minigraph.train.trainer import Callback, Row, Trainer
 
 MAXIMA = ("top1", "top5")  # figures of which more is better
@@ -78,7 +77,9 @@ def monitored(row: Row, monitor: str | None) -> tuple[float, str]:
     """
     name = monitor or next(n for n in ("validation_top1", "validation_loss", "train_loss") if n in row)
     if name not in row or not isinstance(row[name], (int, float)):
-        raise ValueError(f"got monitor {name!r}; wanted one of {', '.join(k for k in row if k not in ('epoch', 'step'))}")
+        raise ValueError(
+            f"got monitor {name!r}; wanted one of {', '.join(k for k in row if k not in ('epoch', 'step'))}"
+        )
     figure = float(row[name])
     return (-figure if name.endswith(MAXIMA) else figure), name
 
@@ -91,7 +92,12 @@ class Checkpoints(Callback):
     """
 
     def __init__(
-        self, folder: Any, *, monitor: str | None = None, every_steps: int | None = None, every_seconds: float | None = None
+        self,
+        folder: Any,
+        *,
+        monitor: str | None = None,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
     ) -> None:
         self.folder, self.monitor = Path(folder), monitor
         self.every_steps, self.every_seconds = every_steps, every_seconds
@@ -101,6 +107,8 @@ class Checkpoints(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("last", "best", "history"):  # of a process that was killed while it wrote
+            remove_parts(self.folder / name)
 
     def on_step_end(self, trainer: Trainer) -> None:
         due = self.every_steps and trainer.step % self.every_steps == 0

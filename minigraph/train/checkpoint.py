@@ -112,7 +112,9 @@ def contents(path: Any) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path}: a .safetensors file, but no checkpoint of minigraph; load weights with model.load(path)")
+        raise ValueError(
+            f"{path}: a .safetensors file, but no checkpoint of minigraph; load weights with model.load(path)"
+        )
     if content.get("version") != VERSION:
         raise ValueError(
             f"{path}: a checkpoint of version {content.get('version')}; this minigraph reads version {VERSION}: install a newer one"
@@ -151,11 +153,15 @@ def _named_state(x: Any) -> dict[str, Any] | None:
 def _expect_model(path: str, model: Module, weights: Mapping[str, Array]) -> None:
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    shapes = [f"{n} {weights[n].shape} for {own[n].shape}" for n in own if n in weights and weights[n].shape != own[n].shape]
+    shapes = [
+        f"{n} {weights[n].shape} for {own[n].shape}" for n in own if n in weights and weights[n].shape != own[n].shape
+    ]
     for what, names in (("lacks", missing), ("also has", unknown), ("has", shapes)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(f"{path}: a checkpoint of another model than {type(model).__name__}: it {what} {names[0]}{more}")
+            raise ValueError(
+                f"{path}: a checkpoint of another model than {type(model).__name__}: it {what} {names[0]}{more}"
+            )
 
 
 def _plain(x: Any) -> Any:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import chain, islice, repeat
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +56,13 @@ def make_optimizer(
 
 
 def make_schedule(
-    name: str, optimizer: Optimizer, epochs: int, steps: int, warmup: int = 0, step_size: int | None = None, gamma: float = 0.1
+    name: str,
+    optimizer: Optimizer,
+    epochs: int,
+    steps: int,
+    warmup: int = 0,
+    step_size: int | None = None,
+    gamma: float = 0.1,
 ) -> LRScheduler | None:
     """A schedule by name, for ``epochs`` epochs of ``steps`` steps, after ``warmup`` epochs of a linear rise."""
     known("schedule", name, SCHEDULES)
@@ -89,12 +94,18 @@ def loaders(
     """Batches to learn from and to validate with: of a Split, of a pair (x, y), or the data itself, which has batches."""
     if isinstance(data, Split):
         train = Loader(data.x_train, data.y_train, batch_size, shuffle=True, rng=rng, transform=transform)
-        test = Loader(data.x_test, data.y_test, max(batch_size, 128), transform=test_transform) if len(data.x_test) else None
+        test = (
+            Loader(data.x_test, data.y_test, max(batch_size, 128), transform=test_transform)
+            if len(data.x_test)
+            else None
+        )
         return train, test
     if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
         return Loader(*data, batch_size, shuffle=True, rng=rng, transform=transform), None
     if not isinstance(data, Iterable):
-        raise TypeError(f"fit: got {type(data).__name__} as data; wanted a Split, a pair (x, y), a Loader, or batches (x, y)")
+        raise TypeError(
+            f"fit: got {type(data).__name__} as data; wanted a Split, a pair (x, y), a Loader, or batches (x, y)"
+        )
     return data, None
 
 
@@ -138,7 +149,9 @@ def fit(
         test = x if x is not None else Loader(*validation, max(batch_size, 128))
     if model.parameters() and model.parameters()[0].abstract:
         model.initialize(rng)
-    made = optimizer if isinstance(optimizer, Optimizer) else make_optimizer(optimizer, model, lr, momentum, weight_decay)
+    made = (
+        optimizer if isinstance(optimizer, Optimizer) else make_optimizer(optimizer, model, lr, momentum, weight_decay)
+    )
     steps = -(-len(train) // accumulate) if hasattr(train, "__len__") else 0
     trainer = Trainer(
         model, made, loss=loss, accumulate=accumulate, clip_norm=clip_norm,
@@ -178,7 +191,9 @@ def learning_rate_range(
     optimizer are afterwards as they were.
     """
     if not 0 < low < high or steps < 2:
-        raise ValueError(f"learning_rate_range: got {low} to {high} in {steps} steps; wanted 0 < low < high, and at least 2 steps")
+        raise ValueError(
+            f"learning_rate_range: got {low} to {high} in {steps} steps; wanted 0 < low < high, and at least 2 steps"
+        )
     weights = {name: value.copy() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
     random = {name: copy.deepcopy(rng.bit_generator.state) for name, rng in checkpoint.generators(model).items()}

@@ -90,7 +90,13 @@ def windows(x: Array, crops: int, size: int | None) -> Iterator[Array]:
 
 
 def predict(
-    models: Module | Sequence[Module], x: Any, *, batch_size: int = 128, transform: Any = None, crops: int = 1, size: int | None = None
+    models: Module | Sequence[Module],
+    x: Any,
+    *,
+    batch_size: int = 128,
+    transform: Any = None,
+    crops: int = 1,
+    size: int | None = None,
 ) -> Array:
     """The probabilities p (N, K) of images x (N, C, H, W), a batch at a time; see ``probabilities``."""
     parts = []
@@ -161,7 +167,12 @@ def _shares(part: Array, whole: Array) -> Array:
 
 
 def evaluate(
-    models: Module | Sequence[Module], data: Iterable[Any], *, crops: int = 1, size: int | None = None, classes: Sequence[str] = ()
+    models: Module | Sequence[Module],
+    data: Iterable[Any],
+    *,
+    crops: int = 1,
+    size: int | None = None,
+    classes: Sequence[str] = (),
 ) -> Evaluation:
     """The loss and the hits of a model over batches (x, y) with labels y (N,), or of several whose probabilities are averaged.
 
@@ -183,7 +194,9 @@ def evaluate(
                 logs = np.log(probabilities(models, x, crops, size))
         n, K = logs.shape
         if y.shape != (n,) or (n and (y.min() < 0 or y.max() >= K)):
-            raise ValueError(f"evaluate: got labels of shape {y.shape} from {y.min()} to {y.max()}; wanted ({n},) from 0 to {K - 1}")
+            raise ValueError(
+                f"evaluate: got labels of shape {y.shape} from {y.min()} to {y.max()}; wanted ({n},) from 0 to {K - 1}"
+            )
         confusion = np.zeros((K, K), np.int64) if confusion is None else confusion
         np.add.at(confusion, (y, logs.argmax(axis=1)), 1)
         own = logs[np.arange(n), y]

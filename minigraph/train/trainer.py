@@ -197,7 +197,11 @@ class Trainer:
         scores = (output[0] if isinstance(output, tuple) else output).value
         y = np.asarray(y)
         y = y.argmax(axis=1) if y.shape == scores.shape else y
-        hits = np.count_nonzero(scores.argmax(axis=1) == y) if scores.ndim == 2 and y.shape == scores.shape[:1] else math.nan
+        hits = (
+            np.count_nonzero(scores.argmax(axis=1) == y)
+            if scores.ndim == 2 and y.shape == scores.shape[:1]
+            else math.nan
+        )
         self._sums += loss * len(scores), hits, len(scores)
 
     def _not_finite(self, loss: Node) -> str:
