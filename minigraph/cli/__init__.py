@@ -1,4 +1,4 @@
-"""The console command ``minigraph``: demo, list, summary, draw, derive, verify, profile, doctor.
+"""The console command ``minigraph``: the command line of the package.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 success; 1 a mismatch or a failure; 2 wrong usage;
 130 interrupted; 141 the reader of stdout went away. If stdout is closed from the start, the command fails.
@@ -54,7 +54,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except UsageError as error:
         say(str(error))
         return USAGE
-    except (Failure, ImportError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as error:
+    except (Failure, ImportError, MemoryError, OSError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(error, OSError):  # possibly from stdout, on a full disk
             _discard_output()
         say(str(error) or type(error).__name__)

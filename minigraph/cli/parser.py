@@ -7,7 +7,8 @@ import sys
 from typing import Any, NoReturn
 
 import minigraph as mg
-from minigraph.cli import demo, derive, doctor, draw, profile, summary, verify
+from minigraph.cli import demo, derive, doctor, draw, plot, predict, profile, summary, train, verify
+from minigraph.cli import eval as eval_
 from minigraph.cli import list as list_
 from minigraph.cli.failure import UsageError
 
@@ -33,6 +34,6 @@ def build() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"minigraph {mg.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (demo, list_, summary, draw, derive, verify, profile, doctor):
+    for command in (demo, list_, summary, draw, derive, verify, profile, train, eval_, predict, plot, doctor):
         command.add(commands)
     return parser
