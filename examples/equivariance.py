@@ -3,7 +3,7 @@
 import numpy as np
 
 import minigraph as mg
-from minigraph.datasets import digits
+from minigraph.data import digits
 
 rng = np.random.default_rng(0)
 x = np.pad(digits(np.float64).x_test[:100], [(0, 0), (0, 0), (6, 6), (6, 6)])  # paper on all sides

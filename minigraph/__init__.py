@@ -3,8 +3,8 @@
 Leaves are made by ``constant`` and ``parameter``; NumPy's functions (``np.exp``, ``np.sum``, …) and those of networks below
 record nodes. A ``Tape`` walks what was recorded, backward, forward, or by sparse matrices; ``grad``, ``jvp``, ``hessian``
 and others do so for functions. ``draw``, ``summary``, ``verify`` and ``profile`` look inside. ``nn`` has layers, ``models``
-networks, ``optim`` optimizers, ``data`` data, ``train`` training, ``plot`` pictures; ``ops`` has NumPy's functions for arrays and ``Spec``s too, and ``extend``
-what an op of your own needs.
+networks, ``optim`` optimizers, ``data`` images, ``train`` training, ``plot`` pictures; ``ops`` has NumPy's functions for
+arrays and ``Spec``s too, and ``extend`` what an op of your own needs.
 
     F = mg.parameter(np.random.default_rng(0).standard_normal((6, 1, 3, 3)), "F")
     y = np.sum(mg.relu(mg.conv2d(np.ones((1, 1, 8, 8)), F)))  # a node

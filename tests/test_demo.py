@@ -8,7 +8,7 @@ import pytest
 
 import minigraph as mg
 from minigraph.cli import main, training
-from minigraph.datasets import digits
+from minigraph.data import digits
 
 PICTURES = ["graph.png", "graph_im2col.png", "filter_matrix.png", "filters.png", "training.png"]
 

@@ -119,8 +119,8 @@ class _Pending:
         try:
             _, shape, dtype, fortran, data = state
             raw = data.encode("latin1") if isinstance(data, str) else bytes(data)
-            order = "F" if fortran else "C"
-            self.array = np.frombuffer(raw, dtype.dtype).reshape(shape, order=order).copy()
+            flat = np.frombuffer(raw, dtype.dtype)
+            self.array = (flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)).copy()
         except (AttributeError, TypeError, ValueError) as error:
             raise pickle.UnpicklingError(f"an array that is damaged: {error}") from None
 

@@ -88,7 +88,8 @@ class Normalize(Transform):
         if x.shape[1] != len(self.mean) and len(self.mean) > 1:
             raise ValueError(f"Normalize: got {x.shape[1]} channels; wanted {len(self.mean)}")
         mean, std = (a.astype(x.dtype).reshape(1, -1, 1, 1) for a in (self.mean, self.std))
-        return (x - mean) / std
+        normal: Array = (x - mean) / std
+        return normal
 
 
 class Pad(Transform):
@@ -165,7 +166,7 @@ class RandomResizedCrop(Transform):
     def images(self, x: Array, rng: Rng) -> Array:
         n, _, H, W = x.shape
         area = rng.uniform(*self.scale, n) * H * W
-        ratio = np.exp(rng.uniform(*np.log(self.ratio), n))
+        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), n))
         heights = np.clip(np.round(np.sqrt(area / ratio)), 1, H).astype(int)
         widths = np.clip(np.round(np.sqrt(area * ratio)), 1, W).astype(int)
         out = np.empty((*x.shape[:2], *self.size), x.dtype)
@@ -217,7 +218,7 @@ class RandomAffine(Transform):
     def images(self, x: Array, rng: Rng) -> Array:
         n, _, *sides = x.shape
         angles = np.radians(rng.uniform(-self.degrees, self.degrees, n))
-        factors = np.exp(rng.uniform(*np.log(self.scale), n))
+        factors = np.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1]), n))
         shifts = rng.uniform(-1, 1, (n, 2)) * np.multiply(self.translate, sides)
         middle, out = (np.array(sides) - 1) / 2, np.empty_like(x)
         for i, (angle, factor, shift) in enumerate(zip(angles, factors, shifts, strict=True)):
@@ -273,11 +274,13 @@ class ColorJitter(Transform):
             turn = np.array([[one, zero, zero], [zero, cos, -sin], [zero, sin, cos]]).transpose(2, 0, 1)
             colours = (np.linalg.inv(self.YIQ) @ turn @ self.YIQ).astype(x.dtype)
             x = np.clip(np.matmul(colours, x.reshape(n, 3, -1)).reshape(x.shape), 0, 1)
-        return x
+        changed: Array = x
+        return changed
 
     def _grey(self, x: Array) -> Array:
         weights = self.GREY if x.shape[1] == 3 else np.full(x.shape[1], 1 / x.shape[1])
-        return np.einsum("nchw,c->nhw", x, weights.astype(x.dtype))[:, None]
+        grey: Array = np.einsum("nchw,c->nhw", x, weights.astype(x.dtype))[:, None]
+        return grey
 
 
 class Cutout(Transform):
@@ -329,20 +332,21 @@ class Mixup(Transform):
 
 def as_floats(x: Any) -> Array:
     """Unsigned bytes as float32 from 0 to 1; floats as they are, other numbers as float32."""
-    x = np.asarray(x)
-    if x.dtype == np.uint8:
-        return x * np.float32(1 / 255)
-    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float32)
+    images: Array = np.asarray(x)
+    if images.dtype == np.uint8:
+        images = images * np.float32(1 / 255)
+    return images if images.dtype in (np.float32, np.float64) else images.astype(np.float32)
 
 
 def as_probabilities(y: Any, num_classes: int, dtype: Any) -> Array:
     """Classes (N,) as one-hot rows (N, classes); probabilities as they are. Raises ValueError for labels out of range."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.dtype.kind == "f":
-        return y
-    if y.size and (y.min() < 0 or y.max() >= num_classes):
-        raise ValueError(f"got labels from {y.min()} to {y.max()}; wanted 0 to {num_classes - 1}")
-    return np.eye(num_classes, dtype=dtype)[y]
+    labels: Array = np.asarray(y)
+    if labels.ndim == 2 and labels.dtype.kind == "f":
+        return labels
+    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        raise ValueError(f"got labels from {labels.min()} to {labels.max()}; wanted 0 to {num_classes - 1}")
+    one_hot: Array = np.eye(num_classes, dtype=dtype)[labels]
+    return one_hot
 
 
 def resized(x: Array, size: tuple[int, int]) -> Array:

@@ -51,7 +51,7 @@ def filter_matrix(
     limit = float(np.abs(w).max()) or 1.0
     columns = min(K, 4)
     lines = math.ceil(K / columns)
-    figure = _figure(3.1 * columns + 1.2, 3.15 * lines + 1.25)
+    figure = new_figure(3.1 * columns + 1.2, 3.15 * lines + 1.25)
     axes = np.atleast_1d(figure.subplots(lines, columns, squeeze=False)).ravel()
     shade: Any = None
     for i, ax in enumerate(axes):
@@ -59,7 +59,7 @@ def filter_matrix(
             ax.axis("off")
             continue
         ax.set_facecolor(PAPER)
-        shade = _image(ax, values[i * rows : (i + 1) * rows], limit)
+        shade = draw_values(ax, values[i * rows : (i + 1) * rows], limit)
         for at in range(width, M.shape[1], width):
             ax.axvline(at - 0.5, color="white", linewidth=0.4)
         for at in range(width, rows, width):
@@ -68,7 +68,7 @@ def filter_matrix(
         ax.set_xticks([0, M.shape[1] - 1], ["1", str(M.shape[1])])
         ax.set_yticks([0, rows - 1], ["1", str(rows)])
         inset = ax.inset_axes((0.71, 0.71, 0.26, 0.26))
-        _image(inset, w[i, 0], limit)
+        draw_values(inset, w[i, 0], limit)
         inset.set(xticks=[], yticks=[])
         inset.text(0.5, -0.09, f"$F_{{{i + 1}}}$", transform=inset.transAxes, ha="center", va="top", fontsize=9)
     figure.suptitle(
@@ -77,14 +77,14 @@ def filter_matrix(
     figure.supxlabel("pixel of $X$, row by row", fontsize=10)
     figure.supylabel("entry of $S_i$, row by row", fontsize=10)
     figure.colorbar(shade, ax=axes, label="weight", shrink=0.6, pad=0.02)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def filters(w: Any, x: Any, planes: Any, path: str | os.PathLike[str]) -> None:
     """Filters w (K, 1, f, f) above the planes (1, K, H, W) they give for the image x (1, 1, H, W)."""
     w, x, planes = np.asarray(w), np.asarray(x), np.asarray(planes)
     K, limit, top = len(w), float(np.abs(w).max()) or 1.0, float(planes.max()) or 1.0
-    figure = _figure(1.25 * (K + 1) + 1.0, 3.6)
+    figure = new_figure(1.25 * (K + 1) + 1.0, 3.6)
     axes = figure.subplots(2, K + 1)
     for ax in axes.ravel():
         ax.set(xticks=[], yticks=[])
@@ -94,25 +94,25 @@ def filters(w: Any, x: Any, planes: Any, path: str | os.PathLike[str]) -> None:
     weights: Any = None
     heights: Any = None
     for i in range(K):
-        weights = _image(axes[0, i + 1], w[i, 0], limit)
+        weights = draw_values(axes[0, i + 1], w[i, 0], limit)
         heights = axes[1, i + 1].imshow(planes[0, i], cmap="cividis", vmin=0, vmax=top)
         axes[0, i + 1].set_title(f"$F_{{{i + 1}}}$")
         axes[1, i + 1].set_title(f"$H_{{{i + 1}}}$")
     figure.suptitle("The learned filters, and what they see:  $H_i$ = max(0, $X$ * $F_i$ + $b_i$)")
     figure.colorbar(weights, ax=axes[0], label="weight", pad=0.015)
     figure.colorbar(heights, ax=axes[1], label="activation", pad=0.015)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def jacobian_picture(J: Any, entries: Array, kind: str) -> Figure:
     """The matrix of J: its entries, NaN where none is stored, by "value" or "origin", or the "share" of stored entries."""
     m, n = J.shape
     scale = min(8 / max(entries.shape[1], 1), 6 / max(entries.shape[0], 1))
-    figure = _figure(max(3.6, entries.shape[1] * scale + 1.6), max(2.4, entries.shape[0] * scale + 1.1))
+    figure = new_figure(max(3.6, entries.shape[1] * scale + 1.6), max(2.4, entries.shape[0] * scale + 1.1))
     ax = figure.subplots()
     ax.set_facecolor(PAPER)
     if kind == "value":
-        shade = _image(ax, entries, float(np.nanmax(np.abs(entries), initial=0)) or 1.0)
+        shade = draw_values(ax, entries, float(np.nanmax(np.abs(entries), initial=0)) or 1.0)
         figure.colorbar(shade, ax=ax, label="value", shrink=0.8)
     elif kind == "origin":
         shade = ax.imshow(entries, cmap="turbo", interpolation="nearest", aspect="equal")
@@ -133,7 +133,7 @@ def pixel_trace(trace: Any, path: str | os.PathLike[str]) -> None:
     """The derivative of one entry over the image, and its magnitude at the nodes on the way."""
     layers = [layer for layer in trace.layers if layer.node.ndim == 4 and min(layer.node.shape[2:]) > 1]
     layers = layers if len(layers) <= 8 else [layers[round(i * (len(layers) - 1) / 7)] for i in range(8)]
-    figure = _figure(9.5, 4.2 + 1.9 * math.ceil(len(layers) / 4))
+    figure = new_figure(9.5, 4.2 + 1.9 * math.ceil(len(layers) / 4))
     parts: Any = figure.subfigures(2, 1, height_ratios=(2, math.ceil(len(layers) / 4)))
     upper, lower = parts
     image_ax, row_ax = upper.subplots(1, 2)
@@ -145,7 +145,7 @@ def pixel_trace(trace: Any, path: str | os.PathLike[str]) -> None:
         Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=VERMILION, linewidth=2)
     )
     image_ax.set(title=f"the image, and the {bottom - top} × {right - left} pixels that count", xticks=[], yticks=[])
-    shade = _image(row_ax, row, float(np.abs(row).max()) or 1.0)
+    shade = draw_values(row_ax, row, float(np.abs(row).max()) or 1.0)
     row_ax.set(title="∂ of the entry by each pixel", xticks=[], yticks=[])
     upper.colorbar(shade, ax=row_ax, shrink=0.8)
     axes = np.atleast_1d(lower.subplots(math.ceil(len(layers) / 4), 4, squeeze=False)).ravel()
@@ -158,7 +158,7 @@ def pixel_trace(trace: Any, path: str | os.PathLike[str]) -> None:
         name = layer.node.name or layer.node.kind
         ax.set_title(f"{name[:18]}: {' × '.join(map(str, layer.extent))}", fontsize=9)
     figure.suptitle(f"What entry {list(trace.index)} of {trace.y.name or trace.y.kind} depends on")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def sliding_window(
@@ -169,7 +169,7 @@ def sliding_window(
     The matrices are NaN where they have no entry; ``bias``: whether y has one added.
     """
     limit = float(max(np.abs(x).max(), np.abs(w).max())) or 1.0
-    figure = _figure(11, 6.4)
+    figure = new_figure(11, 6.4)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.2, 0.8, 1), height_ratios=(1, 1.05))
     reached = np.isfinite(M_F[i].reshape(x.shape))
     panels = (
@@ -179,7 +179,7 @@ def sliding_window(
     )
     for ax, plane, title in panels:
         scale = limit if title != "$S$" else float(np.abs(y).max()) or 1.0
-        _image(ax, plane, scale)
+        draw_values(ax, plane, scale)
         ax.set(xticks=[], yticks=[], title=f"{title}: {plane.shape[0]} × {plane.shape[1]}")
         if plane.size <= 100:
             for (r, c), value in np.ndenumerate(plane):
@@ -199,7 +199,7 @@ def sliding_window(
         ax = figure.add_subplot(place)
         ax.set_facecolor(PAPER)
         shown = np.where(np.arange(len(matrix))[:, None] <= i, matrix, np.nan)
-        _image(ax, shown, limit)
+        draw_values(ax, shown, limit)
         ax.set_aspect("auto")
         ax.add_patch(Rectangle((-0.5, i - 0.5), matrix.shape[1], 1, fill=False, edgecolor=VERMILION, linewidth=2))
         ax.set(
@@ -221,7 +221,7 @@ def training(
     """The loss of every step beside the accuracies after every epoch, on the training and the held-out images."""
     epochs = np.arange(1, len(test) + 1)
     per_epoch = len(losses) // max(len(test), 1)
-    figure = _figure(10, 4)
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     left.plot(
         np.arange(1, len(losses) + 1) / per_epoch, losses, color=BLUE, alpha=0.3, linewidth=0.8, label="each step"
@@ -244,21 +244,21 @@ def training(
         ax.grid(color=PAPER, linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure outside pyplot: no window, no state, no choice of backend for the caller's own pictures."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
     FigureCanvasAgg(figure)
     return figure
 
 
-def _image(ax: Any, values: Array, limit: float) -> Any:
+def draw_values(ax: Any, values: Array, limit: float) -> Any:
     return ax.imshow(values, cmap=WEIGHTS, vmin=-limit, vmax=limit, interpolation="nearest", aspect="equal")
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     held = io.BytesIO()
     figure.savefig(held, format="png", metadata={"Software": None})
     write(Path(path), held.getvalue())

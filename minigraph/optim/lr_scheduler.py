@@ -10,8 +10,9 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from minigraph.optim.optimizer import Optimizer
 
@@ -262,15 +263,17 @@ class OneCycleLR(LRScheduler):
             share = (1 - math.cos(math.pi * share)) / 2
         rates = []
         for group in self.optimizer.param_groups:
-            lr, momentum = (
-                group[a] + (group[b] - group[a]) * share if a in group else None for a, b in (names[:2], names[2:])
-            )
-            rates.append(lr)
-            if self.cycle_momentum and "betas" in group:
-                group["betas"] = (momentum, group["betas"][1])
-            elif self.cycle_momentum:
-                group["momentum"] = momentum
-        return rates  # type: ignore[return-value]
+            rates.append(_between(group, names[0], names[1], share))
+            if self.cycle_momentum:
+                momentum = _between(group, names[2], names[3], share)
+                group.update({"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum})
+        return rates
+
+
+def _between(group: dict[str, Any], first: str, last: str, share: float) -> float:
+    """The number a share of the way from one of the group's numbers to another."""
+    begin, end = float(group[first]), float(group[last])
+    return begin + (end - begin) * share
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -323,7 +326,7 @@ class ReduceLROnPlateau(LRScheduler):
             else figure != self.best
         )
 
-    def step(self, metrics: float | None = None) -> None:  # type: ignore[override]
+    def step(self, metrics: float | None = None) -> None:
         """Go on by one epoch, in which the figure was ``metrics``."""
         if metrics is None or math.isnan(metrics):
             raise ValueError(f"ReduceLROnPlateau: got {metrics}; wanted the figure of this epoch")
@@ -444,6 +447,6 @@ def _number(name: str, above: float | None = None, **given: Any) -> float:
 
 def _count(name: str, least: int = 1, **given: Any) -> int:
     ((argument, value),) = given.items()
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name}: got {argument} {value!r}; wanted an integer of at least {least}")
     return int(value)

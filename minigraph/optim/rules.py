@@ -198,7 +198,8 @@ def _rmsprop(p: Array, g: Array, v: Array, *rest: Any) -> Array:
         b = arrays[-1]
         b *= momentum
         d = np.add(b, d, out=b)
-    return p - lr * d
+    moved: Array = p - lr * d
+    return moved
 
 
 class Adagrad(Optimizer):

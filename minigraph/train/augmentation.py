@@ -9,7 +9,7 @@ from minigraph.data import transforms
 from minigraph.train.fitting import known
 
 # name: (transform of its numbers, what the numbers are)
-TRANSFORMS: dict[str, tuple[Callable[..., Any], str]] = {
+TRANSFORMS: dict[str, tuple[Callable[..., Any] | None, str]] = {
     "crop": (lambda pixels=4: transforms.RandomCrop(padding=int(pixels)), "a shift by up to so many pixels"),
     "flip": (transforms.RandomHorizontalFlip, "left and right exchanged, with a probability"),
     "vflip": (transforms.RandomVerticalFlip, "top and bottom exchanged, with a probability"),
@@ -23,7 +23,7 @@ TRANSFORMS: dict[str, tuple[Callable[..., Any], str]] = {
         "brightness, contrast, saturation",
     ),
     "cutout": (lambda pixels=8: transforms.Cutout(int(pixels)), "a square of so many pixels left out"),
-    "mixup": (None, "images mixed in pairs, by Beta(α, α)"),  # type: ignore[dict-item]
+    "mixup": (None, "images mixed in pairs, by Beta(α, α)"),
 }
 
 

@@ -8,18 +8,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.data import Loader
 from minigraph.files import remove_parts, write
 from minigraph.nn import Module
 from minigraph.node import GraphError, Node
-from minigraph.train.trainer import Callback, Row, Trainer
+from minigraph.train.trainer import Callback, Row, Trainer, batches_of
 
 MAXIMA = ("top1", "top5")  # figures of which more is better
 
@@ -34,7 +33,7 @@ class Progress(Callback):
     def on_fit_begin(self, trainer: Trainer) -> None:
         from tqdm.auto import tqdm
 
-        size = len(trainer.data) if hasattr(trainer.data, "__len__") else None
+        size = batches_of(trainer.data)
         steps = None if size is None else -(-size // trainer.accumulate)
         self.bar = tqdm(total=steps, disable=self.disable, unit="step", mininterval=0.2, file=sys.stderr)
         self._begin(trainer)
@@ -139,7 +138,7 @@ class Checkpoints(Callback):
         """The best figure so far."""
         return {"best": self.best}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.best = float(state["best"])
 
@@ -165,7 +164,7 @@ class EarlyStopping(Callback):
         """The best figure and how long ago it was."""
         return {"best": self.best, "waited": self.waited}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.best, self.waited = float(state["best"]), int(state["waited"])
 
@@ -256,6 +255,12 @@ class Statistics(Callback):
             w = np.array(vars(module)["weight"].value)
             self._before[path] = (row, w)
 
+    def on_gradients(self, trainer: Trainer) -> None:
+        modules = dict(weighted(trainer.model))
+        for path, (row, _) in self._before.items():
+            g = vars(modules[path])["weight"].grad
+            row["gradient_norm"] = 0.0 if g is None else float(np.linalg.norm(np.ravel(g)))
+
     def on_step_end(self, trainer: Trainer) -> None:
         modules = dict(weighted(trainer.model))
         for path, (row, w) in self._before.items():
@@ -269,10 +274,3 @@ class Statistics(Callback):
 def weighted(model: Module) -> list[tuple[str, Module]]:
     """The modules that have a weight, by path."""
     return [(path, m) for path, m in model.named_modules() if isinstance(vars(m).get("weight"), Node)]
-
-
-def steps_of(data: Any) -> int:
-    """The number of batches of an epoch. Raises TypeError for data that do not say."""
-    if isinstance(data, Loader) or hasattr(data, "__len__"):
-        return len(data)
-    raise TypeError(f"got data of {type(data).__name__}, which has no length; wanted a Loader or a list of batches")

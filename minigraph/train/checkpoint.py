@@ -52,10 +52,11 @@ def save(path: Any, trainer: Trainer) -> None:
         "version": VERSION,
         "model": type(model).__name__,
         "optimizer": {"type": type(optimizer).__name__, "param_groups": state["param_groups"], "state": slots},
-        "scheduler": _named_state(trainer.scheduler),
+        "scheduler": trainer.scheduler
+        and {"type": type(trainer.scheduler).__name__, "state": trainer.scheduler.state_dict()},
         "average": trainer.average.decay if trainer.average else None,
         "generators": {name: rng.bit_generator.state for name, rng in generators(model).items()},
-        "callbacks": [_named_state(callback) for callback in trainer.callbacks],
+        "callbacks": {type(callback).__name__: callback.state_dict() for callback in trainer.callbacks},
         "progress": trainer.progress(),
     }
     arrays = {name: np.ascontiguousarray(value) if value.ndim else value for name, value in tensors.items()}
@@ -97,10 +98,9 @@ def load(path: Any, trainer: Trainer) -> None:
     for name, rng in generators(model).items():
         if name in content["generators"]:
             rng.bit_generator.state = _like(rng.bit_generator.state, content["generators"][name])
-    states = {entry["type"]: entry["state"] for entry in content["callbacks"] if entry}
     for callback in trainer.callbacks:
-        if type(callback).__name__ in states:
-            callback.load_state_dict(states[type(callback).__name__])
+        if state_of := content["callbacks"].get(type(callback).__name__):
+            callback.load_state_dict(state_of)
     trainer.set_progress(content["progress"])
 
 
@@ -144,10 +144,6 @@ def latest(folder: Any) -> Path | None:
 
 def _part(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _named_state(x: Any) -> dict[str, Any] | None:
-    return {"type": type(x).__name__, "state": x.state_dict()} if hasattr(x, "state_dict") else None
 
 
 def _expect_model(path: str, model: Module, weights: Mapping[str, Array]) -> None:

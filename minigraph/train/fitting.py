@@ -19,7 +19,7 @@ from minigraph.optim.lr_scheduler import LRScheduler
 from minigraph.train import checkpoint
 from minigraph.train.callbacks import Checkpoints, EarlyStopping, HistoryFiles, Progress
 from minigraph.train.metrics import classification_loss
-from minigraph.train.trainer import Callback, Row, Trainer
+from minigraph.train.trainer import Callback, Row, Trainer, batches_of
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW, "rmsprop": optim.RMSprop, "adagrad": optim.Adagrad,
@@ -101,7 +101,7 @@ def loaders(
         )
         return train, test
     if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
-        return Loader(*data, batch_size, shuffle=True, rng=rng, transform=transform), None
+        return Loader(data[0], data[1], batch_size, shuffle=True, rng=rng, transform=transform), None
     if not isinstance(data, Iterable):
         raise TypeError(
             f"fit: got {type(data).__name__} as data; wanted a Split, a pair (x, y), a Loader, or batches (x, y)"
@@ -145,14 +145,14 @@ def fit(
     rng = np.random.default_rng(rng) if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) else rng
     train, test = loaders(data, batch_size, rng, transform)
     if validation is not None:
-        x = validation if not (isinstance(validation, tuple) and hasattr(validation[0], "shape")) else None
-        test = x if x is not None else Loader(*validation, max(batch_size, 128))
+        pair = isinstance(validation, tuple) and len(validation) == 2 and hasattr(validation[0], "shape")
+        test = Loader(validation[0], validation[1], max(batch_size, 128)) if pair else validation
     if model.parameters() and model.parameters()[0].abstract:
         model.initialize(rng)
     made = (
         optimizer if isinstance(optimizer, Optimizer) else make_optimizer(optimizer, model, lr, momentum, weight_decay)
     )
-    steps = -(-len(train) // accumulate) if hasattr(train, "__len__") else 0
+    steps = -(-(batches_of(train) or 0) // accumulate)
     trainer = Trainer(
         model, made, loss=loss, accumulate=accumulate, clip_norm=clip_norm,
         scheduler=make_schedule(schedule, made, epochs, steps, warmup),

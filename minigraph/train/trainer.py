@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -29,13 +29,23 @@ Row = dict[str, Any]
 
 
 class Callback:
-    """What a trainer calls on its way. ``state_dict`` and ``load_state_dict``, if there are any, go into checkpoints."""
+    """What a trainer calls on its way. A callback with a state keeps it in checkpoints, by the name of its class."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the callback goes on from when training is resumed."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Before the first step, or the first after resuming."""
 
     def on_loss(self, trainer: Trainer, loss: Node) -> None:
         """Before each backward walk: the graph of the loss is still there."""
+
+    def on_gradients(self, trainer: Trainer) -> None:
+        """Before each step of the optimizer: ``grad`` of the parameters is what it will use."""
 
     def on_step_end(self, trainer: Trainer) -> None:
         """After each step of the optimizer."""
@@ -45,6 +55,11 @@ class Callback:
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last step, also where training was stopped, interrupted or failed."""
+
+
+def batches_of(data: Iterable[Any]) -> int | None:
+    """The number of batches of an epoch, None for data that do not say."""
+    return len(data) if isinstance(data, Sized) else None
 
 
 class Trainer:
@@ -72,6 +87,10 @@ class Trainer:
         for name, value, kind in (("model", model, Module), ("optimizer", optimizer, Optimizer)):
             if not isinstance(value, kind):
                 raise TypeError(f"Trainer: got {type(value).__name__} as the {name}; wanted an {kind.__name__}")
+        if not {*optimizer.params} & {*model.parameters()}:
+            raise ValueError(
+                "Trainer: got an optimizer without any parameter of the model; wanted model.parameters() in it"
+            )
         if not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"Trainer: got accumulate {accumulate!r}; wanted an integer of at least 1")
         self.model, self.optimizer, self.loss, self.scheduler = model, optimizer, loss, scheduler
@@ -143,7 +162,7 @@ class Trainer:
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         """The batches of the present epoch that are not done."""
         data, count = self.data, self.batch
-        size = len(data) if hasattr(data, "__len__") else None
+        size = batches_of(data)
         source = data.batches(self.epoch, count) if isinstance(data, Loader) else islice(iter(data), count, None)
         for pair in source:
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -175,6 +194,7 @@ class Trainer:
                     p.grad = p.grad / len(batches)
         if self.clip_norm is not None:
             clip_grad_norm_(self.optimizer.params, self.clip_norm)
+        self._call("on_gradients")
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average:
@@ -202,7 +222,7 @@ class Trainer:
             if scores.ndim == 2 and y.shape == scores.shape[:1]
             else math.nan
         )
-        self._sums += loss * len(scores), hits, len(scores)
+        self._sums += np.array([loss * len(scores), hits, len(scores)])
 
     def _not_finite(self, loss: Node) -> str:
         """The message for a loss that is not finite: the step, and the first node with such a value."""

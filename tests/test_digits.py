@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minigraph.datasets import digits
+from minigraph.data import digits
 
 IN_THE_FILE = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # images of each digit, as UCI counts them
 
@@ -13,15 +13,15 @@ IN_THE_FILE = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # images of ea
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, "float32", np.dtype(np.float64)])
 def test_shapes_and_dtypes(dtype: Any) -> None:
     split = digits(dtype)
-    assert [part.shape for part in split] == [(1442, 1, 8, 8), (1442,), (355, 1, 8, 8), (355,)]
-    assert [part.dtype for part in split] == [np.dtype(dtype), np.int64] * 2
-    assert all(part.flags.c_contiguous for part in split)
+    assert [part.shape for part in split[:4]] == [(1442, 1, 8, 8), (1442,), (355, 1, 8, 8), (355,)]
+    assert [part.dtype for part in split[:4]] == [np.dtype(dtype), np.int64] * 2
+    assert all(part.flags.c_contiguous for part in split[:4])
 
 
 def test_float32_by_default_and_exact_in_it() -> None:
     narrow, wide = digits(), digits(np.float64)
     assert narrow.x_train.dtype == np.float32
-    for a, b in zip(narrow, wide, strict=True):
+    for a, b in zip(narrow[:4], wide[:4], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -51,7 +51,7 @@ def test_images_belong_to_their_labels() -> None:
 
 def test_arrays_are_the_callers_own() -> None:
     first = digits()
-    for part in first:
+    for part in first[:4]:
         part[...] = 7
     assert digits().x_train.max() == 1
     assert digits().y_test.max() == 9
