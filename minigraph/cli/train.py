@@ -110,7 +110,7 @@ def _beginning(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[str
         )
     if arguments.repeat:
         return options
-    published = recipe(target)
+    published = recipe(target, given.get("model_options", options.get("model_options", "")))
     if published:
         say(
             f"recipe of {target}: {', '.join(f'{k}={v}' for k, v in published.items() if k not in given and k not in options)}"

@@ -334,7 +334,7 @@ def as_floats(x: Any) -> Array:
     """Unsigned bytes as float32 from 0 to 1; floats as they are, other numbers as float32."""
     images: Array = np.asarray(x)
     if images.dtype == np.uint8:
-        images = images * np.float32(1 / 255)
+        images = images / np.float32(255)
     return images if images.dtype in (np.float32, np.float64) else images.astype(np.float32)
 
 

@@ -91,7 +91,7 @@ def load(path: Any, trainer: Trainer) -> None:
             trainer.average.load_state_dict(
                 {"decay": content["average"], "averages": [averages[str(i)] for i in range(len(averages))]}
             )
-    except ValueError as error:
+    except (KeyError, TypeError, ValueError) as error:
         optimizer.load_state_dict(before)
         raise ValueError(f"{path}: {error}") from None
     model.load_state_dict(_part("model.", tensors))

@@ -219,5 +219,6 @@ def learning_rate_range(
             rng.bit_generator.state = random[name]
     if len(losses) < 2:
         raise ValueError(f"learning_rate_range: got {len(losses)} finite losses; wanted a smaller low")
-    falling = int(np.argmin(np.gradient(losses, np.log(rates)))) if len(losses) > 2 else 0
-    return RangeTest(rates, losses, rates[falling])
+    begin, end = len(losses) // 5, int(np.argmin(losses)) + 1  # the first few losses are hardly smoothed
+    slopes = np.gradient(losses, np.log(rates))[begin:end]
+    return RangeTest(rates, losses, rates[begin + int(np.argmin(slopes))] if len(slopes) else rates[0])

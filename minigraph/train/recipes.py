@@ -13,7 +13,21 @@ IMAGENET = {
     "augment": "crop:8,flip,jitter:0.2",
 }  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
-    "lenet5": {"epochs": 30, "lr": 0.05, "momentum": 0.9, "augment": "affine:10"},
+    "lenet5": {
+        "epochs": 60,
+        "lr": 0.005,
+        "momentum": 0.9,
+        "clip_norm": 5.0,
+        "warmup": 2,
+        "augment": "affine:15:0.12:0.15",
+    },
+    "lenet5 modern=true": {
+        "epochs": 60,
+        "lr": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "augment": "affine:15:0.12:0.15",
+    },
     **dict.fromkeys(["alexnet", "vgg11", "vgg_a_lrn", "vgg13", "vgg_c", "vgg16", "vgg19", "googlenet"], IMAGENET),
     **dict.fromkeys(
         ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain18", "plain34"],
@@ -35,6 +49,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(name: str) -> dict[str, Any]:
+def recipe(name: str, model_options: str = "") -> dict[str, Any]:
     """The options with which a model is trained unless others are given; none for other networks."""
-    return dict(RECIPES.get(name, {}))
+    return dict(RECIPES.get(f"{name} {model_options}", RECIPES.get(name, {})))
