@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from minigraph.inspect.plot import BLUE, PAPER, VERMILION, new_figure, save_figure
+from minigraph.train.callbacks import read_history
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -86,21 +86,14 @@ def history_of(run: Any) -> list[Row]:
     if not isinstance(run, (str, os.PathLike)):
         return [dict(row) for row in run]
     path = Path(run)
-    path = path / "history.jsonl" if path.is_dir() else path
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".csv":
-        rows = [
-            {key: float(v) if v else math.nan for key, v in row.items()} for row in csv.DictReader(text.splitlines())
-        ]
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
-    rows = []
-    for i, line in enumerate(text.splitlines(), 1):
-        try:
-            rows.append(json.loads(line))
-            int(rows[-1]["epoch"])
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}: line {i} is no row of a history; wanted a JSON object with an epoch") from None
-    return rows
+    if path.suffix != ".csv":
+        return read_history(path)
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    try:
+        numbers = [{key: float(v) if v else math.nan for key, v in row.items()} for row in rows]
+        return [{**row, "epoch": int(row["epoch"])} for row in numbers]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: no history; wanted a table of numbers with a column epoch") from None
 
 
 def learning_rate_range(rates: Any, losses: Any = None, path: Any = None, *, suggestion: float | None = None) -> Figure:

@@ -29,39 +29,35 @@ def filters(w: Any, path: Any = None) -> Figure:
     if w.ndim != 4:
         raise ValueError(f"filters: got an array of shape {w.shape}; wanted filters (K, C, H, W)")
     K, C = w.shape[:2]
-    shown, left = w[:MAX_FILTERS], max(0, K - MAX_FILTERS)
-    if C in (1, 3):
-        columns = min(len(shown), 12)
-        tiles = shown
-    else:
-        columns = min(C, MAX_CHANNELS)
-        shown = shown[:16]
-        left = K - len(shown)
-        tiles = shown[:, :columns].reshape(-1, 1, *w.shape[2:])
-    rows = math.ceil(len(tiles) / columns)
-    figure = new_figure(0.62 * columns + 1.6, 0.62 * rows + 0.9)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    shown = w[: MAX_FILTERS if C in (1, 3) else MAX_CHANNELS, : max(3, MAX_CHANNELS)]
+    columns = min(len(shown), 12) if C in (1, 3) else shown.shape[1]
     limit = float(np.abs(shown).max()) or 1.0
-    shade: Any = None
-    for i, ax in enumerate(axes.ravel()):
-        ax.set(xticks=[], yticks=[])
-        if i >= len(tiles):
-            ax.axis("off")
-        elif C == 3:
-            ax.imshow(0.5 + np.moveaxis(tiles[i], 0, 2) / (2 * limit), interpolation="nearest")
-        else:
-            shade = draw_values(ax, tiles[i, 0], limit)
-        if C > 3 and i < len(tiles) and i % columns == 0:
-            ax.set_ylabel(str(i // columns), rotation=0, ha="right", va="center", fontsize=8)
-    if shade is not None:
-        figure.colorbar(shade, ax=axes, label="weight", shrink=0.8)
-    more = [f"{left} more filters"] * bool(left) + [f"{C - columns} more channels"] * (C > 3 and C > columns)
-    what = "rows are filters, columns channels" if C > 3 else f"±{limit:.2g} about grey" if C == 3 else ""
-    figure.suptitle(
-        f"{K} filters of {C}×{w.shape[2]}×{w.shape[3]}" + "".join(f"; {part}" for part in [what, *more] if part),
-        fontsize=10,
-    )
+    tiles = shown if C == 3 else shown.reshape(-1, 1, *w.shape[2:])
+    sheet = mosaic(tiles, columns)
+    figure = new_figure(0.55 * columns + 1.8, 0.55 * -(-len(tiles) // columns) + 0.9)
+    ax = figure.subplots()
+    if C == 3:
+        ax.imshow(np.where(np.isnan(sheet), 1, 0.5 + sheet / (2 * limit)), interpolation="nearest")
+    else:
+        figure.colorbar(draw_values(ax, sheet[..., 0], limit), ax=ax, label="weight", shrink=0.8)
+    ax.axis("off")
+    what = {1: "", 3: f"grey is 0, the range ±{limit:.2g}"}.get(C, "a row for each filter, a column for each channel")
+    left = [
+        f"{n - m} more {name}" for n, m, name in ((K, len(shown), "filters"), (C, shown.shape[1], "channels")) if n > m
+    ]
+    ax.set_title("; ".join(filter(None, [f"{K} filters of {C}×{w.shape[2]}×{w.shape[3]}", what, *left])), fontsize=9)
     return _written(figure, path)
+
+
+def mosaic(tiles: Array, columns: int) -> Array:
+    """Tiles (n, C, h, w) in rows of ``columns``, NaN between them and where there are none; → (H, W, C)."""
+    n, C, h, w = tiles.shape
+    rows, gap = -(-n // columns), max(1, max(h, w) // 8)
+    sheet = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, C), np.nan)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (h + gap), i % columns * (w + gap)
+        sheet[top : top + h, left : left + w] = np.moveaxis(tile, 0, 2)
+    return sheet
 
 
 def feature_maps(model: Module, x: Any, layer: str, path: Any = None) -> Figure:
@@ -81,21 +77,14 @@ def feature_maps(model: Module, x: Any, layer: str, path: Any = None) -> Figure:
         return _written(figure, path)
     maps = y[0][:MAX_MAPS]
     columns = math.ceil(math.sqrt(1.5 * len(maps)))
-    rows = math.ceil(len(maps) / columns)
-    figure = new_figure(2.4 + 0.75 * columns, max(2.4, 0.75 * rows + 0.8))
-    parts: Any = figure.subfigures(1, 2, width_ratios=(2.2, 0.75 * columns))
-    left, right = parts
-    _picture(left.subplots(), x[0])
-    low, high = float(maps.min()), float(maps.max())
-    axes = right.subplots(rows, columns, squeeze=False)
-    shade: Any = None
-    for i, ax in enumerate(axes.ravel()):
-        ax.axis("off")
-        if i < len(maps):
-            shade = ax.imshow(maps[i], cmap="viridis", vmin=low, vmax=high, interpolation="nearest")
-    right.colorbar(shade, ax=axes, shrink=0.8)
+    figure = new_figure(2.6 + 0.75 * columns, max(2.6, 0.75 * -(-len(maps) // columns) + 0.7))
+    left, right = figure.subplots(1, 2, width_ratios=(2, 0.75 * columns))
+    _picture(left, x[0])
+    shade = right.imshow(mosaic(maps[:, None], columns)[..., 0], cmap="viridis", interpolation="nearest")
+    figure.colorbar(shade, ax=right, shrink=0.8)
+    right.axis("off")
     more = f"; {y.shape[1] - len(maps)} more" if y.shape[1] > len(maps) else ""
-    right.suptitle(name + more, fontsize=10)
+    right.set_title(name + more, fontsize=10)
     return _written(figure, path)
 
 

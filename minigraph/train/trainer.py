@@ -144,9 +144,14 @@ class Trainer:
             if self.stop:
                 return
         loss, hits, images = self._sums
-        row: Row = {"epoch": self.epoch + 1, "step": self.step, "lr": self.optimizer.lr, "train_loss": loss / images}
+        row: Row = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "lr": self.optimizer.lr,
+            "train_loss": float(loss / images),
+        }
         if not math.isnan(hits):
-            row["train_top1"] = hits / images
+            row["train_top1"] = float(hits / images)
         if validation is not None:
             row |= {f"validation_{name}": figure for name, figure in self.validate(validation).figures().items()}
         if isinstance(self.scheduler, ReduceLROnPlateau):
