@@ -57,13 +57,11 @@ def prose(path):
 
 
 def commands():
-    """(name of the page, program, arguments) of every command in the docs."""
+    """(name of the page, commands as lists of words) of every block of commands in the docs."""
     for path in DOCS:
         for _, text in blocks(path, "sh", "console"):
-            for line in text.splitlines():
-                words = shlex.split(line.removeprefix("$ "), comments=True)
-                if words:
-                    yield path.name, Path(words[0]).name, words[1:]
+            lines = [shlex.split(line.removeprefix("$ "), comments=True) for line in text.splitlines()]
+            yield path.name, [words for words in lines if words]
 
 
 COMMANDS = list(commands())
@@ -73,6 +71,7 @@ COMMANDS = list(commands())
 def here(tmp_path, monkeypatch):
     """An empty working folder but for the examples; what the docs register is forgotten afterwards."""
     shutil.copytree(HOME / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HOME / "docs" / "pictures", tmp_path / "docs" / "pictures")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     registry, tables = [*mg.extend.Op.registry], (Elementwise.table, FUNCTIONS, elementwise.TABLE)
@@ -113,8 +112,17 @@ def test_python(path, here):
         test_ops.test_op(cls, case)
 
 
-@pytest.mark.parametrize(("page", "program", "arguments"), COMMANDS, ids=[shlex.join([p, *a]) for _, p, a in COMMANDS])
-def test_command(page, program, arguments, here, capsys):
+@pytest.mark.parametrize(
+    ("page", "lines"), COMMANDS, ids=[f"{page}: {shlex.join(lines[0])}" for page, lines in COMMANDS]
+)
+def test_commands(page, lines, here, capsys):
+    """The commands of one block, in order, in one folder."""
+    for program, *arguments in lines:
+        run_command(page, Path(program).name, arguments, capsys)
+
+
+def run_command(page, program, arguments, capsys):
+    """One command of the docs."""
     assert program in PROGRAMS, f"{page} has a command that no test knows: {program}"
     if program == "make" and CHECKOUT:
         targets = re.findall(r"^([a-z]+):", (HOME / "Makefile").read_text(), re.MULTILINE)
