@@ -225,6 +225,11 @@ def test_errors_come_where_the_batch_is_wanted(workers):
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
+        (
+            lambda: data.Loader([np.zeros((1, 2, 2)), np.zeros((1, 3, 2))], [0, 1]),
+            ValueError,
+            r"several shapes, such as \(1, 2, 2\) and \(1, 3, 2\)",
+        ),
         (lambda: data.Loader(IMAGES[:0], LABELS[:0]), ValueError, "got no images"),
         (lambda: data.Loader(IMAGES, LABELS[:3]), ValueError, r"23 images and labels of shape \(3,\)"),
         (lambda: data.Loader(IMAGES, LABELS - 1), ValueError, "label -1 at 0"),

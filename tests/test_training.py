@@ -278,6 +278,23 @@ def test_interrupts_save_what_was_learned(tmp_path, capsys):
     assert weights(resumed) == weights(whole)
 
 
+def test_a_second_interrupt_stops_at_once_and_saves_nothing(tmp_path):
+    class Twice(train.Callback):
+        def on_gradients(self, t):
+            if t.step == 4:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+
+    t = trainer(model(), [Twice(), train.Checkpoints(tmp_path, every_steps=3)])
+    with pytest.raises(KeyboardInterrupt):
+        t.fit(loader(), 3)
+    assert checkpoint.contents(tmp_path / "last.safetensors")["progress"]["step"] == 3
+    resumed = trainer()
+    resumed.load(tmp_path / "last.safetensors")
+    with pytest.raises(ValueError, match="got data of 4 batches; wanted 7, as before the checkpoint"):
+        resumed.fit(data.Loader(X[:100], Y[:100], 32), 3)
+
+
 def test_an_interrupt_of_a_thread_that_is_not_the_main_one():
     done = []
     thread = threading.Thread(target=lambda: done.append(trainer().fit(loader(), 1)))
@@ -321,11 +338,21 @@ def test_wrong_checkpoints(tmp_path):
         (trainer(), altered(lambda c: c.pop("progress")), "damaged: got no progress"),
         (trainer(), altered(lambda c: c["optimizer"]["param_groups"][0].update(lr="fast")), "wanted a number"),
         (trainer(), altered(lambda c: c["scheduler"].update(state={})), "a state of ; wanted"),
+        (trainer(), altered(lambda c: c["progress"].update(epoch=-1)), r"damaged: got epoch, batch and step \[-1, 0, 7\]"),
+        (trainer(), altered(lambda c: c["progress"].update(sums="abc")), "damaged: its history or its sums"),
+        (trainer(), altered(lambda c: c["progress"].pop("step")), "damaged: KeyError: 'step'"),
+        (trainer(), altered(lambda c: c.update(optimizer=dict(c["optimizer"], state={"9": {}}))), "a state for parameter 9"),
+        (trainer(), altered(lambda c: c.update(generators={"4.rng": {"bit_generator": "PCG64"}})), "damaged: KeyError"),
     ]:  # fmt: skip
-        before, options = weights(who), repr(who.optimizer)
+        before, options, random = (
+            weights(who),
+            repr(who.optimizer),
+            str([rng.bit_generator.state for rng in checkpoint.generators(who.model).values()]),
+        )
         with pytest.raises(ValueError, match=match):
             who.load(file)
         assert weights(who) == before and repr(who.optimizer) == options and who.step == 0
+        assert str([rng.bit_generator.state for rng in checkpoint.generators(who.model).values()]) == random
     with pytest.raises(FileNotFoundError):
         t.load(tmp_path / "none.safetensors")
 
@@ -515,6 +542,7 @@ def test_the_learning_rate_range_test():
             "without any parameter of the model",
         ),
         (lambda: trainer(accumulate=0), ValueError, "accumulate 0"),
+        (lambda: trainer(scheduler=trainer().scheduler), ValueError, "a schedule of another optimizer"),
         (lambda: trainer().fit(loader(), 0), ValueError, "epochs 0; wanted an integer of at least 1"),
         (lambda: train.fit(model(), DIGITS, optimizer="adma"), ValueError, "optimizer 'adma'; did you mean adam"),
         (

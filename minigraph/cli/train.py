@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 import minigraph as mg
 from minigraph.cli.arguments import add_json, command
 from minigraph.cli.failure import UsageError, say
+from minigraph.data.named import READERS
 
 CHANGEABLE = ("threads", "workers", "patience", "pictures", "checkpoint_seconds")  # when a run is resumed
 
@@ -73,10 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
         if changed:
             raise UsageError(
                 f"{folder} was begun with another {changed[0]}; with --resume only {', '.join(CHANGEABLE)} may change, "
-                "--repeat takes other settings too"
+                "--repeat takes other settings too, and --weights begins with what was learned"
             )
     else:
         settings = gathered(_beginning(arguments, given), given)
+        settings.target, settings.data = absolute(settings.target), absolute(settings.data)
+        settings.weights = settings.weights and str(Path(settings.weights).absolute())
         folder = _folder(arguments.out, settings.target)
     trained = Run(settings, build, mg.__version__)
     say(f"{settings.target} on {settings.data}: {len(trained.data.x_train)} images to learn from, "
@@ -93,6 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"left out {name}: {reason}")
     _report(trained, folder, history, files, arguments.json)
     return 0
+
+
+def absolute(name: str) -> str:
+    """``kind:path`` or ``file.py:function`` with an absolute path, so that the run can be repeated from anywhere."""
+    first, colon, last = name.partition(":")
+    if colon and first.endswith(".py"):
+        return f"{Path(first).absolute()}:{last}"
+    return f"{first}:{Path(last).absolute()}" if colon and first in READERS and last else name
 
 
 def _beginning(arguments: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Loader:
         for name, n, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
             if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < least:
                 raise ValueError(f"Loader: got {name} {n!r}; wanted an integer of at least {least}")
-        self.x, self.y = x if hasattr(x, "shape") else np.asarray(x), np.asarray(y)
+        self.x, self.y = _images(x), np.asarray(y)
         self.batch_size, self.num_workers = int(batch_size), int(num_workers)
         self.shuffle, self.drop_last, self.balanced = bool(shuffle), bool(drop_last), bool(balanced)
         transform = Compose(transform) if isinstance(transform, (list, tuple)) else transform
@@ -138,3 +138,14 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"Loader({len(self.x)} images, batch_size={self.batch_size}, shuffle={self.shuffle}, transform={self.transform})"
+
+
+def _images(x: Any) -> Any:
+    """Images that can be indexed by an array of numbers; a list of arrays becomes one. Raises ValueError for several shapes."""
+    if hasattr(x, "shape") and hasattr(x, "__getitem__"):
+        return x
+    shapes = {np.shape(image) for image in x}
+    if len(shapes) > 1:
+        several = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ValueError(f"Loader: got images of several shapes, such as {several}; wanted one; resize them first")
+    return np.asarray(x)

@@ -77,13 +77,14 @@ def load(path: Any, trainer: Trainer) -> None:
         got, wanted = (content[what] or {}).get("type"), type(own).__name__ if own else None
         if got != wanted:
             raise ValueError(f"{path}: a checkpoint with {got or 'no'} {what}; wanted {wanted or 'none'}")
-    state: dict[int, dict[str, Any]] = {int(i): dict(entries) for i, entries in content["optimizer"]["state"].items()}
-    for name, value in _part("optimizer.", tensors).items():
-        i, _, key = name.partition(".")
-        state.setdefault(int(i), {})[key] = value
-    before = optimizer.state_dict()
+    parts = [part for part in (optimizer, trainer.scheduler, trainer.average, *trainer.callbacks) if part]
+    before = [part.state_dict() for part in parts]
+    random = {name: rng.bit_generator.state for name, rng in generators(model).items()}
     try:
-        optimizer.load_state_dict({"state": state, "param_groups": content["optimizer"]["param_groups"]})
+        progress = expect_progress(content["progress"])
+        optimizer.load_state_dict(
+            {"state": _slots(content["optimizer"], tensors), "param_groups": content["optimizer"]["param_groups"]}
+        )
         if trainer.scheduler:
             trainer.scheduler.load_state_dict(content["scheduler"]["state"])
         if trainer.average and content["average"] is not None:
@@ -91,17 +92,44 @@ def load(path: Any, trainer: Trainer) -> None:
             trainer.average.load_state_dict(
                 {"decay": content["average"], "averages": [averages[str(i)] for i in range(len(averages))]}
             )
-    except (KeyError, TypeError, ValueError) as error:
-        optimizer.load_state_dict(before)
-        raise ValueError(f"{path}: {error}") from None
-    model.load_state_dict(_part("model.", tensors))
-    for name, rng in generators(model).items():
-        if name in content["generators"]:
-            rng.bit_generator.state = _like(rng.bit_generator.state, content["generators"][name])
-    for callback in trainer.callbacks:
-        if state_of := content["callbacks"].get(type(callback).__name__):
-            callback.load_state_dict(state_of)
-    trainer.set_progress(content["progress"])
+        for callback in trainer.callbacks:
+            if state := content["callbacks"].get(type(callback).__name__):
+                callback.load_state_dict(state)
+        for name, rng in generators(model).items():
+            if name in content["generators"]:
+                rng.bit_generator.state = _like(rng.bit_generator.state, content["generators"][name])
+        model.load_state_dict(_part("model.", tensors))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        for part, state in zip(parts, before, strict=True):
+            part.load_state_dict(state)
+        for name, rng in generators(model).items():
+            rng.bit_generator.state = random[name]
+        what = str(error) if isinstance(error, ValueError) else f"damaged: {type(error).__name__}: {error}"
+        raise ValueError(f"{path}: {what}") from None
+    trainer.set_progress(progress)
+
+
+def expect_progress(progress: Any) -> dict[str, Any]:
+    """The place in training that a checkpoint tells. Raises ValueError unless it is one."""
+    counts = [progress[name] for name in ("epoch", "batch", "step")]
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts)
+    rows, sums = progress["history"], progress["sums"]
+    if not whole or not isinstance(rows, list) or len(rows) != progress["epoch"] or len(sums) != 3:
+        raise ValueError(f"damaged: got epoch, batch and step {counts} and a history of {len(rows)} epochs")
+    if not all(isinstance(row, dict) for row in rows) or not all(
+        isinstance(n, (int, float)) for n in (*sums, progress["seconds"])
+    ):
+        raise ValueError("damaged: its history or its sums are no numbers")
+    return progress  # type: ignore[no-any-return]
+
+
+def _slots(optimizer: Mapping[str, Any], tensors: Mapping[str, Array]) -> dict[int, dict[str, Any]]:
+    """The optimizer's state by the numbers of the parameters: numbers from JSON, arrays from tensors."""
+    state: dict[int, dict[str, Any]] = {int(i): dict(entries) for i, entries in optimizer["state"].items()}
+    for name, value in _part("optimizer.", tensors).items():
+        i, _, key = name.partition(".")
+        state.setdefault(int(i), {})[key] = value
+    return state
 
 
 def contents(path: Any) -> dict[str, Any]:

@@ -91,6 +91,8 @@ class Trainer:
             raise ValueError(
                 "Trainer: got an optimizer without any parameter of the model; wanted model.parameters() in it"
             )
+        if scheduler is not None and scheduler.optimizer is not optimizer:
+            raise ValueError("Trainer: got a schedule of another optimizer; wanted one of this")
         if not isinstance(accumulate, int) or accumulate < 1:
             raise ValueError(f"Trainer: got accumulate {accumulate!r}; wanted an integer of at least 1")
         self.model, self.optimizer, self.loss, self.scheduler = model, optimizer, loss, scheduler
@@ -108,6 +110,7 @@ class Trainer:
         self.data: Iterable[Any] = ()
         self.epochs = 0
         self._seed: int | None = None  # of the loader, from a checkpoint
+        self._batches_before: int | None = None  # of an epoch, from a checkpoint
 
     def fit(self, data: Iterable[Any], epochs: int, validation: Iterable[Any] | None = None) -> list[Row]:
         """Train until ``epochs`` epochs are complete, those before a checkpoint included; returns the history.
@@ -119,6 +122,10 @@ class Trainer:
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"fit: got epochs {epochs!r}; wanted an integer of at least 1")
         self.data, self.epochs, self.stop = data, epochs, None
+        if self._batches_before not in (None, batches_of(data)):
+            raise ValueError(
+                f"fit: got data of {batches_of(data)} batches; wanted {self._batches_before}, as before the checkpoint"
+            )
         if isinstance(data, Loader) and self._seed is not None:
             data.seed = self._seed
         with self._interruptible():
@@ -126,6 +133,9 @@ class Trainer:
                 self._call("on_fit_begin")
                 while self.epoch < epochs and not self.stop:
                     self._run_epoch(validation)
+            except BaseException:
+                self.stop = None  # in the middle of a step: callbacks must not save what is half done
+                raise
             finally:
                 self._call("on_fit_end")
         if self.stop == "interrupted":
@@ -277,13 +287,19 @@ class Trainer:
         """Where training is, for a checkpoint."""
         seed = self.data.seed if isinstance(self.data, Loader) else None
         names = ("epoch", "batch", "step", "history", "seconds")
-        return {**{name: getattr(self, name) for name in names}, "sums": self._sums.tolist(), "seed": seed}
+        return {
+            **{name: getattr(self, name) for name in names},
+            "sums": self._sums.tolist(),
+            "seed": seed,
+            "batches": batches_of(self.data),
+        }
 
     def set_progress(self, progress: dict[str, Any]) -> None:
         """Go on from where ``progress`` says."""
         for name in ("epoch", "batch", "step", "history", "seconds"):
             setattr(self, name, progress[name])
-        self._sums, self._seed = np.array(progress["sums"]), progress["seed"]
+        self._sums, self._seed = np.array(progress["sums"], float), progress["seed"]
+        self._batches_before = progress["batches"]
 
     def __repr__(self) -> str:
         return f"Trainer({type(self.model).__name__}, {self.optimizer!r}, epoch={self.epoch}, step={self.step})"
