@@ -1,6 +1,6 @@
 """Deeper plain networks learn worse, deeper residual networks do not: He, Zhang, Ren and Sun 2015, section 4.2.
 
-    python examples/residual_against_plain.py --depths 8 20 32 56 --seeds 5 --epochs 15 --picture depth.png
+    python examples/residual_against_plain.py --depths 8 20 32 56 --seeds 5 --epochs 20 --picture depth.png
 
 The same networks with and without shortcuts, CIFAR's residual networks for the 8×8 digits. By default only small ones, to
 show how it goes. The training error is what the paper looks at: it is not a matter of overfitting.
@@ -28,8 +28,8 @@ for name, shortcut in (("plain", None), ("residual", "A")):
     for depth in arguments.depths:
         for seed in range(arguments.seeds):
             net = CifarResNet(depth, in_channels=1, shortcut=shortcut, rng=seed)
-            history = train.fit(net, digits, epochs=arguments.epochs, lr=0.05, weight_decay=1e-4, batch_size=64, rng=seed,
-                                validation=held_out, transform=data.transforms.RandomCrop(padding=1))  # fmt: skip
+            history = train.fit(net, digits, epochs=arguments.epochs, warmup=arguments.epochs // 5, lr=0.05, weight_decay=1e-4, rng=seed,
+                                batch_size=64, validation=held_out, transform=data.transforms.RandomCrop(padding=1))  # fmt: skip
             errors.setdefault((name, depth), []).append(
                 [1 - history[-1]["train_top1"], 1 - history[-1]["validation_top1"]]
             )

@@ -286,3 +286,19 @@ def test_columns_of_a_chain():
     text = 'graph 1 2 2\nnode n0 1 1.5 1 .5 x solid box black white\nedge n0 n1 4 1 1 1 .9 1 .8 1 .7 " 3×4" 1.2 .9 solid black\n'
     layout = parsed(text)
     assert layout.places["n0"] == Place(72, 108, 72, 36) and layout.lines[0].label == pytest.approx((86.4, 64.8))
+
+
+def test_frozen_parameters_are_marked(tmp_path):
+    """In a drawing of nodes, in a folded box, and in the summary."""
+    nn = mg.nn
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)).initialize(0)
+    getattr(net, "0").requires_grad_(False)
+    net.parameters()[-1].requires_grad = False
+    y = net(np.zeros((1, 1, 8, 8), np.float32))
+    mg.draw(y, tmp_path / "a.dot", depth=None)
+    mg.draw(net, tmp_path / "b.dot", inputs=(1, 1, 8, 8), depth=1)
+    text, folded = (tmp_path / "a.dot").read_text(), (tmp_path / "b.dot").read_text()
+    assert text.count("frozen parameter") == 3 and 'style="filled,dashed"' in text
+    assert "40 parameters, frozen" in folded and "1,450 parameters, 10 frozen" in folded
+    assert "50 of them frozen" in str(mg.summary(y)) and mg.summary(y).totals.frozen == 50
+    mg.draw(y, tmp_path / "a.png", depth=None)

@@ -69,7 +69,8 @@ class Row:
 class Totals:
     """The whole network: the sums of the columns, and memory.
 
-    ``unused``: entries of the module's parameters that the output does not depend on; they are in no row.
+    ``unused``: entries of the module's parameters that the output does not depend on; they are in no row. ``frozen``: entries
+    of parameters whose ``requires_grad`` is False.
     ``parameter_bytes``: bytes of the parameters. ``inference``: the peak bytes of values if each is freed after its last
     use. ``training``: the peak with all values kept until the backward walk has passed them, with cotangents and the
     gradients of the parameters. None of them includes the workspace of the ops.
@@ -81,6 +82,7 @@ class Totals:
     forward: int
     backward: int
     unused: int
+    frozen: int
     parameter_bytes: int
     inference: int
     training: int
@@ -146,8 +148,9 @@ class Summary:
     def _remarks(self) -> str:
         t = self.totals
         unused = f"; {t.unused:,} more that the output does not depend on" if t.unused else ""
+        frozen = f", {t.frozen:,} of them frozen" if t.frozen else ""
         return (
-            f"parameters: {_bytes(t.parameter_bytes)}{unused}. Values: at least {_bytes(t.inference)} at once for "
+            f"parameters: {_bytes(t.parameter_bytes)}{frozen}{unused}. Values: at least {_bytes(t.inference)} at once for "
             f"inference, {_bytes(t.training)} for training, gradients included."
         )
 
@@ -226,6 +229,7 @@ def _summarised(outputs: Sequence[Node], depth: int | None, parameters: Iterable
     totals = Totals(
         **{name: sum(getattr(row, name) for row in rows) for name in columns},
         unused=sum(p.size for p in parameters if p not in on_tape),
+        frozen=sum(p.size for p in on_tape if not p.requires_grad),
         parameter_bytes=sum(p.nbytes for p in on_tape),
         inference=graph.inference(),
         training=graph.training(),

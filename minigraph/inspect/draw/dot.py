@@ -24,6 +24,7 @@ Direction = Literal["TB", "LR", "BT", "RL"]
 STYLES = {
     "input": 'shape=box, style=filled, fillcolor="#DCEAF6", color="#2F6DA3"',
     "parameter": 'shape=note, style=filled, fillcolor="#FBE7BF", color="#A86E08"',
+    "frozen": 'shape=note, style="filled,dashed", fillcolor="#EBEFF3", color="#59626D"',
     "value": 'shape=box, style="rounded,filled", fillcolor="#FFFFFF", color="#6B7480"',
     "output": 'shape=box, style="rounded,filled", fillcolor="#FFFFFF", color="#3D4550", penwidth=2.2',
     "loss": 'shape=box, style="rounded,filled", fillcolor="#F3D9E6", color="#9B2D63", penwidth=2.2',
@@ -267,7 +268,7 @@ class Cluster:
 def kind_of(node: Node, tape: Tape) -> str:
     """Which of the STYLES a node is drawn in."""
     if isinstance(node, Parameter):
-        return "parameter"
+        return "parameter" if node.requires_grad else "frozen"
     if node.op is None:
         return "input"
     if node is tape.y:
@@ -363,7 +364,9 @@ def legend() -> str:
 def caption(node: Node) -> tuple[str, str]:
     """What a node is, and the hyper-parameters of its op that are not the defaults."""
     if node.op is None:
-        return ("parameter" if isinstance(node, Parameter) else "input"), ""
+        if not isinstance(node, Parameter):
+            return "input", ""
+        return "parameter" if node.requires_grad else "frozen parameter", ""
     given, defaults = node.op.hyperparameters, node.op.default_hyperparameters
     shown: list[str] = []
     if "stride" in given:

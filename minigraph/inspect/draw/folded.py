@@ -178,7 +178,9 @@ def _box(
     parameters = box.parameters()
     if parameters and content.parameters != "hidden":
         new = [p for p in parameters if p not in earlier]
-        rows[-1] += font(plain(f"  {entries(new):,} parameters" if new else "  shared parameters"), 9, VALUE)
+        frozen = entries([p for p in new if not p.requires_grad])
+        marked = f", {'frozen' if frozen == entries(new) else f'{frozen:,} frozen'}" if frozen else ""
+        rows[-1] += font(plain(f"  {entries(new):,} parameters{marked}" if new else "  shared parameters"), 9, VALUE)
     if content.memory:
         parts = (part for one in (box, *box.repeats) for part in one.nodes)
         rows.append(font(plain(size_in_bytes(sum(n.nbytes for n in parts))), 9, SOFT))
