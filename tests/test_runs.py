@@ -11,6 +11,7 @@ import pytest
 
 from minigraph import data
 from minigraph.cli import main
+from minigraph.kernels.numpy.threads import threads
 from minigraph.nn.state import read
 from minigraph.train.augmentation import TRANSFORMS, augmentation
 from minigraph.train.recipes import RECIPES
@@ -32,7 +33,9 @@ def small():
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.py").write_text(NET)
-    return tmp_path
+    before = threads()
+    yield tmp_path
+    threads(before)
 
 
 def command(*arguments):
