@@ -88,9 +88,10 @@ cumulative = Task("cumulative", problem_of)  # (x, axis) → x₁ + … + xᵢ
 sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *problem_of(x)))  # (A, x) → A x, of one dtype
 add_to_channels = Task("add_to_channels", problem_of)  # (y, b) → y + b[k] in channel k, in place where possible
 channel_totals = Task("channel_totals", problem_of)  # (g) → Σ g over all but the channels
-update = Task(
-    "update", _function
-)  # (rule, new, old, g, state, *settings): writes rule(old, g, *state, *settings) into new
+update = Task(  # settings, such as a learning rate, change with every step, and do not matter for the choice
+    "update",  # (rule, new, old, g, state, *settings): writes rule(old, g, *state, *settings) into new
+    lambda rule, new, old, g, state, *settings: _function(rule, new, old, g, state),
+)
 
 
 def register_convolution(

@@ -78,6 +78,12 @@ class Settings:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"got {name} {getattr(self, name)}; wanted at least {least}")
+        for name in ("patience", "step_size", "threads", "size"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"got {name} {value}; wanted at least 1")
+        for name in ("clip_norm", "checkpoint_seconds", "lr", "gamma", "weight_decay"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise ValueError(f"got {name} {value}; wanted at least 0")
         for name in ("holdout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"got {name} {getattr(self, name)}; wanted a number from 0 to less than 1")
