@@ -172,7 +172,7 @@ WRONG = [
     (["train", "net.py:build", "--average", "1.5"], 1, "got decay 1.5; wanted"),
     (["train", "net.py:build", "--holdout", "1.0"], 1, "got holdout 1.0; wanted a number from 0 to less than 1"),
     (["train", "net.py:build", "--size", "1"], 1, "conv2d"),
-    (["train", "net.py:build", "--optimizer", "adam", "--nesterov"], 1, "Adam: got the option 'nesterov'"),
+    (["train", "net.py:build", "--optimizer", "adam", "--nesterov"], 1, "got nesterov with the optimizer adam; wanted it with sgd"),
     (["train", "net.py:build", "--lr", "nan"], 1, "got lr nan; wanted a finite number"),
     (["train", "net.py:build", "--lr", "fast"], 2, "invalid float value: 'fast'"),
     (["train", "net.py:build", "--speed", "3"], 2, "unrecognized arguments: --speed 3"),

@@ -475,6 +475,7 @@ def test_early_stopping_and_plateaus():
     t = trainer(callbacks=[train.EarlyStopping(2, monitor="train_loss", min_delta=10)])
     t.fit(loader(), 20)
     assert t.epoch == 3 and t.stop == "train_loss has not become better for 2 epochs"
+    assert len(t.fit(loader(), 20)) == 3  # it had ended
     t = trainer(m := model(), scheduler=None)
     t.scheduler = lr_scheduler.ReduceLROnPlateau(t.optimizer, patience=0, threshold=10, threshold_mode="abs")
     t.fit(loader(), 3)

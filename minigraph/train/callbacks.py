@@ -152,6 +152,10 @@ class EarlyStopping(Callback):
         self.patience, self.monitor, self.min_delta = patience, monitor, float(min_delta)
         self.best, self.waited = math.inf, 0
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        if self.waited >= self.patience:  # training that is resumed had ended
+            trainer.stop = "it had ended already"
+
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         figure, name = monitored(row, self.monitor)
         self.waited += 1

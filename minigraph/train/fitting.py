@@ -46,6 +46,8 @@ def make_optimizer(
     if "momentum" in kind.OPTIONS:
         options["momentum"] = momentum
     if nesterov:
+        if "nesterov" not in kind.OPTIONS:
+            raise ValueError(f"got nesterov with the optimizer {name}; wanted it with sgd")
         options["nesterov"] = True
     parameters = model.parameters()
     groups = [

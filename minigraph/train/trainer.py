@@ -1,4 +1,4 @@
-"""Trainer: the loop that teaches a model. Everything that is not the loop is a callback."""
+"""Trainer: the training loop. Everything that is not the loop is a callback."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def batches_of(data: Iterable[Any]) -> int | None:
 
 
 class Trainer:
-    """Teaches ``model`` with ``optimizer``: for each batch (x, y) a step down the gradient of loss(model(x), y).
+    """Trains ``model`` with ``optimizer``: for each batch (x, y) a step down the gradient of loss(model(x), y).
 
     ``scheduler`` is stepped after every epoch, or every step if its ``interval`` says so. ``accumulate`` batches make one
     step, with the mean of their gradients; ``clip_norm`` limits its norm. ``average``, an ExponentialMovingAverage, follows
