@@ -14,7 +14,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from minigraph.inspect.plot import BLUE, PAPER, VERMILION, new_figure, save_figure
+from minigraph.inspect.plot import BLUE, PAPER, VERMILION, new_figure
+from minigraph.plot.figures import written
 from minigraph.train.callbacks import read_history
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -49,7 +50,7 @@ def training_curves(runs: Any, path: Any = None) -> Figure:
         ax.xaxis.get_major_locator().set_params(integer=True)
         _plain(ax)
     _legend(figure, axes[0])
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _key(row: Row, key: str) -> list[str]:
@@ -109,7 +110,7 @@ def learning_rate_range(rates: Any, losses: Any = None, path: Any = None, *, sug
         ax.set_title(f"the loss falls fastest at {suggestion:.2g}", fontsize=10)
     ax.set(xlabel="learning rate", ylabel="loss, smoothed")
     _plain(ax)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def statistics(rows: Sequence[Row], path: Any = None) -> Figure:
@@ -142,7 +143,7 @@ def statistics(rows: Sequence[Row], path: Any = None) -> Figure:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     else:
         figure.suptitle(f"from the first layer (dark) to the last (light): {layers[0]} to {layers[-1]}", fontsize=10)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def error_bars(
@@ -169,7 +170,7 @@ def error_bars(
     ax.set_title(title, fontsize=11)
     ax.legend(frameon=False)
     _plain(ax)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _ramp(n: int) -> list[Any]:
@@ -200,9 +201,3 @@ def _legend(figure: Figure, ax: Any) -> None:
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     else:
         ax.legend(frameon=False)
-
-
-def _written(figure: Figure, path: Any) -> Figure:
-    if path is not None:
-        save_figure(figure, path)
-    return figure

@@ -11,9 +11,10 @@ from matplotlib.patches import Rectangle
 
 from minigraph.array import Array
 from minigraph.inspect.pixels import trace_pixel
-from minigraph.inspect.plot import BLUE, VERMILION, draw_values, new_figure, save_figure
+from minigraph.inspect.plot import BLUE, VERMILION, draw_values, new_figure
 from minigraph.nn import Module
 from minigraph.node import Node, constant
+from minigraph.plot.figures import draw_picture, written
 from minigraph.tape import Tape
 
 MAX_FILTERS, MAX_CHANNELS, MAX_MAPS, MAX_IMAGES = 64, 16, 64, 8
@@ -46,7 +47,7 @@ def filters(w: Any, path: Any = None) -> Figure:
         f"{n - m} more {name}" for n, m, name in ((K, len(shown), "filters"), (C, shown.shape[1], "channels")) if n > m
     ]
     ax.set_title("; ".join(filter(None, [f"{K} filters of {C}×{w.shape[2]}×{w.shape[3]}", what, *left])), fontsize=9)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def mosaic(tiles: Array, columns: int) -> Array:
@@ -71,21 +72,21 @@ def feature_maps(model: Module, x: Any, layer: str, path: Any = None) -> Figure:
     if y.ndim != 4:
         figure = new_figure(7, 3.2)
         left, right = figure.subplots(1, 2, width_ratios=(1, 2.4))
-        _picture(left, x[0])
+        draw_picture(left, x[0])
         right.bar(np.arange(y[0].size), y[0].ravel(), color=BLUE, width=0.9)
         right.set_title(name, fontsize=10)
-        return _written(figure, path)
+        return written(figure, path)
     maps = y[0][:MAX_MAPS]
     columns = math.ceil(math.sqrt(1.5 * len(maps)))
     figure = new_figure(2.6 + 0.75 * columns, max(2.6, 0.75 * -(-len(maps) // columns) + 0.7))
     left, right = figure.subplots(1, 2, width_ratios=(2, 0.75 * columns))
-    _picture(left, x[0])
+    draw_picture(left, x[0])
     shade = right.imshow(mosaic(maps[:, None], columns)[..., 0], cmap="viridis", interpolation="nearest")
     figure.colorbar(shade, ax=right, shrink=0.8)
     right.axis("off")
     more = f"; {y.shape[1] - len(maps)} more" if y.shape[1] > len(maps) else ""
     right.set_title(name + more, fontsize=10)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def activations(model: Module, x: Any, path: Any = None) -> Figure:
@@ -110,7 +111,7 @@ def activations(model: Module, x: Any, path: Any = None) -> Figure:
     lower.bar(at, [100 * np.mean(o <= 0) for o in outputs], color=VERMILION)
     lower.set(ylabel="not above 0, %", ylim=(0, 100))
     lower.set_xticks(at, names, rotation=90, fontsize=8)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def saliency(model: Module, x: Any, labels: Any = None, path: Any = None) -> Figure:
@@ -123,12 +124,12 @@ def saliency(model: Module, x: Any, labels: Any = None, path: Any = None) -> Fig
     figure = new_figure(1.7 * len(x) + 0.5, 3.9)
     axes = figure.subplots(2, len(x), squeeze=False)
     for i in range(len(x)):
-        _picture(axes[0, i], x[i])
+        draw_picture(axes[0, i], x[i])
         axes[0, i].set_title(f"class {labels[i]}", fontsize=10)
         axes[1, i].imshow(np.abs(gradient[i]).max(axis=0), cmap="magma", interpolation="nearest")
         axes[1, i].set(xticks=[], yticks=[])
     axes[1, 0].set_ylabel("|∂ score / ∂ x|")
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def input_gradient(model: Module, x: Array, labels: Any = None) -> tuple[Array, Array]:
@@ -165,7 +166,7 @@ def receptive_field(model: Module, x: Any, layer: str, at: tuple[int, ...] | Non
     for ax in (first, second):
         ax.set(xticks=[], yticks=[])
         if ax is first:
-            _picture(ax, x[0])
+            draw_picture(ax, x[0])
         else:
             row = np.abs(trace.row[0]).max(axis=0)
             figure.colorbar(ax.imshow(row, cmap="magma", interpolation="nearest"), ax=ax, shrink=0.85)
@@ -175,7 +176,7 @@ def receptive_field(model: Module, x: Any, layer: str, at: tuple[int, ...] | Non
     first.set_title(f"{bottom - top} × {right - left} of {x.shape[2]} × {x.shape[3]} pixels", fontsize=10)
     second.set_title("|∂ of the entry / ∂ x|", fontsize=10)
     figure.suptitle(f"what entry {list(index[1:])} of {layer} depends on", fontsize=11)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def _scores(model: Module, x: Node) -> Node:
@@ -190,19 +191,3 @@ def _one_image(function: str, x: Any) -> Array:
     if images.ndim != 4 or len(images) != 1:
         raise ValueError(f"{function}: got images of shape {images.shape}; wanted one, (1, C, H, W)")
     return images
-
-
-def _picture(ax: Any, image: Array) -> None:
-    """One image (C, H, W): in colours if it has three channels, else the mean over them in grey."""
-    image = np.asarray(image, np.float64)
-    low, high = image.min(), image.max()
-    scaled = (image - low) / (high - low) if high > low else np.zeros_like(image)
-    shown = np.moveaxis(scaled, 0, 2) if len(image) == 3 else scaled.mean(axis=0)
-    ax.imshow(shown, cmap="gray", interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-
-
-def _written(figure: Figure, path: Any) -> Figure:
-    if path is not None:
-        save_figure(figure, path)
-    return figure

@@ -13,7 +13,7 @@ from minigraph.array import Array
 from minigraph.inspect.plot import draw_values, new_figure
 from minigraph.ops.conv.functions import conv2d
 from minigraph.ops.pool import max_pool2d
-from minigraph.plot.learned import _picture, _written
+from minigraph.plot.figures import draw_picture, written
 
 MANY_CLASSES = 20  # up to which counts are written into a confusion matrix
 MAX_IMAGES = 64
@@ -31,12 +31,12 @@ def images(x: Any, path: Any = None, *, titles: Sequence[str] = ()) -> Figure:
     for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         ax.axis("off")
         if i < len(shown):
-            _picture(ax, shown[i])
+            draw_picture(ax, shown[i])
             if i < len(titles):
                 ax.set_title(titles[i], fontsize=9)
     if len(x) > len(shown):
         figure.suptitle(f"{len(shown)} of {len(x)} images", fontsize=10)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def confusion_matrix(matrix: Any, path: Any = None, *, classes: Sequence[str] = ()) -> Figure:
@@ -69,7 +69,7 @@ def confusion_matrix(matrix: Any, path: Any = None, *, classes: Sequence[str] = 
     ax.set(
         xlabel="predicted", ylabel="true", title=f"{np.trace(M):,} of {M.sum():,} right: {np.trace(M) / M.sum():.2%}"
     )
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def mistakes(
@@ -99,7 +99,7 @@ def mistakes(
         f"{len(wrong)} of {len(p)} wrong" + (f", the {len(worst)} most confident" if len(worst) < len(wrong) else ""),
         fontsize=10,
     )
-    return _written(figure, path)
+    return written(figure, path)
 
 
 # --- classical filters, by convolution ---------------------------------------------------------------------
@@ -145,7 +145,7 @@ def edges(x: Any, path: Any = None) -> Figure:
             ax.imshow(values, cmap="gray", interpolation="nearest")
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=10)
-    return _written(figure, path)
+    return written(figure, path)
 
 
 def equivariance(x: Any, w: Any, shift: tuple[int, int] = (3, 5), path: Any = None, *, window: int = 2) -> Figure:
@@ -194,4 +194,4 @@ def equivariance(x: Any, w: Any, shift: tuple[int, int] = (3, 5), path: Any = No
             draw_values(ax, values, scale)
         ax.set(xticks=[], yticks=[], xlabel=note)
         ax.set_title(title, fontsize=10)
-    return _written(figure, path)
+    return written(figure, path)
