@@ -1,5 +1,8 @@
 """Pictures of training and of what was learned: that they are drawn, that the numbers in them are right, errors."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 
@@ -78,6 +81,14 @@ def test_histories_from_files(tmp_path):
     (tmp_path / "a.csv").write_text("a,b\n1,x\n")
     with pytest.raises(ValueError, match="a.csv: no history; wanted a table of numbers"):
         plot.training_curves(tmp_path / "a.csv")
+
+
+def test_without_matplotlib(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("minigraph.plot")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"minigraph\.plot: it needs matplotlib: pip install 'minigraph\[plot\]'"):
+        importlib.import_module("minigraph.plot")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,11 @@
 Each function gives a matplotlib Figure, which notebooks show, and writes it as PNG where it is given a ``path``.
 """
 
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError("minigraph.plot: it needs matplotlib: pip install 'minigraph[plot]'") from error
+
 from minigraph.plot.curves import error_bars, learning_rate_range, statistics, training_curves
 from minigraph.plot.learned import activations, feature_maps, filters, receptive_field, saliency
 from minigraph.plot.pictures import confusion_matrix, edges, equivariance, images, mistakes
