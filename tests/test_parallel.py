@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -404,20 +405,21 @@ def test_results_within_a_part_are_those_outside():
 @contextmanager
 def interrupted(handler, shortest, longest, seed):
     """Call ``handler`` from a signal on this thread, again and again, at random times, in seconds, after the last."""
-    rng = np.random.default_rng(seed)
+    rng, ended = np.random.default_rng(seed), False
 
     def interrupt(*_):
-        handler()
-        signal.setitimer(signal.ITIMER_REAL, rng.uniform(shortest, longest))
+        if not ended:
+            handler()
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(shortest, longest))
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, longest)
     try:
         yield
     finally:
-        # Ignored before the timer stops: a last call may start the timer anew, and its signal would end the process.
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        ended = True  # else a last call could start the timer anew, and with no handler its signal ends the process
         signal.setitimer(signal.ITIMER_REAL, 0)
+        time.sleep(0.01)  # what is still on its way comes to the handler
         signal.signal(signal.SIGALRM, before)
 
 
