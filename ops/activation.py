@@ -11,7 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import special
 
 from minigraph import notation
-from minigraph.arguments import expect_choice
+from minigraph.arguments import expect_choice, expect_number
 from minigraph.array import Array
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, FunctionMap, LinearMap
@@ -21,7 +21,9 @@ from minigraph.ops.elementwise import define, gaussian, logistic_density
 from minigraph.sums import total
 
 __all__ = [
-    "elu", "gelu", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu", "softmax", "softplus",
+    "celu", "elu", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "log_softmax",
+    "logsigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softshrink", "softsign",
+    "tanhshrink", "threshold",
 ]  # fmt: skip
 
 
@@ -133,6 +135,166 @@ def elu(x: Any, alpha: Any = 1.0) -> Any:
     Raises ShapeError for an α that does not broadcast with x.
     """
     return _elu(x, alpha)
+
+
+# --- piecewise linear, and smooth variants -----------------------------------------------------------------
+
+relu6 = define(
+    "relu6",
+    lambda x: np.minimum(np.maximum(x, 0), 6),
+    lambda y, x: (x > 0) & (x < 6),
+    doc="min(max(x, 0), 6)",
+    formula="Ind(x > 0) Ind(x < 6)",
+)
+_hardtanh = define(
+    "hardtanh",
+    lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    lambda y, x, low, high: (x > low) & (x < high),
+    lambda y, x, low, high: x <= low,
+    lambda y, x, low, high: x >= high,
+    formula=["Ind(a > b) Ind(a < c)", "Ind(a ≤ b)", "Ind(a ≥ c)"],
+)
+hardsigmoid = define(
+    "hardsigmoid",
+    lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6,
+    lambda y, x: np.where((x > -3) & (x < 3), x.dtype.type(1 / 6), 0),
+    doc="min(max(x + 3, 0), 6) / 6",
+    formula="Ind(x > −3) Ind(x < 3)/6",
+)
+hardswish = define(
+    "hardswish",
+    lambda x: x * (np.minimum(np.maximum(x + 3, 0), 6) / 6),
+    lambda y, x: np.where(x < -3, 0, np.where(x <= 3, x / 3 + 0.5, 1)),
+    doc="x min(max(x + 3, 0), 6) / 6",
+    formula="(x/3 + 1/2) Ind(x ≥ −3) Ind(x ≤ 3) + Ind(x > 3)",
+)
+_hardshrink = define(
+    "hardshrink",
+    lambda x, limit: np.where(np.absolute(x) > limit, x, 0),
+    lambda y, x, limit: np.absolute(x) > limit,
+    None,
+    formula=["Ind(|a| > b)", None],
+)
+_softshrink = define(
+    "softshrink",
+    lambda x, limit: np.sign(x) * np.maximum(np.absolute(x) - limit, 0),
+    lambda y, x, limit: np.absolute(x) > limit,
+    lambda y, x, limit: -np.sign(x) * (np.absolute(x) > limit),
+    formula=["Ind(|a| > b)", "−sign(a) Ind(|a| > b)"],
+)
+_threshold = define(
+    "threshold",
+    lambda x, limit, value: np.where(x > limit, x, value),
+    lambda y, x, limit, value: x > limit,
+    None,
+    lambda y, x, limit, value: x <= limit,
+    formula=["Ind(a > b)", None, "Ind(a ≤ b)"],
+)
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+selu = define(
+    "selu",
+    lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    lambda y, x: _SELU_SCALE * np.where(x > 0, 1, _SELU_ALPHA * np.exp(np.minimum(x, 0))),
+    doc="λ x where x > 0, else λ α (eˣ − 1), α and λ from Klambauer et al. 2017",
+    formula=f"{_SELU_SCALE} (Ind(x > 0) + {_SELU_ALPHA} eˣ Ind(x ≤ 0))",
+)
+
+
+def _celu_slope(t: Any) -> Any:
+    """eᵗ − 1 − t eᵗ."""
+    return np.expm1(t) - t * np.exp(t)
+
+
+_celu = define(
+    "celu",
+    lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+    lambda y, x, alpha: np.exp(np.minimum(x, 0) / alpha),
+    lambda y, x, alpha: _celu_slope(np.minimum(x, 0) / alpha),
+    formula=["Ind(a > 0) + exp(a/b) Ind(a ≤ 0)", "(exp(a/b) − 1 − a exp(a/b)/b) Ind(a ≤ 0)"],
+)
+softsign = define(
+    "softsign",
+    lambda x: x / (1 + np.absolute(x)),
+    lambda y, x: 1 / np.square(1 + np.absolute(x)),
+    doc="x / (1 + |x|)",
+    formula="1/((1 + |x|) (1 + |x|))",
+)
+
+
+def _without_tanh(x: Any) -> Any:
+    """x − tanh x; near 0, where that cancels, x Σ 2k/(2k+1)! x²ᵏ / cosh x."""
+    near = np.absolute(x) < 1
+    t = np.where(near, x, 0)
+    series = np.zeros_like(t)
+    for k in range(10, 0, -1):
+        series = t * t * (2 * k / math.factorial(2 * k + 1) + series)
+    return np.where(near, t * series / np.cosh(t), x - np.tanh(x))
+
+
+tanhshrink = define(
+    "tanhshrink",
+    _without_tanh,
+    lambda y, x: np.square(np.tanh(x)),
+    doc="x − tanh x",
+    formula="tanh x tanh x",
+)
+logsigmoid = define(
+    "logsigmoid",
+    lambda x: -np.logaddexp(0, -x),
+    lambda y, x: special.expit(-x),
+    doc="log 1 / (1 + e⁻ˣ)",
+    formula="σ(−x)",
+)
+
+
+def _mish_slope(y: Any, x: Any) -> Any:
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * special.expit(x) * (1 - t) * (1 + t)
+
+
+mish = define(
+    "mish",
+    lambda x: x * np.tanh(np.logaddexp(0, x)),
+    _mish_slope,
+    doc="x tanh(log(1 + eˣ)) (Misra 2020)",
+    formula="tanh(log(1 + eˣ)) + x σ(x) (1 − tanh(log(1 + eˣ))) (1 + tanh(log(1 + eˣ)))",
+)
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """min(max(x, min_val), max_val). (S) → (S). J = diag(Ind(min_val < x < max_val)). Raises ValueError unless min_val < max_val."""
+    expect_number("hardtanh", min_val=min_val, max_val=max_val)
+    if not min_val < max_val:
+        raise ValueError(f"hardtanh: got min_val {min_val} and max_val {max_val}; wanted the smaller first")
+    return _hardtanh(x, float(min_val), float(max_val))
+
+
+def hardshrink(x: Any, lambd: float = 0.5) -> Any:
+    """x where |x| > λ, else 0. (S) → (S). J = diag(Ind(|x| > λ))."""
+    expect_number("hardshrink", lambd=lambd)
+    return _hardshrink(x, float(lambd))
+
+
+def softshrink(x: Any, lambd: float = 0.5) -> Any:
+    """sign(x) max(|x| − λ, 0). (S) → (S). J = diag(Ind(|x| > λ)). Raises ValueError for λ below 0."""
+    expect_number("softshrink", lambd=lambd)
+    if lambd < 0:
+        raise ValueError(f"softshrink: got lambd {lambd}; wanted at least 0")
+    return _softshrink(x, float(lambd))
+
+
+def threshold(x: Any, threshold: float, value: float) -> Any:
+    """x where x > threshold, else value. (S) → (S). J = diag(Ind(x > threshold))."""
+    expect_number("threshold", threshold=threshold, value=value)
+    return _threshold(x, float(threshold), float(value))
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, else α (exp(x/α) − 1). (S) → (S). J = diag(1, or exp(x/α)). Barron 2017. Raises ValueError for α = 0."""
+    expect_number("celu", alpha=alpha)
+    if not alpha:
+        raise ValueError("celu: got alpha 0; wanted another number")
+    return _celu(x, float(alpha))
 
 
 class Softmax(Op):

@@ -57,7 +57,8 @@ def test_star_imports_give_the_listed_names():
 
 def test_every_function_of_an_op_is_public_in_one_place():
     for name in NETWORK:
-        assert set(importlib.import_module(f"minigraph.ops.{name}").__all__) <= set(mg.__all__)
+        assert set(importlib.import_module(f"minigraph.ops.{name}").__all__) <= set(mg.nn.functional.__all__)
+    assert set(mg.nn.functional.__all__) <= set(dir(mg.nn.functional))
     assert set(mg.__all__) & set(mg.ops.__all__) == {"linear", "flatten", "logsumexp"}
     assert all(getattr(mg, name) is getattr(mg.ops, name) for name in ("linear", "flatten", "logsumexp"))
     assert all(callable(getattr(mg.ops, name)) for name in mg.ops.__all__)

@@ -28,6 +28,9 @@ NOT_ANALYTIC = {
     "minimum",
     "clip",
     "relu",
+    "softshrink",
+    "softsign",
+    "tanhshrink",
 }
 NOT_ANALYTIC |= {"cross_entropy", "astype", "l1_loss", "huber_loss", "smooth_l1_loss", "multi_margin_loss"}
 

@@ -6,7 +6,6 @@ Weights start as ``weight_init`` says (He et al. 2015 by default), biases at zer
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +14,21 @@ import numpy as np
 from minigraph.arguments import expect_integer, expect_number
 from minigraph.mode import MODE
 from minigraph.nn import init
+from minigraph.nn.composed import embedding, prelu, rms_norm
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
-from minigraph.ops import activation, conv, dropout, elementwise, pool, shape
+from minigraph.ops import conv, dropout
 from minigraph.ops.geometry import MAX_ARGUMENT, integers, is_sequence, paddings, pairs
-from minigraph.ops.normalization import batch_norm, local_response_norm
+from minigraph.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from minigraph.ops.products import linear
 from minigraph.random import generator
+
+
+def expect_windows(name: str, axes: int, **given: Any) -> tuple[int, ...]:
+    """Raise TypeError or ShapeError unless ``given`` are one positive integer or ``axes``; the first of them, for each axis."""
+    windows = [integers(name, argument, value, axes) for argument, value in given.items()]
+    return windows[0]
 
 
 def _abstract(x: Any) -> bool:
@@ -248,69 +254,119 @@ class Dropout2d(Dropout):
     op = staticmethod(dropout.dropout2d)
 
 
-class _Call(Module):
-    """A function with its settings as a module, so that it has a name in diagrams and tables."""
+class Dropout1d(Dropout):
+    """Zero whole channels of (N, C, W) with probability ``p`` in training."""
 
-    op: Callable[..., Any]
+    op = staticmethod(dropout.dropout1d)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            inspect.signature(type(self).op).bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}") from None
-        self.args, self.kwargs = args, kwargs
+
+class Dropout3d(Dropout):
+    """Zero whole channels of (N, C, D, H, W) with probability ``p`` in training."""
+
+    op = staticmethod(dropout.dropout3d)
+
+
+class _Norm(_Weighted):
+    """A normalisation whose weight starts at one and whose bias at zero; without ``affine`` it has neither."""
+
+    weight: Parameter | None  # type: ignore[assignment]
+
+    def affine(self, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any) -> None:
+        """Make the parameters; nothing in them is random."""
+        self.weight = self.bias = None
+        if affine:
+            self.new_parameter("weight", shape, init.ones, 0, dtype)
+        if affine and bias:
+            self.new_parameter("bias", shape, init.zeros, 0, dtype)
+
+
+class LayerNorm(_Norm):
+    """Layer normalisation over the last axes, ``normalized_shape`` (Ba et al. 2016)."""
+
+    def __init__(self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
+        shape = tuple(np.atleast_1d(normalized_shape).tolist())
+        self.normalized_shape, self.eps = shape, eps
+        self.settings = {"normalized_shape": shape, "eps": eps}
+        self.affine(shape, elementwise_affine, bias, dtype)
 
     def forward(self, x: Any) -> Any:
-        return type(self).op(x, *self.args, **self.kwargs)
-
-    def describe(self) -> str:
-        shown = [*map(repr, self.args), *[f"{k}={v!r}" for k, v in self.kwargs.items()]]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
 
 
-class _Pool(_Call):
-    """A pooling over as many axes as its name says."""
+class RMSNorm(_Norm):
+    """Division by the root mean square over the last axes, ``normalized_shape`` (Zhang and Sennrich 2019)."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        name, given = type(self).__name__, inspect.signature(type(self).op).bind(None, *args, **kwargs).arguments
-        axes = int(name[-2])
-        sizes = {k: given[k] for k in ("kernel_size", "stride", "dilation") if given.get(k) is not None}
-        expect_windows(name, axes, **sizes)
-        pairs(name, given.get("padding", 0), axes)
+    def __init__(self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
+        shape = tuple(np.atleast_1d(normalized_shape).tolist())
+        self.normalized_shape, self.eps = shape, eps
+        self.settings = {"normalized_shape": shape, "eps": eps}
+        self.affine(shape, elementwise_affine, False, dtype)
 
-
-def expect_windows(name: str, axes: int, **given: Any) -> tuple[int, ...]:
-    """Raise TypeError or ShapeError unless ``given`` are one positive integer or ``axes``; the first of them, for each axis."""
-    windows = [integers(name, argument, value, axes) for argument, value in given.items()]
-    return windows[0]
+    def forward(self, x: Any) -> Any:
+        return rms_norm(x, self.normalized_shape, self.weight, self.eps)
 
 
-def _call(name: str, op: Callable[..., Any], kind: type[_Call] = _Call) -> type[_Call]:
-    """A module class that calls ``op``; its arguments are those of ``op`` after x."""
-    text = f"mg.{getattr(op, '__name__', name)} as a module; its arguments are that function's after x."
-    return type(name, (kind,), {"op": staticmethod(op), "__doc__": text, "__module__": __name__})
+class GroupNorm(_Norm):
+    """Normalisation over ``num_groups`` groups of channels of each sample (Wu and He 2018)."""
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
+        expect_integer("GroupNorm", 1, MAX_ARGUMENT, num_groups=num_groups, num_channels=num_channels)
+        self.num_groups, self.eps = num_groups, eps
+        self.settings = {"num_groups": num_groups, "num_channels": num_channels, "eps": eps}
+        self.affine((num_channels,), affine, True, dtype)
+
+    def forward(self, x: Any) -> Any:
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
-ReLU = _call("ReLU", activation.relu)
-LeakyReLU = _call("LeakyReLU", activation.leaky_relu)
-ELU = _call("ELU", activation.elu)
-GELU = _call("GELU", activation.gelu)
-SiLU = _call("SiLU", activation.silu)
-Tanh = _call("Tanh", elementwise.tanh)
-Sigmoid = _call("Sigmoid", activation.sigmoid)
-Softplus = _call("Softplus", activation.softplus)
-Softmax = _call("Softmax", activation.softmax)
-LogSoftmax = _call("LogSoftmax", activation.log_softmax)
-Flatten = _call("Flatten", shape.flatten)
-Identity = _call("Identity", lambda x: x)
-MaxPool1d = _call("MaxPool1d", pool.max_pool1d, _Pool)
-MaxPool2d = _call("MaxPool2d", pool.max_pool2d, _Pool)
-MaxPool3d = _call("MaxPool3d", pool.max_pool3d, _Pool)
-AvgPool1d = _call("AvgPool1d", pool.avg_pool1d, _Pool)
-AvgPool2d = _call("AvgPool2d", pool.avg_pool2d, _Pool)
-AvgPool3d = _call("AvgPool3d", pool.avg_pool3d, _Pool)
-AdaptiveAvgPool2d = _call("AdaptiveAvgPool2d", pool.adaptive_avg_pool2d)
-AdaptiveMaxPool2d = _call("AdaptiveMaxPool2d", pool.adaptive_max_pool2d)
-GlobalAvgPool = _call("GlobalAvgPool", pool.global_avg_pool)
-LocalResponseNorm = _call("LocalResponseNorm", local_response_norm)
+class _InstanceNorm(_Norm):
+    """Normalisation over the positions of each channel of each sample (Ulyanov et al. 2016)."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float32) -> None:
+        expect_integer(type(self).__name__, 1, MAX_ARGUMENT, num_features=num_features)
+        self.num_features, self.eps = num_features, eps
+        self.settings = {"num_features": num_features, "eps": eps}
+        self.affine((num_features,), affine, True, dtype)
+
+    def forward(self, x: Any) -> Any:
+        name, axes = type(self).__name__, int(type(self).__name__[-2])
+        expect(len(x.shape) == axes + 2, name, f"x of {axes + 2} axes", x=x.shape)
+        expect(x.shape[1] == self.num_features, name, f"{self.num_features} channels", x=x.shape)
+        return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (N, C, W)."""
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (N, C, H, W)."""
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (N, C, D, H, W)."""
+
+
+class PReLU(_Weighted):
+    """ReLU with a learned slope below zero, one or one for each channel (He et al. 2015)."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: Any = np.float32) -> None:
+        expect_integer("PReLU", 1, MAX_ARGUMENT, num_parameters=num_parameters)
+        expect_number("PReLU", init=init)
+        self.settings = {"num_parameters": num_parameters}
+        self.new_parameter("weight", (num_parameters,), lambda shape, rng: np.full(shape, init), 0, dtype)
+
+    def forward(self, x: Any) -> Any:
+        return prelu(x, self.weight)
+
+
+class Embedding(_Weighted):
+    """The rows of a weight (num_embeddings, embedding_dim) that integers (S) name; → (S, embedding_dim)."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, weight_init: Initializer | None = None, rng: Any = None, dtype: Any = np.float32) -> None:  # fmt: skip
+        expect_integer("Embedding", 1, MAX_ARGUMENT, num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        self.settings = {"num_embeddings": num_embeddings, "embedding_dim": embedding_dim}
+        self.make((num_embeddings, embedding_dim), None, (weight_init or init.normal(1.0), init.zeros), rng, dtype)
+
+    def forward(self, x: Any) -> Any:
+        return embedding(x, self.weight)

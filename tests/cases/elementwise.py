@@ -90,6 +90,19 @@ TABLE = {
     "gelu_tanh": (lambda x: x / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), ANY),
     "leaky_relu": (lambda x, slope: x if x > 0 else slope * x, ANY),
     "elu": (lambda x, alpha: x if x > 0 else alpha * (math.exp(x) - 1), ANY),
+    "relu6": (lambda x: sorted((0, x, 6))[1], (-8, 8)),
+    "hardtanh": (lambda x, low, high: sorted((low, x, high))[1], ANY, (-1.5, -0.5), (0.5, 1.5)),
+    "hardsigmoid": (lambda x: sorted((0, x / 6 + 0.5, 1))[1], (-5, 5)),
+    "hardswish": (lambda x: x * sorted((0, x / 6 + 0.5, 1))[1], (-5, 5)),
+    "hardshrink": (lambda x, limit: x if abs(x) > limit else 0, ANY, UNIT),
+    "softshrink": (lambda x, limit: math.copysign(max(abs(x) - limit, 0), x), ANY, NONZERO),
+    "threshold": (lambda x, limit, value: x if x > limit else value, ANY, ANY, ANY),
+    "selu": (lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1)), ANY),
+    "celu": (lambda x, alpha: x if x > 0 else alpha * (math.exp(x / alpha) - 1), ANY, NONZERO),
+    "softsign": (lambda x: x / (1 + abs(x)), ANY),
+    "tanhshrink": (lambda x: x - math.tanh(x), ANY),
+    "logsigmoid": (lambda x: -math.log1p(math.exp(-x)), ANY),
+    "mish": (lambda x: x * math.tanh(math.log1p(math.exp(x))), ANY),
 }
 
 

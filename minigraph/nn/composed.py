@@ -1,0 +1,303 @@
+"""Functions of networks that are composed of ops, by PyTorch's names; each records the nodes that it is composed of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigraph.arguments import expect_choice, expect_number
+from minigraph.node import Node, Spec, value_of
+from minigraph.op import expect, operand
+from minigraph.ops.activation import leaky_relu, sigmoid, softmax, softplus
+from minigraph.ops.elementwise import exp, log, maximum, negative, sqrt, square, where
+from minigraph.ops.reduce import mean, norm
+from minigraph.ops.reduce import sum as total
+from minigraph.ops.shape import reshape, split, take, transpose
+from minigraph.random import generator
+
+__all__ = [
+    "binary_cross_entropy", "channel_shuffle", "cosine_embedding_loss", "cosine_similarity", "drop_path", "embedding",
+    "gaussian_nll_loss", "glu", "hinge_embedding_loss", "kl_div", "margin_ranking_loss", "normalize", "one_hot",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "rms_norm", "rrelu",
+    "soft_margin_loss", "softmin", "triplet_margin_loss",
+]  # fmt: skip
+MAX_CLASSES = 1 << 20
+REDUCTIONS = ("none", "mean", "sum")
+
+
+# --- activations -------------------------------------------------------------------------------------------
+
+
+def glu(x: Any, dim: int = -1) -> Any:
+    """a σ(b), a and b the halves of x along ``dim``. Dauphin et al. 2017. Raises ShapeError for a side that is odd."""
+    x = operand("glu", x)
+    a, b = _halves("glu", x, dim)
+    return a * sigmoid(b)
+
+
+def _halves(name: str, x: Any, dim: int) -> Any:
+    expect(
+        -len(x.shape) <= dim < len(x.shape) and x.shape[dim] % 2 == 0, name, f"an even side along axis {dim}", x=x.shape
+    )
+    return split(x, 2, dim)
+
+
+def softmin(x: Any, axis: int = -1) -> Any:
+    """e⁻ˣ / Σ e⁻ˣ along ``axis``. (S) → (S)."""
+    return softmax(negative(x), axis)
+
+
+def prelu(x: Any, weight: Any) -> Any:
+    """x where x > 0, else its channel's learned slope · x. x (N, C, …), weight (C,) or (1,) → x's shape. He et al. 2015."""
+    x, weight = operand("prelu", x), operand("prelu", weight)
+    channels = x.shape[1] if len(x.shape) > 1 else 1
+    expect(
+        len(weight.shape) == 1 and weight.shape[0] in (1, channels),
+        "prelu",
+        f"weight (1,) or ({channels},)",
+        weight=weight.shape,
+    )
+    shape = (-1, *[1] * (len(x.shape) - 2)) if len(x.shape) > 1 else (-1,)
+    return leaky_relu(x, reshape(weight, shape))
+
+
+def rrelu(x: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, rng: Any = None) -> Any:
+    """leaky_relu with the slope (lower + upper)/2; in training with slopes drawn between them from ``rng``. Xu et al. 2015."""
+    expect_number("rrelu", lower=lower, upper=upper)
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2)
+    x = operand("rrelu", x)
+    return leaky_relu(x, generator(rng, "rrelu").uniform(lower, upper, x.shape).astype(x.dtype))
+
+
+def drop_path(x: Any, p: float = 0.0, training: bool = False, rng: Any = None) -> Any:
+    """Stochastic depth: whole samples of x (N, …) set to zero with probability ``p`` in training, the others scaled by 1/(1 − p).
+
+    Huang et al. 2016. J = diag(mask).
+    """
+    expect_number("drop_path", p=p)
+    if not 0 <= p <= 1:
+        raise ValueError(f"drop_path: got p {p}; wanted a probability from 0 to 1")
+    if not training or not p:
+        return x
+    x = operand("drop_path", x)
+    kept = generator(rng, "drop_path").random((x.shape[0], *[1] * (len(x.shape) - 1))) >= p
+    return x * (kept / (1 - p) if p < 1 else np.zeros(kept.shape)).astype(x.dtype)
+
+
+# --- rearrangements ----------------------------------------------------------------------------------------
+
+
+def one_hot(labels: Any, num_classes: int = -1) -> Any:
+    """Integers (S) → (S, classes): 1 at the label, 0 elsewhere. Raises ValueError for labels out of range."""
+    labels = np.asarray(value_of(labels))
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot: got labels of dtype {labels.dtype}; wanted integers")
+    classes = int(labels.max(initial=0)) + 1 if num_classes == -1 else num_classes
+    if not 0 < classes <= MAX_CLASSES or (labels.size and (labels.min() < 0 or labels.max() >= classes)):
+        raise ValueError(
+            f"one_hot: got labels up to {labels.max(initial=0)} for {classes} classes; wanted 0 to {classes - 1}"
+        )
+    encoded = np.zeros((*labels.shape, classes), np.int64)
+    np.put_along_axis(encoded, labels[..., None].astype(np.int64), 1, -1)
+    return encoded
+
+
+def embedding(input: Any, weight: Any) -> Any:
+    """The rows of ``weight`` (V, D) that ``input`` (S), integers, names; → (S, D). J selects rows."""
+    index = np.asarray(value_of(input))
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"embedding: got indices of dtype {index.dtype}; wanted integers")
+    weight = operand("embedding", weight)
+    expect(len(weight.shape) == 2, "embedding", "weight (V, D)", weight=weight.shape)
+    if index.size and (index.min() < 0 or index.max() >= weight.shape[0]):
+        raise ValueError(
+            f"embedding: got indices from {index.min()} to {index.max()}; wanted 0 to {weight.shape[0] - 1}"
+        )
+    return take(weight, index, 0)
+
+
+def pixel_shuffle(x: Any, upscale_factor: int) -> Any:
+    """x (N, C r², H, W) → (N, C, H r, W r). J is a permutation. Shi et al. 2016."""
+    x, r = operand("pixel_shuffle", x), upscale_factor
+    expect(
+        len(x.shape) == 4 and r > 0 and x.shape[1] % (r * r) == 0, "pixel_shuffle", f"x (N, C·{r}², H, W)", x=x.shape
+    )
+    N, C, H, W = x.shape
+    parts = reshape(x, (N, C // (r * r), r, r, H, W))
+    return reshape(transpose(parts, (0, 1, 4, 2, 5, 3)), (N, C // (r * r), H * r, W * r))
+
+
+def pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
+    """x (N, C, H r, W r) → (N, C r², H, W), the inverse of pixel_shuffle. J is a permutation."""
+    x, r = operand("pixel_unshuffle", x), downscale_factor
+    valid = len(x.shape) == 4 and r > 0 and x.shape[2] % r == 0 == x.shape[3] % r
+    expect(valid, "pixel_unshuffle", f"x (N, C, H, W) with sides that {r} divides", x=x.shape)
+    N, C, H, W = x.shape
+    parts = reshape(x, (N, C, H // r, r, W // r, r))
+    return reshape(transpose(parts, (0, 1, 3, 5, 2, 4)), (N, C * r * r, H // r, W // r))
+
+
+def channel_shuffle(x: Any, groups: int) -> Any:
+    """The channels of x (N, C, …) with those of the groups in turn. J is a permutation. Zhang et al. 2018 (ShuffleNet)."""
+    x = operand("channel_shuffle", x)
+    valid = len(x.shape) > 2 and groups > 0 and x.shape[1] % groups == 0
+    expect(valid, "channel_shuffle", f"x (N, C, …) whose C {groups} divides", x=x.shape)
+    order = np.arange(x.shape[1]).reshape(groups, -1).T.ravel()
+    return take(x, order, 1)
+
+
+# --- norms and distances -----------------------------------------------------------------------------------
+
+
+def normalize(x: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
+    """x / max(‖x‖ₚ along ``dim``, eps). (S) → (S)."""
+    x = operand("normalize", x)
+    return x / maximum(norm(x, p, dim, keepdims=True), x.dtype.type(eps))
+
+
+def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    """x / √(mean x² + eps) over the last axes, times ``weight`` of their shape. (S) → (S). Zhang and Sennrich 2019."""
+    x = operand("rms_norm", x)
+    shape = tuple(np.atleast_1d(normalized_shape).tolist())
+    expect(x.shape[len(x.shape) - len(shape) :] == shape, "rms_norm", f"x that ends in {shape}", x=x.shape)
+    axes = tuple(range(-len(shape), 0))
+    eps = float(np.finfo(x.dtype).eps) if eps is None else eps
+    y = x / sqrt(mean(square(x), axes, keepdims=True) + eps)
+    return y if weight is None else y * weight
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """⟨x1, x2⟩ / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``; their shape without it."""
+    a, b = (operand("cosine_similarity", x) for x in (x1, x2))
+    lengths = [maximum(norm(x, 2, dim, keepdims=True), x.dtype.type(eps)) for x in (a, b)]
+    return total(a / lengths[0] * (b / lengths[1]), dim)
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    """‖x1 − x2 + eps‖ₚ over the last axis; (…, D), (…, D) → (…)."""
+    return norm(operand("pairwise_distance", x1) - operand("pairwise_distance", x2) + eps, p, -1, keepdims=keepdim)
+
+
+# --- losses ------------------------------------------------------------------------------------------------
+
+
+def _reduced(name: str, losses: Any, reduction: str) -> Any:
+    expect_choice(name, REDUCTIONS, reduction=reduction)
+    return losses if reduction == "none" else mean(losses) if reduction == "mean" else total(losses)
+
+
+def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+    x, t = operand(name, input), operand(name, target)
+    expect(x.shape == t.shape, name, "target of input's shape", input=x.shape, target=t.shape)
+    return x, t
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    """−t log p − (1 − t) log(1 − p) of probabilities p (S), targets (S); logarithms are at least −100, as in PyTorch.
+
+    From scores, binary_cross_entropy_with_logits is exact.
+    """
+    p, t = _pair("binary_cross_entropy", input, target)
+    value = _values(p)
+    if value is not None and value.size and (value.min() < 0 or value.max() > 1):
+        raise ValueError(f"binary_cross_entropy: got input from {value.min()} to {value.max()}; wanted probabilities")
+    losses = -(t * _bounded_log(p) + (1 - t) * _bounded_log(1 - p))
+    return _reduced("binary_cross_entropy", losses if weight is None else losses * weight, reduction)
+
+
+def _values(x: Any) -> Any:
+    """The array of x, None where it has only a shape."""
+    if isinstance(x, Spec) or (isinstance(x, Node) and x.abstract):
+        return None
+    return np.asarray(value_of(x))
+
+
+def _bounded_log(p: Any) -> Any:
+    """log p, at least −100."""
+    return log(maximum(p, math.exp(-100) if p.dtype == np.float64 else np.float32(math.exp(-87))))
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+    """t (log t − input), input (S) logarithms of probabilities, target (S) probabilities, or their logarithms; 0 where t is 0.
+
+    ``reduction``: also "batchmean", the sum divided by the first side.
+    """
+    x, t = _pair("kl_div", input, target)
+    if log_target:
+        losses = exp(t) * (t - x)
+    else:
+        known = _values(t)
+        some = True if known is None else known > 0
+        losses = where(some, t * (log(where(some, t, 1)) - x), 0 * x)
+    if reduction == "batchmean":
+        return total(losses) / x.shape[0]
+    return _reduced("kl_div", losses, reduction)
+
+
+def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8,
+                     reduction: str = "mean") -> Any:  # fmt: skip
+    """exp(x) − t x, or x − t log(x + eps) without ``log_input``; ``full`` adds Stirling's t log t − t + ½ log(2πt) where t > 1."""
+    x, t = _pair("poisson_nll_loss", input, target)
+    losses = exp(x) - t * x if log_input else x - t * log(x + eps)
+    if full:
+        large = np.asarray(value_of(t)) > 1
+        s = where(large, t, 1)
+        losses = losses + where(large, s * log(s) - s + 0.5 * log(2 * math.pi * s), 0 * s)
+    return _reduced("poisson_nll_loss", losses, reduction)
+
+
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> Any:
+    """½ (log σ² + (x − t)²/σ²), σ² = max(var, eps); ``full`` adds ½ log 2π."""
+    x, t = operand("gaussian_nll_loss", input), operand("gaussian_nll_loss", target)
+    v = maximum(operand("gaussian_nll_loss", var), x.dtype.type(eps))
+    losses = 0.5 * (log(v) + square(x - t) / v)
+    return _reduced("gaussian_nll_loss", losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
+
+
+def _signs(name: str, target: Any) -> Any:
+    t = np.asarray(value_of(target))
+    if not np.isin(t, (-1, 1)).all():
+        raise ValueError(f"{name}: got targets other than −1 and 1; wanted these")
+    return t
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
+    """x where the target is 1, max(0, margin − x) where it is −1."""
+    x, t = operand("hinge_embedding_loss", input), _signs("hinge_embedding_loss", target)
+    return _reduced("hinge_embedding_loss", where(t == 1, x, maximum(margin - x, 0)), reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """log(1 + exp(−t x)), t = ±1."""
+    x, t = operand("soft_margin_loss", input), _signs("soft_margin_loss", target)
+    return _reduced("soft_margin_loss", softplus(-x * t.astype(x.dtype)), reduction)
+
+
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+    """max(0, −t (x1 − x2) + margin), t = ±1."""
+    a, b, t = (
+        operand("margin_ranking_loss", input1),
+        operand("margin_ranking_loss", input2),
+        _signs("margin_ranking_loss", target),
+    )
+    return _reduced("margin_ranking_loss", maximum(-t.astype(a.dtype) * (a - b) + margin, 0), reduction)
+
+
+def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+    """1 − cos where the target is 1, max(0, cos − margin) where it is −1; inputs (N, D), targets (N,)."""
+    t, c = _signs("cosine_embedding_loss", target), cosine_similarity(input1, input2, -1, 1e-8)
+    return _reduced("cosine_embedding_loss", where(t == 1, 1 - c, maximum(c - margin, 0)), reduction)
+
+
+def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6,
+                        swap: bool = False, reduction: str = "mean") -> Any:  # fmt: skip
+    """max(0, d(a, p) − d(a, n) + margin), d the pairwise distance; with ``swap`` the smaller of d(a, n) and d(p, n)."""
+    near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = -maximum(-far, -pairwise_distance(positive, negative, p, eps))
+    return _reduced("triplet_margin_loss", maximum(near - far + margin, 0), reduction)

@@ -1,0 +1,66 @@
+"""Functions that are composed of others: errors, shapes from Specs, randomness; their values are held against PyTorch's."""
+
+import numpy as np
+import pytest
+
+import minigraph as mg
+from minigraph.nn import functional as F
+
+X = np.random.default_rng(0).standard_normal((4, 6))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: F.glu(np.ones((2, 3))), mg.ShapeError, "glu: .*an even side along axis -1"),
+        (lambda: F.prelu(X, np.ones(3)), mg.ShapeError, r"prelu: .*weight \(1,\) or \(6,\)"),
+        (lambda: F.hardtanh(X, 1, 0), ValueError, "min_val 1 and max_val 0; wanted the smaller first"),
+        (lambda: F.softshrink(X, -1), ValueError, "lambd -1; wanted at least 0"),
+        (lambda: F.celu(X, 0), ValueError, "alpha 0; wanted another number"),
+        (lambda: F.drop_path(X, 2), ValueError, "p 2; wanted a probability"),
+        (lambda: F.drop_path(X, 0.5, True), TypeError, "drop_path: got rng None"),
+        (lambda: F.one_hot([1, 3], 3), ValueError, "labels up to 3 for 3 classes; wanted 0 to 2"),
+        (lambda: F.one_hot([0.5]), TypeError, "labels of dtype float64; wanted integers"),
+        (lambda: F.embedding([4], X), ValueError, "indices from 4 to 4; wanted 0 to 3"),
+        (lambda: F.embedding([1.0], X), TypeError, "indices of dtype float64"),
+        (lambda: F.pixel_shuffle(np.ones((1, 3, 2, 2)), 2), mg.ShapeError, "pixel_shuffle: .*C·2²"),
+        (lambda: F.pixel_unshuffle(np.ones((1, 3, 3, 2)), 2), mg.ShapeError, "sides that 2 divides"),
+        (lambda: F.channel_shuffle(np.ones((1, 3, 2)), 2), mg.ShapeError, "whose C 2 divides"),
+        (lambda: F.rms_norm(X, 5), mg.ShapeError, r"x that ends in \(5,\)"),
+        (lambda: F.binary_cross_entropy(X, X), ValueError, "wanted probabilities"),
+        (lambda: F.kl_div(X, X[:2]), mg.ShapeError, "target of input's shape"),
+        (lambda: F.kl_div(X, X, "median"), ValueError, "reduction 'median'"),
+        (lambda: F.soft_margin_loss(X, X), ValueError, "targets other than −1 and 1"),
+        (lambda: mg.nn.GroupNorm(0, 4), ValueError, "num_groups 0; wanted at least 1"),
+        (lambda: mg.nn.InstanceNorm2d(4)(np.ones((1, 3, 4, 4))), mg.ShapeError, "InstanceNorm2d: .*4 channels"),
+        (lambda: mg.nn.ZeroPad2d((1, 2, 3))(np.ones((1, 1, 4, 4))), mg.ShapeError, "pad: .*4 widths, or one"),
+        (lambda: mg.nn.Hardtanh(1, 2, 3), TypeError, "Hardtanh: too many positional arguments"),
+    ],
+)
+def test_wrong_arguments(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_shapes_from_specs():
+    image = mg.Spec((2, 12, 4, 6))
+    assert F.pixel_shuffle(image, 2).shape == (2, 3, 8, 12) and F.glu(image, 1).shape == (2, 6, 4, 6)
+    assert F.normalize(image).shape == image.shape and F.cosine_similarity(image, image).shape == (2, 4, 6)
+    assert F.embedding(np.zeros((2, 3), int), mg.Spec((5, 4))).shape == (2, 3, 4)
+    assert mg.nn.Sequential(mg.nn.ZeroPad2d((1, 2, 0, 0)), mg.nn.GroupNorm(3, 12), mg.nn.Mish())(image).shape == (
+        2,
+        12,
+        4,
+        9,
+    )
+
+
+def test_chance():
+    many = np.ones((2000, 2, 3))
+    dropped = F.drop_path(many, 0.25, True, 0)
+    kept = dropped[:, 0, 0] > 0
+    assert abs(kept.mean() - 0.75) < 0.05
+    np.testing.assert_allclose(dropped[kept], 4 / 3)
+    assert F.drop_path(many, 0.25) is many and not F.drop_path(many, 1.0, True, 0).any()
+    slopes = -F.rrelu(-many, 0.1, 0.3, True, 0)
+    assert 0.1 <= slopes.min() < 0.11 and 0.29 < slopes.max() <= 0.3
