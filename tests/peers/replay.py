@@ -60,19 +60,26 @@ OPS = {  # name of the op: (op, *inputs) → what PyTorch makes of them
 }
 
 
+def doubled(node):
+    """The value of a node, floats in double precision."""
+    value = np.asarray(node.value)
+    return value.astype(np.float64) if value.dtype.kind == "f" else value
+
+
 def replay(y, step=None):
     """The value of node ``y`` by PyTorch, and {parameter: tensor} of the parameters behind it.
 
     With ``step(node, tensor)``, called for each result, the next op is given the node's value in the tensor's place.
+    PyTorch computes in double precision, so that what differs is our rounding and not its own.
     """
     tape = mg.Tape.of(y)
     tensors = {}
     for node in tape.nodes:
         if node.op is None:
-            tensors[node] = torch.tensor(np.asarray(node.value), requires_grad=isinstance(node, mg.Parameter))
+            tensors[node] = torch.tensor(doubled(node), requires_grad=isinstance(node, mg.Parameter))
         else:
             tensors[node] = OPS[node.kind](node.op, *[tensors[x] for x in node.inputs])
             if step is not None:
                 step(node, tensors[node])
-                tensors[node].data = torch.tensor(np.asarray(node.value))
+                tensors[node].data = torch.tensor(doubled(node))
     return tensors[y], {p: tensors[p] for p in tape.parameters}
