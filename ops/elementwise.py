@@ -28,7 +28,7 @@ from minigraph.op import Op, expect, implements
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt",
-    "ceil", "clip", "cos", "cosh", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor",
+    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor",
     "floor_divide", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
@@ -325,6 +325,7 @@ fmod = E("fmod", np.fmod, 1.0, lambda y, a, b: np.rint((y - a) / b), formula=["1
 floor_divide = E("floor_divide", np.floor_divide, None, None)
 negative = E("negative", np.negative, -1.0)
 positive = E("positive", np.positive, 1.0)
+conjugate = E("conjugate", np.conjugate, 1.0, doc="x itself, as all nodes are real")
 reciprocal = E("reciprocal", np.reciprocal, lambda y, x: -y * y, formula="−1/x²")
 square = E("square", np.square, lambda y, x: 2 * x, formula="2 x")
 absolute = E("absolute", np.absolute, lambda y, x: np.sign(x), formula="sign(x)")
@@ -404,6 +405,48 @@ gaussian: Elementwise = E(
     "gaussian", lambda x: np.exp(-np.square(_near(x))), lambda y, x: -2 * _near(x) * y, formula="−2 x y"
 )
 
+erfc = E(
+    "erfc",
+    special.erfc,
+    lambda y, x: (-2 / math.sqrt(math.pi)) * gaussian(x),
+    doc="1 − erf x",
+    formula="−2 exp(−x²)/√π",
+)
+erfinv = E(
+    "erfinv", special.erfinv, lambda y, x: (math.sqrt(math.pi) / 2) * np.exp(np.square(y)), doc="the x whose erf this is",
+    formula="√π exp(y²)/2",
+)  # fmt: skip
+logit = E("logit", special.logit, lambda y, x: 1 / (x * (1 - x)), doc="log x / (1 − x)", formula="1/(x (1 − x))")
+xlogy = E(
+    "xlogy", special.xlogy, lambda y, a, b: np.where(np.equal(a, 0), 0, np.log(b)), lambda y, a, b: a / b,
+    doc="a log b, 0 where a is 0", formula=["Ind(a ≠ 0) log b", "a/b"],
+)  # fmt: skip
+xlog1py = E(
+    "xlog1py", special.xlog1py, lambda y, a, b: np.where(np.equal(a, 0), 0, np.log1p(b)), lambda y, a, b: a / (1 + b),
+    doc="a log(1 + b), 0 where a is 0", formula=["Ind(a ≠ 0) log(1 + b)", "a/(1 + b)"],
+)  # fmt: skip
+entr = E("entr", special.entr, lambda y, x: -np.log(x) - 1, doc="−x log x", formula="−log x − 1")
+log_ndtr = E(
+    "log_ndtr", special.log_ndtr, lambda y, x: np.exp(-0.5 * np.square(x) - y) / math.sqrt(2 * math.pi),
+    doc="the logarithm of the normal distribution function", formula="exp(−x²/2 − y)/√(2 π)",
+)  # fmt: skip
+fmax = E(
+    "fmax", np.fmax, lambda y, a, b: (a >= b) | np.isnan(b), lambda y, a, b: ~((a >= b) | np.isnan(b)),
+    doc="the larger, or the one that is no NaN", formula=["Ind(a ≥ b)", "Ind(b > a)"],
+)  # fmt: skip
+fmin = E(
+    "fmin", np.fmin, lambda y, a, b: (a <= b) | np.isnan(b), lambda y, a, b: ~((a <= b) | np.isnan(b)),
+    doc="the smaller, or the one that is no NaN", formula=["Ind(a ≤ b)", "Ind(b < a)"],
+)  # fmt: skip
+copysign = E(
+    "copysign", np.copysign, lambda y, a, b: np.copysign(1, value_of(a)) * np.copysign(1, value_of(b)), None,
+    doc="|a| with the sign of b", formula=["sign(a) sign(b)", None],
+)  # fmt: skip
+heaviside = E(
+    "heaviside", np.heaviside, None, lambda y, a, b: np.equal(a, 0), doc="0 below 0, 1 above, b at 0",
+    formula=[None, "Ind(a = 0)"],
+)  # fmt: skip
+
 # flat almost everywhere: the derivative is zero, so none is passed on
 sign = E("sign", np.sign, None)
 floor = E("floor", np.floor, None)
@@ -418,7 +461,9 @@ greater = E("greater", np.greater, None, None)
 greater_equal = E("greater_equal", np.greater_equal, None, None)
 logical_and = E("logical_and", np.logical_and, None, None)
 logical_or = E("logical_or", np.logical_or, None, None)
+logical_xor = E("logical_xor", np.logical_xor, None, None)
 logical_not = E("logical_not", np.logical_not, None)
+signbit = E("signbit", np.signbit, None)
 bitwise_and = E("bitwise_and", operator.and_, None, None, numpy=[np.bitwise_and])
 bitwise_or = E("bitwise_or", operator.or_, None, None, numpy=[np.bitwise_or])
 bitwise_xor = E("bitwise_xor", operator.xor, None, None, numpy=[np.bitwise_xor])

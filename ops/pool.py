@@ -19,7 +19,7 @@ from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample
 from minigraph.kernels import tasks
-from minigraph.kernels.matrices import BlockMatrix
+from minigraph.kernels.numpy.matrices import BlockMatrix
 from minigraph.kernels.numpy.pool import winners
 from minigraph.kernels.window import Ints, Pairs, Window
 from minigraph.maps import MAX_BYTES, Apply, Bounds, FunctionMap, LinearMap, Selection, Shape, pick

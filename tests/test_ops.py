@@ -29,6 +29,10 @@ NOT_ANALYTIC = {
     "clip",
     "relu",
     "softshrink",
+    "conjugate",
+    "fmax",
+    "fmin",
+    "copysign",
     "softsign",
     "tanhshrink",
 }

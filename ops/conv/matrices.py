@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.kernels.matrices import BlockMatrix, patches_matrix, toeplitz_matrix
+from minigraph.kernels.numpy.matrices import BlockMatrix, patches_matrix, toeplitz_matrix
 from minigraph.maps import MAX_BYTES, LinearMap
 from minigraph.node import MemoryBudgetError, Spec, value_of
 from minigraph.op import expect, expect_floats

@@ -21,7 +21,7 @@ from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Axis, ConvolutionPull, Layer, Reach, one_sample, spatial_axes
 from minigraph.kernels import tasks
-from minigraph.kernels.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
+from minigraph.kernels.numpy.matrices import BlockMatrix, outputs_matrix, patches_matrix, toeplitz_matrix
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
 from minigraph.kernels.window import Ints, Pairs, Window

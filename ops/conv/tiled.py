@@ -12,7 +12,7 @@ import numpy as np
 from minigraph import notation
 from minigraph.array import Array
 from minigraph.facts import Reach
-from minigraph.kernels.matrices import BlockMatrix, numbers
+from minigraph.kernels.numpy.matrices import BlockMatrix, numbers
 from minigraph.kernels.window import Ints, Window
 from minigraph.maps import Bounds, LinearMap, Shape, promoted
 from minigraph.node import Spec, value_of

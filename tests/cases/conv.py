@@ -7,8 +7,8 @@ import numpy as np
 from scipy import signal
 
 from cases.case import Case, cases_of
-from minigraph.kernels.matrices import patches_matrix
 from minigraph.kernels.numpy.conv.direct import meetings
+from minigraph.kernels.numpy.matrices import patches_matrix
 from minigraph.ops.conv.columns import Col2im, Im2col
 from minigraph.ops.conv.filters import ConnectedFilters
 from minigraph.ops.conv.product import ToeplitzMatmul

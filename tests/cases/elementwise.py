@@ -2,6 +2,7 @@
 
 import math
 import operator
+from statistics import NormalDist
 
 import numpy as np
 
@@ -22,6 +23,7 @@ TABLE = {
     "floor_divide": (lambda a, b: a // b, ANY, NONZERO),
     "negative": (lambda x: 0 - x, ANY),
     "positive": (float, ANY),
+    "conjugate": (float, ANY),
     "reciprocal": (lambda x: x**-1, NONZERO),
     "square": (lambda x: math.pow(x, 2), ANY),
     "absolute": (math.fabs, ANY),
@@ -60,6 +62,19 @@ TABLE = {
     "erf": (math.erf, ANY),
     "logistic_density": (lambda x: math.exp(x) / (1 + math.exp(x)) ** 2, ANY),
     "gaussian": (lambda x: math.exp(-x * x), ANY),
+    "erfc": (math.erfc, ANY),
+    "erfinv": (lambda x: NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2), UNIT),
+    "logit": (lambda x: math.log(x) - math.log(1 - x), (0.1, 0.9)),
+    "xlogy": (lambda a, b: a * math.log(b), ANY, POSITIVE),
+    "xlog1py": (lambda a, b: a * math.log1p(b), ANY, UNIT),
+    "entr": (lambda x: -x * math.log(x), POSITIVE),
+    "log_ndtr": (lambda x: math.log(NormalDist().cdf(x)), ANY),
+    "fmax": (max, ANY),
+    "fmin": (min, ANY),
+    "copysign": (math.copysign, NONZERO, ANY),
+    "heaviside": (lambda a, b: float(a > 0), NONZERO, ANY),
+    "logical_xor": (lambda a, b: bool(a) != bool(b), ANY),
+    "signbit": (lambda x: x < 0, ANY),
     "sign": (lambda x: math.copysign(1, x), ANY),
     "floor": (math.floor, ANY),
     "ceil": (math.ceil, ANY),

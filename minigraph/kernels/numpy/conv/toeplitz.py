@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.kernels.matrices import patches_matrix, toeplitz_matrix
+from minigraph.kernels.numpy.matrices import patches_matrix, toeplitz_matrix
 from minigraph.kernels.tasks import register_convolution
 from minigraph.kernels.window import Array, Window
 

@@ -1,0 +1,570 @@
+"""NumPy's functions that are composed of others: each line is NumPy text, so that its Jacobians are those of its parts."""
+
+from __future__ import annotations
+
+from builtins import max as largest_of
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigraph.arguments import expect_choice
+from minigraph.node import Node, Spec, constant, value_of
+from minigraph.op import expect, implements, operand
+from minigraph.ops.conv.functions import conv1d
+from minigraph.ops.elementwise import isfinite, isnan, multiply, rint, where
+from minigraph.ops.products import einsum, matmul, tensordot
+from minigraph.ops.reduce import checked_axis, cumsum, max, mean, min, norm, prod, sum
+from minigraph.ops.shape import _arrays as arrays_of
+from minigraph.ops.shape import _copied_option as option_of
+from minigraph.ops.shape import (
+    astype,
+    axis_of,
+    broadcast_to,
+    concatenate,
+    copy,
+    diagonal,
+    expand_dims,
+    flip,
+    matrix_transpose,
+    moveaxis,
+    ravel,
+    reshape,
+    sort,
+    split,
+    squeeze,
+    take,
+    trace,
+    transpose,
+)
+from minigraph.sums import Axis
+
+__all__ = [
+    "append", "atleast_3d", "block", "broadcast_arrays", "column_stack", "convolve", "corrcoef", "correlate", "cov",
+    "cross", "dsplit", "dstack", "ediff1d", "gradient", "hsplit", "insert", "interp", "kron", "matrix_norm",
+    "matrix_power", "matvec", "meshgrid", "multi_dot", "nan_to_num", "nancumsum", "nanmax", "nanmean", "nanmin",
+    "nanprod", "nanstd", "nansum", "nanvar", "percentile", "quantile", "round", "select", "trapezoid", "unstack",
+    "vecdot", "vecmat", "vector_norm", "vsplit",
+]  # fmt: skip
+
+
+# --- rounding, real numbers --------------------------------------------------------------------------------
+
+
+@implements(np.round, np.around)
+def round(a: Any, decimals: int = 0) -> Any:
+    """a rounded to ``decimals``, as numpy.round. (S) → (S). It is flat almost everywhere: no derivative passes."""
+    return rint(a) if decimals == 0 else rint(operand("round", a) * 10.0**decimals) / 10.0**decimals
+
+
+@implements(np.real, np.real_if_close)
+def real(x: Any) -> Any:
+    """Every node is real: x, as all nodes are real. J = I."""
+    return copy(x)
+
+
+# --- joining and cutting -----------------------------------------------------------------------------------
+
+
+@implements(np.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """``values`` after ``arr`` along ``axis``, or of both flattened, as numpy.append. J places."""
+    return concatenate([operand("append", arr), operand("append", values)], axis)
+
+
+@implements(np.insert)
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    """``values`` before the position ``obj`` along ``axis``, or of the flattened array, as numpy.insert. J places."""
+    x = operand("insert", arr)
+    v = astype(operand("insert", values), x.dtype)  # as NumPy does
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = axis_of("insert", axis, len(x.shape))
+    # NumPy tells where each entry goes: numbers below the size of x are its own, those above are of the values
+    own = np.arange(x.size).reshape(x.shape)
+    theirs = x.size + np.arange(v.size).reshape(v.shape)
+    try:
+        place = np.insert(own, obj, theirs, axis)
+    except (IndexError, ValueError) as error:
+        expect(False, "insert", f"positions and values that NumPy takes ({error})", arr=x.shape, values=v.shape)
+    return reshape(take(concatenate([ravel(x), ravel(v)]), place.ravel()), place.shape)
+
+
+@implements(np.atleast_3d)
+def atleast_3d(x: Any) -> Any:
+    """The array with at least three axes, as numpy.atleast_3d. J = I."""
+    x = operand("atleast_3d", x)
+    shape = {0: (1, 1, 1), 1: (1, -1, 1), 2: (*x.shape, 1)}.get(len(x.shape))
+    return x if shape is None else reshape(x, shape)
+
+
+@implements(np.column_stack)
+def column_stack(tup: Sequence[Any]) -> Any:
+    """Vectors as columns beside each other, as numpy.column_stack. J places."""
+    return concatenate([expand_dims(x, 1) if len(x.shape) == 1 else x for x in arrays_of("column_stack", tup)], 1)
+
+
+@implements(np.dstack)
+def dstack(tup: Sequence[Any]) -> Any:
+    """Arrays one behind the other, as numpy.dstack. J places."""
+    return concatenate([atleast_3d(x) for x in arrays_of("dstack", tup)], 2)
+
+
+@implements(np.block)
+def block(arrays: Any) -> Any:
+    """Nested lists of arrays side by side, the innermost along the last axis, as numpy.block. J places."""
+
+    def depth(part: Any) -> int:
+        return 1 + depth(part[0]) if isinstance(part, list) else 0
+
+    def joined(part: Any, axis: int) -> Any:
+        if not isinstance(part, list):
+            x = operand("block", part)
+            missing = wide - len(x.shape)
+            return reshape(x, (*[1] * missing, *x.shape)) if missing > 0 else x
+        return concatenate([joined(inner, axis + 1) for inner in part], axis)
+
+    deep = depth(arrays)
+    wide = largest_of(deep, *[len(operand("block", x).shape) for x in _leaves(arrays)])
+    return joined(arrays, -deep)
+
+
+def _leaves(part: Any) -> list[Any]:
+    return [leaf for inner in part for leaf in _leaves(inner)] if isinstance(part, list) else [part]
+
+
+@implements(np.hsplit)
+def hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Cut along the second axis, the first of a vector, as numpy.hsplit. J selects."""
+    x = operand("hsplit", ary)
+    return split(x, indices_or_sections, 0 if len(x.shape) == 1 else 1)
+
+
+@implements(np.vsplit)
+def vsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Cut along the first axis, as numpy.vsplit. J selects."""
+    x = operand("vsplit", ary)
+    expect(len(x.shape) > 1, "vsplit", "at least two axes", ary=x.shape)
+    return split(x, indices_or_sections, 0)
+
+
+@implements(np.dsplit)
+def dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    """Cut along the third axis, as numpy.dsplit. J selects."""
+    x = operand("dsplit", ary)
+    expect(len(x.shape) > 2, "dsplit", "at least three axes", ary=x.shape)
+    return split(x, indices_or_sections, 2)
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The parts of x along ``axis``, without it, as numpy.unstack. J selects."""
+    x = operand("unstack", x)
+    axis = axis_of("unstack", axis, len(x.shape))
+    return tuple(take(x, i, axis) for i in range(x.shape[axis]))
+
+
+if hasattr(np, "unstack"):  # new in NumPy 2.1
+    implements(np.unstack)(unstack)
+
+
+@implements(np.broadcast_arrays)
+def broadcast_arrays(*args: Any) -> tuple[Any, ...]:
+    """The arrays stretched to one shape, as numpy.broadcast_arrays. J copies."""
+    xs = _recorded([operand("broadcast_arrays", x) for x in args])
+    try:
+        shape = np.broadcast_shapes(*[x.shape for x in xs])
+    except ValueError:
+        expect(
+            False,
+            "broadcast_arrays",
+            "shapes that broadcast to one",
+            **{f"array {i}": x.shape for i, x in enumerate(xs, 1)},
+        )
+    return tuple(broadcast_to(x, shape) for x in xs)
+
+
+def _recorded(xs: list[Any]) -> list[Any]:
+    """The arrays, as constants if one of them is a node."""
+    return (
+        [x if isinstance(x, (Node, Spec)) else constant(x) for x in xs]
+        if any(isinstance(x, (Node, Spec)) for x in xs)
+        else xs
+    )
+
+
+@implements(np.meshgrid)
+def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    """The coordinates of a grid, as numpy.meshgrid; new nodes, whatever ``copy`` says. J copies."""
+    expect_choice("meshgrid", ("xy", "ij"), indexing=indexing)
+    xs = [ravel(x) for x in _recorded([operand("meshgrid", x) for x in xi])]
+    order = list(range(len(xs)))
+    if indexing == "xy" and len(xs) > 1:
+        order[:2] = [1, 0]
+    lines = [reshape(x, tuple(-1 if j == order[i] else 1 for j in range(len(xs)))) for i, x in enumerate(xs)]
+    return tuple(lines) if sparse else broadcast_arrays(*lines)
+
+
+@implements(np.select)
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+    """Of the choices the first whose condition holds, entry by entry, as numpy.select."""
+    if len(condlist) != len(choicelist) or not len(condlist):
+        raise ValueError(f"select: got {len(condlist)} conditions and {len(choicelist)} choices; wanted as many")
+    y = default
+    for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist)), strict=True):
+        y = where(condition, choice, y)
+    return y
+
+
+# --- products ----------------------------------------------------------------------------------------------
+
+
+@implements(np.kron)
+def kron(a: Any, b: Any) -> Any:
+    """Kronecker product, as numpy.kron: the blocks a_{ij} b."""
+    a, b = operand("kron", a), operand("kron", b)
+    n = largest_of(len(a.shape), len(b.shape))
+    a, b = (reshape(x, (*[1] * (n - len(x.shape)), *x.shape)) for x in (a, b))
+    outer = tensordot(a, b, 0)
+    mixed = transpose(outer, [axis for i in range(n) for axis in (i, n + i)]) if n else outer
+    return reshape(mixed, tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
+
+
+@implements(np.cross, np.linalg.cross)
+def cross(a: Any, b: Any, axis: int = -1) -> Any:
+    """Cross products of vectors of three along ``axis``, as numpy.linalg.cross."""
+    a, b = (moveaxis(operand("cross", x), axis, -1) for x in (a, b))
+    expect(a.shape[-1:] == (3,) == b.shape[-1:], "cross", "vectors of three along axis", a=a.shape, b=b.shape)
+    first, second = [1, 2, 0], [2, 0, 1]
+    y = take(a, first, -1) * take(b, second, -1) - take(a, second, -1) * take(b, first, -1)
+    return moveaxis(y, -1, axis)
+
+
+def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
+    """⟨x1, x2⟩ along ``axis``, broadcast elsewhere, as numpy.linalg.vecdot."""
+    return sum(multiply(x1, x2), axis)
+
+
+def matvec(x1: Any, x2: Any) -> Any:
+    """A v: (…, M, N), (…, N) → (…, M), as numpy.matvec."""
+    return squeeze(matmul(x1, expand_dims(operand("matvec", x2), -1)), -1)
+
+
+def vecmat(x1: Any, x2: Any) -> Any:
+    """Row vector times matrix: (…, N), (…, N, M) → (…, M), as numpy.vecmat."""
+    return squeeze(matmul(expand_dims(operand("vecmat", x1), -2), x2), -2)
+
+
+for _name, _function in (("vecdot", vecdot), ("matvec", matvec), ("vecmat", vecmat)):
+    for _home in (np, np.linalg):  # new in NumPy 2.0 to 2.2
+        if hasattr(_home, _name):
+            implements(getattr(_home, _name))(_function)
+
+
+@implements(np.linalg.multi_dot)
+def multi_dot(arrays: Sequence[Any]) -> Any:
+    """Product of several matrices, the first and last may be vectors, as numpy.linalg.multi_dot; in the cheapest order."""
+    xs = arrays_of("multi_dot", arrays)
+    expect(len(xs) > 1, "multi_dot", "at least two arrays", arrays=len(xs))
+    while len(xs) > 1:  # the cheapest product of neighbours first
+        work = [x.size * (y.shape[-1] if len(y.shape) > 1 else 1) for x, y in zip(xs, xs[1:], strict=False)]
+        i = work.index(sorted(work)[0])
+        xs[i : i + 2] = [matmul(xs[i], xs[i + 1])]
+    return xs[0]
+
+
+@implements(np.linalg.matrix_power)
+def matrix_power(a: Any, n: int) -> Any:
+    """Aⁿ for n ≥ 0, by squaring: (…, M, M) → (…, M, M), as numpy.linalg.matrix_power."""
+    a = operand("matrix_power", a)
+    expect(len(a.shape) > 1 and a.shape[-1] == a.shape[-2], "matrix_power", "square matrices", a=a.shape)
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ValueError(f"matrix_power: got n {n}; wanted an integer of at least 0")
+    y = broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape) + 0 * a if n == 0 else None
+    while n:
+        if n % 2:
+            y = a if y is None else matmul(y, a)
+        n //= 2
+        a = matmul(a, a) if n else a
+    return y
+
+
+@implements(np.linalg.vector_norm)
+def vector_norm(x: Any, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """(Σ|x|ᵖ)^(1/p) over ``axis``, of all entries by default, as numpy.linalg.vector_norm."""
+    x = operand("vector_norm", x)
+    if axis is None:
+        y = norm(ravel(x), ord, 0)
+        return reshape(y, (1,) * len(x.shape)) if keepdims else y
+    return norm(x, None if ord == 2 else ord, axis, keepdims)
+
+
+@implements(np.linalg.matrix_norm)
+def matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Frobenius norm, or the largest sum of |x| of a column (1) or a row (inf): (…, M, N) → (…), as numpy.linalg.matrix_norm."""
+    x = operand("matrix_norm", x)
+    if ord == "fro":
+        return norm(x, None, (-2, -1), keepdims)
+    if ord not in (1, np.inf):
+        raise ValueError(f"matrix_norm: got ord {ord!r}; wanted 'fro', 1 or inf; singular values have no Jacobian here")
+    sums = sum(np.abs(x), -2 if ord == 1 else -1, keepdims=True)
+    largest = max(sums, (-2, -1), keepdims=True)
+    return largest if keepdims else squeeze(largest, (-2, -1))
+
+
+implements(np.linalg.diagonal)(lambda x, /, *, offset=0: diagonal(x, offset, -2, -1))
+implements(np.linalg.trace)(lambda x, /, *, offset=0: trace(x, offset, -2, -1))
+implements(np.linalg.matrix_transpose)(matrix_transpose)
+implements(np.linalg.matmul)(matmul)
+implements(np.linalg.tensordot)(tensordot)
+implements(np.linalg.outer)(lambda x1, x2, /: einsum("i,j->ij", x1, x2))
+
+
+# --- NaN ---------------------------------------------------------------------------------------------------
+
+
+@implements(np.nan_to_num)
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Entries with NaN and infinities replaced, as numpy.nan_to_num. J = diag(Ind(x is finite))."""
+    x = operand("nan_to_num", x)
+    most = np.finfo(x.dtype).max if x.dtype.kind == "f" else 0
+    big, small = most if posinf is None else posinf, -most if neginf is None else neginf
+    value = np.asarray(value_of(x)) if hasattr(x, "value") or isinstance(x, np.ndarray) else np.zeros(x.shape, x.dtype)
+    return where(isfinite(x), x, np.nan_to_num(value, True, nan, big, small))
+
+
+@implements(np.nansum)
+def nansum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Sum of what is not NaN, as numpy.nansum. J = 1 at those entries."""
+    return sum(where(isnan(a), 0, a), axis, keepdims)
+
+
+@implements(np.nanprod)
+def nanprod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Product of what is not NaN, as numpy.nanprod."""
+    return prod(where(isnan(a), 1, a), axis, keepdims)
+
+
+@implements(np.nanmean)
+def nanmean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Mean of what is not NaN, as numpy.nanmean; NaN where nothing is left."""
+    return nansum(a, axis, keepdims) / sum(~isnan(a), axis, keepdims)
+
+
+@implements(np.nanvar)
+def nanvar(a: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Variance of what is not NaN, as numpy.nanvar."""
+    a = operand("nanvar", a)
+    axes = checked_axis("nanvar", axis)
+    deviations = where(isnan(a), 0, a - nansum(a, axes, True) / sum(~isnan(a), axes, True))
+    return sum(deviations * deviations, axes, keepdims) / (sum(~isnan(a), axes, keepdims) - ddof)
+
+
+@implements(np.nanstd)
+def nanstd(a: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Standard deviation of what is not NaN, as numpy.nanstd."""
+    return np.sqrt(nanvar(a, axis, ddof, keepdims))
+
+
+@implements(np.nanmax)
+def nanmax(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Largest entry that is not NaN, as numpy.nanmax. J selects it."""
+    return max(where(isnan(a), -np.inf, a), axis, keepdims)
+
+
+@implements(np.nanmin)
+def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Smallest entry that is not NaN, as numpy.nanmin. J selects it."""
+    return min(where(isnan(a), np.inf, a), axis, keepdims)
+
+
+@implements(np.nancumsum)
+def nancumsum(a: Any, axis: int | None = None) -> Any:
+    """Running sum in which NaN counts as zero, as numpy.nancumsum."""
+    return cumsum(where(isnan(a), 0, a), axis)
+
+
+# --- statistics --------------------------------------------------------------------------------------------
+
+
+@implements(np.quantile)
+def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The q-th quantiles over ``axis``, linear between sorted entries, as numpy.quantile; NaN where there is one.
+
+    (S) → (shape of q, S without axis). J has the weights of the two entries beside each quantile.
+    """
+    expect_choice("quantile", ("linear", "lower", "higher", "midpoint"), method=method)
+    x, q, axes = operand("quantile", a), np.asarray(option_of("quantile", q), float), checked_axis("quantile", axis)
+    if not ((q >= 0) & (q <= 1)).all():
+        raise ValueError("quantile: got q outside of 0 to 1; wanted shares")
+    ndim = len(x.shape)
+    over = (
+        tuple(range(ndim)) if axes is None else tuple(axis_of("quantile", i, ndim) for i in _several("quantile", axes))
+    )
+    rest = [i for i in range(ndim) if i not in over]
+    rows = reshape(transpose(x, [*rest, *over]), (*[x.shape[i] for i in rest], -1))
+    n = rows.shape[-1]
+    expect(n > 0, "quantile", "at least one entry", a=x.shape)
+    ordered, at = sort(rows, -1), q.ravel() * (n - 1)
+    low, high = np.floor(at).astype(int), np.ceil(at).astype(int)
+    share = {"linear": at - low, "lower": 0 * at, "higher": (high > low) * 1.0, "midpoint": (high > low) * 0.5}[method]
+    first, second = take(ordered, low, -1), take(ordered, high, -1)
+    y = first + (second - first) * share.astype(x.dtype)
+    last = take(ordered, [n - 1], -1)  # NaN is sorted to the end
+    y = moveaxis(where(isnan(last), last, y), -1, 0)
+    kept = [1 if i in over else x.shape[i] for i in range(ndim)] if keepdims else [x.shape[i] for i in rest]
+    return reshape(y, (*q.shape, *kept))
+
+
+@implements(np.percentile)
+def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The q-th percentiles, as numpy.percentile: quantile of q / 100."""
+    return quantile(a, np.asarray(option_of("percentile", q), float) / 100, axis, keepdims, method=method)
+
+
+@implements(np.cov)
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None) -> Any:
+    """Covariance matrix of variables in rows, observations in columns, as numpy.cov."""
+    m = operand("cov", m)
+    expect(len(m.shape) <= 2, "cov", "at most two axes", m=m.shape)
+    x = (
+        m
+        if len(m.shape) == 2 and (rowvar or m.shape[0] == 1)
+        else transpose(m)
+        if len(m.shape) == 2
+        else reshape(m, (1, -1))
+    )
+    if y is not None:
+        y = operand("cov", y)
+        other = reshape(y, (1, -1)) if len(y.shape) < 2 else y if rowvar else transpose(y)
+        x = concatenate([x, other], 0)
+    n = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    deviations = x - mean(x, 1, keepdims=True)
+    return squeeze(matmul(deviations, transpose(deviations)) / n)
+
+
+@implements(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+    """Correlation matrix of variables in rows, as numpy.corrcoef."""
+    c = cov(x, y, rowvar)
+    if not c.shape:
+        return c / c
+    d = np.sqrt(diagonal(c))
+    return c / expand_dims(d, 1) / expand_dims(d, 0)
+
+
+# --- along a line ------------------------------------------------------------------------------------------
+
+
+@implements(np.ediff1d)
+def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    """Differences of neighbours of the flattened array, between ``to_begin`` and ``to_end``, as numpy.ediff1d."""
+    x = ravel(operand("ediff1d", ary))
+    ends = [None if end is None else ravel(astype(operand("ediff1d", end), x.dtype)) for end in (to_begin, to_end)]
+    return concatenate([part for part in (ends[0], np.diff(x), ends[1]) if part is not None])
+
+
+@implements(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
+    """The integral of y along ``axis`` by trapezoids, as numpy.trapezoid."""
+    y = moveaxis(operand("trapezoid", y), axis, -1)
+    n = y.shape[-1]
+    if x is not None:
+        x = operand("trapezoid", x)
+        dx = np.diff(x if len(x.shape) == 1 else moveaxis(x, axis, -1))
+    return sum(dx * (take(y, range(1, n), -1) + take(y, range(n - 1), -1)), -1) / 2
+
+
+@implements(np.gradient)
+def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> Any:
+    """Central differences along each axis, one-sided at the ends, as numpy.gradient with uniform spacing."""
+    f = operand("gradient", f)
+    axes = (
+        range(len(f.shape))
+        if axis is None
+        else [axis_of("gradient", i, len(f.shape)) for i in _several("gradient", axis)]
+    )
+    axes = list(axes)
+    spacing = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
+    if len(spacing) != len(axes) or any(np.ndim(h) for h in spacing):
+        raise ValueError(
+            f"gradient: got {len(varargs)} spacings; wanted one number, or one for each of {len(axes)} axes"
+        )
+    if edge_order not in (1, 2):
+        raise ValueError(f"gradient: got edge_order {edge_order}; wanted 1 or 2")
+    found = []
+    for i, h in zip(axes, spacing, strict=True):
+        n = f.shape[i]
+        expect(n > edge_order, "gradient", f"at least {edge_order + 1} entries along axis {i}", f=f.shape)
+        ends = []
+        for sign, at in ((1, [0, 1, 2]), (-1, [n - 1, n - 2, n - 3])):
+            a, b = take(f, [at[0]], i), take(f, [at[1]], i)
+            ends.append(sign * ((b - a) if edge_order == 1 else (-1.5 * a + 2 * b - 0.5 * take(f, [at[2]], i))) / h)
+        inner = (take(f, range(2, n), i) - take(f, range(n - 2), i)) / (2 * h)
+        found.append(concatenate([ends[0], inner, ends[1]], i))
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+@implements(np.interp)
+def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    """Linear interpolation between the points (xp, fp), xp ascending, as numpy.interp. x, fp and xp may be nodes."""
+    x, xp, fp = (operand("interp", a) for a in (x, xp, fp))
+    expect(
+        len(xp.shape) == 1 and xp.shape == fp.shape and xp.size > 0,
+        "interp",
+        "xp and fp of one shape (n,)",
+        xp=xp.shape,
+        fp=fp.shape,
+    )
+    if any(isinstance(a, Spec) or (isinstance(a, Node) and a.abstract) for a in (x, xp, fp)):
+        raise TypeError("interp: got a Spec, which has no values; wanted an array or node")
+    n = xp.size
+    known = np.asarray(value_of(x))
+    i = np.clip(np.searchsorted(value_of(xp), known, side="right") - 1, 0, largest_of(n - 2, 0))
+    a, b = take(xp, i), take(xp, np.minimum(i + 1, n - 1))
+    u, v = take(fp, i), take(fp, np.minimum(i + 1, n - 1))
+    y = u + (v - u) * ((x - a) / where(np.equal(value_of(b), value_of(a)), 1, b - a))
+    y = where(known < value_of(xp)[0], fp[0] if left is None else left, y)
+    return where(known > value_of(xp)[-1], fp[-1] if right is None else right, y)
+
+
+def _several(name: str, axis: Any) -> tuple[int, ...]:
+    """One or several axes as a tuple."""
+    axes = checked_axis(name, axis)
+    return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
+
+
+def _line(name: str, a: Any, v: Any, mode: str) -> Any:
+    a, v = operand(name, a), operand(name, v)
+    expect(
+        len(a.shape) == 1 == len(v.shape) and a.size > 0 < v.size,
+        name,
+        "two vectors with entries",
+        a=a.shape,
+        v=v.shape,
+    )
+    expect_choice(name, ("full", "same", "valid"), mode=mode)
+    return a, v
+
+
+@implements(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """Convolution of two vectors, as numpy.convolve: yₙ = Σₖ aₖ vₙ₋ₖ. J are Toeplitz matrices."""
+    a, v = _line("convolve", a, v, mode)
+    if v.size > a.size:
+        a, v = v, a
+    return _slid(a, flip(v), mode)
+
+
+@implements(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """Correlation of two vectors, as numpy.correlate: yₙ = Σₖ aₖ₊ₙ vₖ. J are Toeplitz matrices."""
+    a, v = _line("correlate", a, v, mode)
+    return _slid(a, v, mode) if v.size <= a.size else flip(_slid(v, a, mode))
+
+
+def _slid(a: Any, v: Any, mode: str) -> Any:
+    """The sums of v slid along a, which is at least as long."""
+    n = v.size
+    before, after = {"full": (n - 1, n - 1), "valid": (0, 0), "same": (n // 2, (n - 1) // 2)}[mode]
+    padded = np.pad(a, (before, after))
+    return reshape(conv1d(reshape(padded, (1, 1, -1)), reshape(v, (1, 1, -1))), (-1,))
