@@ -74,6 +74,18 @@ def test_saliency_is_the_gradient():
     assert LENET.train().training
 
 
+def test_looking_changes_nothing():
+    nn = mg.nn
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(3600, 3)
+    ).initialize(0)
+    before = {name: value.tobytes() for name, value in net.state_dict().items()}
+    for look in (lambda: plot.feature_maps(net, X[:1], "1"), lambda: plot.activations(net, X), lambda: plot.saliency(net, X),
+                 lambda: plot.receptive_field(net, X[:1], "1")):  # fmt: skip
+        look()
+        assert {name: value.tobytes() for name, value in net.state_dict().items()} == before and net.training
+
+
 def test_histories_from_files(tmp_path):
     train.callbacks.write_history(tmp_path, HISTORY)
     for run in (tmp_path, tmp_path / "history.jsonl", tmp_path / "history.csv", HISTORY):

@@ -14,7 +14,7 @@ from minigraph.cli import main
 from minigraph.kernels.numpy.threads import threads
 from minigraph.nn.state import read
 from minigraph.train.augmentation import TRANSFORMS, augmentation
-from minigraph.train.recipes import RECIPES
+from minigraph.train.recipes import RECIPES, recipe
 from minigraph.train.settings import NAMES, Settings, read_toml
 
 pytest.importorskip("matplotlib")
@@ -231,6 +231,11 @@ def test_settings(tmp_path, capsys):
     for name, options in RECIPES.items():
         made = Settings(target=name, **options)
         assert augmentation(made.augment, 10) is not None
+    assert (
+        recipe("lenet5", "dropout=0.2, modern=true")["lr"] == 0.05
+        and recipe("lenet5", "dropout=0.2")["lr"] == 0.005
+        and not recipe("mine")
+    )
     for name in TRANSFORMS:
         assert sum(map(len, augmentation(name, 10))) == 1
     with pytest.raises(SystemExit):

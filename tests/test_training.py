@@ -341,6 +341,8 @@ def test_wrong_checkpoints(tmp_path):
         (trainer(), altered(lambda c: c["progress"].update(epoch=-1)), r"damaged: got epoch, batch and step \[-1, 0, 7\]"),
         (trainer(), altered(lambda c: c["progress"].update(sums="abc")), "damaged: its history or its sums"),
         (trainer(), altered(lambda c: c["progress"].pop("step")), "damaged: KeyError: 'step'"),
+        (trainer(), altered(lambda c: c["progress"].pop("seed")), "damaged: KeyError: 'seed'"),
+        (trainer(), altered(lambda c: c["progress"].update(batches="7")), "damaged: got batches '7'"),
         (trainer(), altered(lambda c: c.update(optimizer=dict(c["optimizer"], state={"9": {}}))), "a state for parameter 9"),
         (trainer(), altered(lambda c: c.update(generators={"4.rng": {"bit_generator": "PCG64"}})), "damaged: KeyError"),
     ]:  # fmt: skip
@@ -520,14 +522,14 @@ def test_progress(capsys):
 
 
 def test_the_learning_rate_range_test():
-    m = model()
+    m = model().eval()
     optimizer = optim.SGD(m.parameters(), 0.01, momentum=0.9)
     before, state = {n: v.tobytes() for n, v in m.state_dict().items()}, repr(optimizer)
     with np.errstate(all="ignore"):
         found = train.learning_rate_range(m, loader(), optimizer, steps=60, low=1e-4, high=100)
     assert 1e-3 < found.suggestion < 3 and len(found.rates) == len(found.losses) <= 60
     assert {n: v.tobytes() for n, v in m.state_dict().items()} == before and repr(optimizer) == state
-    assert all(p.grad is None for p in m.parameters())
+    assert all(p.grad is None for p in m.parameters()) and not m.training
     with pytest.raises(ValueError, match="wanted 0 < low < high"):
         train.learning_rate_range(m, loader(), optimizer, low=1, high=0.1)
 
@@ -563,6 +565,43 @@ def test_the_learning_rate_range_test():
 def test_wrong_arguments(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+def test_what_draws_nothing_is_for_validation_too():
+    seen = []
+
+    class Counted(data.transforms.Normalize):
+        def images(self, x, rng):
+            seen.append(len(x))
+            return super().images(x, rng)
+
+    changes = [data.transforms.RandomCrop(padding=1), Counted([0.3], [0.4])]
+    train.fit(model(), DIGITS, epochs=1, transform=changes, progress=False)
+    assert sum(seen) == 1442 + 355
+    seen.clear()
+    train.fit(model(), (X, Y), validation=(X[:50], Y[:50]), epochs=1, transform=changes, progress=False)
+    assert sum(seen) == 250
+    with pytest.raises(ValueError, match="warm-up with the schedule 'onecycle'"):
+        train.fit(model(), DIGITS, schedule="onecycle", warmup=1)
+
+
+def test_states_of_several_callbacks_of_a_class(tmp_path):
+    def made():
+        return [
+            train.EarlyStopping(5, monitor="train_loss"),
+            train.EarlyStopping(7, monitor="train_top1"),
+            train.Statistics(3),
+        ]
+
+    t, other = trainer(callbacks=made()), trainer(callbacks=made())
+    t.fit(loader(), 1)
+    t.save(tmp_path / "a.safetensors")
+    other.load(tmp_path / "a.safetensors")
+    assert [c.state_dict() for c in other.callbacks] == [c.state_dict() for c in t.callbacks]
+    assert other.callbacks[0].best != other.callbacks[1].best and other.callbacks[2].rows
+    averaged = trainer(m := model(), average=optim.ExponentialMovingAverage(m.parameters()))
+    with pytest.raises(ValueError, match="a checkpoint with no averages of weights; wanted some"):
+        averaged.load(tmp_path / "a.safetensors")
 
 
 def test_files_that_are_no_history(tmp_path):

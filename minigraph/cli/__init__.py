@@ -3,7 +3,7 @@
 Results go to stdout, progress and messages to stderr. Exit status: 0 success; 1 a mismatch or a failure; 2 wrong usage;
 130 interrupted; 141 the reader of stdout went away. If stdout is closed from the start, the command fails.
 
-Each command has a file: ``add`` defines its arguments, ``run`` executes it. Only what ``import minigraph`` does not load
+Each command has a file, whose ``add`` defines its arguments and ``run`` executes it; the other files are what they share. Only what ``import minigraph`` does not load
 anyway is imported inside functions, so that ``minigraph --help`` stays quick.
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -84,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     trained = Run(settings, build, mg.__version__)
     say(f"{settings.target} on {settings.data}: {len(trained.data.x_train)} images to learn from, "
         f"{len(trained.data.x_test)} held out, {len(trained.classes)} classes; run folder {folder}")  # fmt: skip
+    if trained.drawn:
+        say(f"not in {settings.weights}, drawn at random: {', '.join(trained.drawn)}")
     try:
         history = trained.train(folder, resume=bool(arguments.resume))
     except KeyboardInterrupt:
@@ -155,7 +156,7 @@ def pictures(trained: Any, folder: Path) -> tuple[list[str], dict[str, str]]:
     from minigraph.train.run import prepare
 
     model, data, prepared = trained.model, trained.data, trained.preprocessing
-    shown = data.x_test[slice(0, 2000)]
+    shown = data.x_test[:2000]
     shown = shown[range(len(shown))] if not hasattr(shown, "ndim") else shown
 
     def first_filters(path: Path) -> None:
@@ -182,5 +183,4 @@ def pictures(trained: Any, folder: Path) -> tuple[list[str], dict[str, str]]:
             files.append(str(folder / "pictures" / name))
         except (ImportError, StopIteration, ValueError) as error:
             left_out[name] = str(error) or "the model has no convolution over two axes"
-    sys.stdout.flush()
     return files, left_out

@@ -29,8 +29,9 @@ class Loader:
     same however many threads (``num_workers``; 0: none) prepare it and wherever training was resumed. Iterating begins the
     next epoch; ``batches(epoch, start)`` gives a certain one.
 
-    Raises ValueError for no images, for labels that do not fit, for images that are not finite, for a class without images
-    if ``balanced``, and for data smaller than a batch if ``drop_last``; TypeError without an ``rng`` where one is needed.
+    Raises ValueError for no images, for labels that do not fit, for a class without images if ``balanced``, and for data
+    smaller than a batch if ``drop_last``; TypeError without an ``rng`` where one is needed. A batch with an image that is not
+    finite raises ValueError when it is asked for.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Transforms of batches: (x (N, C, H, W), y, rng) → (x, y), each image changed by chance of its own.
 
-Names and arguments are torchvision's where it has them. Images are floats; colours count from 0 to 1.
+Names are torchvision's where it has them, and arguments mean the same unless a docstring says otherwise. Images are floats;
+colours count from 0 to 1.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Resize(Transform):
 
 
 class CenterCrop(Transform):
-    """The middle of each image, of ``size``."""
+    """The middle of each image, of ``size``; smaller images are refused, not padded."""
 
     random = False
 
@@ -199,7 +200,8 @@ class RandomVerticalFlip(RandomHorizontalFlip):
 class RandomAffine(Transform):
     """Rotation by up to ``degrees``, a shift by up to shares ``translate`` of the sides, scaling by a factor in ``scale``.
 
-    About the middle, with linear interpolation; ``fill`` beyond the edges. ``translate``: a share, or (down, right).
+    About the middle, with linear interpolation; ``fill`` beyond the edges. ``translate``: a share, or one for the width and one
+    for the height. The logarithm of the scale is drawn uniformly.
     """
 
     def __init__(
@@ -212,7 +214,7 @@ class RandomAffine(Transform):
         if not 0 <= degrees <= 360:
             raise ValueError(f"RandomAffine: got degrees {degrees}; wanted a number from 0 to 360")
         self.degrees, self.scale, self.fill = float(degrees), _range("RandomAffine", scale=scale), float(fill)
-        down, right = translate if isinstance(translate, (tuple, list)) else (translate, translate)
+        right, down = translate if isinstance(translate, (tuple, list)) else (translate, translate)
         self.translate = _share("RandomAffine", translate=down), _share("RandomAffine", translate=right)
 
     def images(self, x: Array, rng: Rng) -> Array:

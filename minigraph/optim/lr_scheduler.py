@@ -30,6 +30,7 @@ class LRScheduler:
     """
 
     interval = "epoch"
+    needs_figure = False  # whether ``step`` is given how well the epoch went
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -283,6 +284,8 @@ class ReduceLROnPlateau(LRScheduler):
     After a reduction ``cooldown`` epochs do not count. Raises ValueError for a NaN.
     """
 
+    needs_figure = True
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -414,7 +417,7 @@ def _load_parts(scheduler: SequentialLR | ChainedScheduler, state_dict: Mapping[
 def _parts(name: str, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None) -> list[LRScheduler]:
     """The schedules, all of one optimizer, and none of them in need of a figure."""
     parts = list(schedulers)
-    if not parts or not all(isinstance(s, LRScheduler) and not isinstance(s, ReduceLROnPlateau) for s in parts):
+    if not parts or not all(isinstance(s, LRScheduler) and not s.needs_figure for s in parts):
         got = ", ".join(type(s).__name__ for s in parts) or "an empty list"
         raise TypeError(f"{name}: got {got}; wanted schedules that need no figure")
     if any(s.optimizer is not (optimizer or parts[0].optimizer) for s in parts):

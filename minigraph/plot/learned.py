@@ -16,6 +16,7 @@ from minigraph.nn import Module
 from minigraph.node import Node, constant
 from minigraph.plot.figures import draw_picture, written
 from minigraph.tape import Tape
+from minigraph.train.metrics import inference
 
 MAX_FILTERS, MAX_CHANNELS, MAX_MAPS, MAX_IMAGES = 64, 16, 64, 8
 
@@ -90,7 +91,7 @@ def feature_maps(model: Module, x: Any, layer: str, path: Any = None) -> Figure:
 
 
 def activations(model: Module, x: Any, path: Any = None) -> Figure:
-    """Of each layer with parameters, its outputs for images x (N, C, H, W): mean ± deviation, and the share of zeros after it; → Figure."""
+    """Of each layer with parameters, its outputs for images x (N, C, H, W): mean ± deviation, and the share of them that is not above 0; → Figure."""
     y, names = _scores(model, constant(np.asarray(x))), []
     outputs: list[Array] = []
     for name, module in model.named_modules():
@@ -134,18 +135,12 @@ def saliency(model: Module, x: Any, labels: Any = None, path: Any = None) -> Fig
 
 def input_gradient(model: Module, x: Array, labels: Any = None) -> tuple[Array, Array]:
     """∂ score of the label / ∂x, of the shape of x, and the labels: given ones, or the largest scores."""
-    was = [(m, m.training) for m in model.modules()]
-    model.eval()
-    try:
-        image = constant(x, "input")
-        scores = _scores(model, image)
-        chosen = np.asarray(scores.value.argmax(axis=1) if labels is None else labels).astype(int)
-        g = np.zeros(scores.shape, scores.dtype)
-        g[np.arange(len(x)), chosen] = 1
-        (pulled,) = Tape.of(scores).pull(g, [image])
-    finally:
-        for module, training in was:
-            module.training = training
+    image = constant(x, "input")
+    scores = _scores(model, image)
+    chosen = np.asarray(scores.value.argmax(axis=1) if labels is None else labels).astype(int)
+    g = np.zeros(scores.shape, scores.dtype)
+    g[np.arange(len(x)), chosen] = 1
+    (pulled,) = Tape.of(scores).pull(g, [image])
     gradient: Array = np.asarray(pulled)
     return gradient, chosen
 
@@ -180,7 +175,9 @@ def receptive_field(model: Module, x: Any, layer: str, at: tuple[int, ...] | Non
 
 
 def _scores(model: Module, x: Node) -> Node:
-    output = model(x)
+    """The scores in inference mode: running statistics stay as they are, and nothing is dropped."""
+    with inference([model]):
+        output = model(x)
     scores: Node = output[0] if isinstance(output, tuple) else output
     return scores
 

@@ -246,6 +246,14 @@ class Statistics(Callback):
         self.every, self.rows = every, list[Row]()
         self._before: dict[str, tuple[Row, Array]] = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.rows = list(state["rows"])
+
     def on_loss(self, trainer: Trainer, loss: Node) -> None:
         if trainer.step % self.every:
             return

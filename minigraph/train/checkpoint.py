@@ -56,7 +56,7 @@ def save(path: Any, trainer: Trainer) -> None:
         and {"type": type(trainer.scheduler).__name__, "state": trainer.scheduler.state_dict()},
         "average": trainer.average.decay if trainer.average else None,
         "generators": {name: rng.bit_generator.state for name, rng in generators(model).items()},
-        "callbacks": {type(callback).__name__: callback.state_dict() for callback in trainer.callbacks},
+        "callbacks": [{"type": type(c).__name__, "state": c.state_dict()} for c in trainer.callbacks],
         "progress": trainer.progress(),
     }
     arrays = {name: np.ascontiguousarray(value) if value.ndim else value for name, value in tensors.items()}
@@ -77,6 +77,9 @@ def load(path: Any, trainer: Trainer) -> None:
         got, wanted = (content[what] or {}).get("type"), type(own).__name__ if own else None
         if got != wanted:
             raise ValueError(f"{path}: a checkpoint with {got or 'no'} {what}; wanted {wanted or 'none'}")
+    if bool(trainer.average) != (content["average"] is not None):
+        got, wanted = ("averages", "none") if trainer.average is None else ("no averages", "some")
+        raise ValueError(f"{path}: a checkpoint with {got} of weights; wanted {wanted}")
     parts = [part for part in (optimizer, trainer.scheduler, trainer.average, *trainer.callbacks) if part]
     before = [part.state_dict() for part in parts]
     random = {name: rng.bit_generator.state for name, rng in generators(model).items()}
@@ -87,14 +90,17 @@ def load(path: Any, trainer: Trainer) -> None:
         )
         if trainer.scheduler:
             trainer.scheduler.load_state_dict(content["scheduler"]["state"])
-        if trainer.average and content["average"] is not None:
+        if trainer.average:
             averages = _part("average.", tensors)
             trainer.average.load_state_dict(
                 {"decay": content["average"], "averages": [averages[str(i)] for i in range(len(averages))]}
             )
-        for callback in trainer.callbacks:
-            if state := content["callbacks"].get(type(callback).__name__):
-                callback.load_state_dict(state)
+        left = list(content["callbacks"])
+        for callback in trainer.callbacks:  # each takes the first state of its class that is left
+            entry = next((entry for entry in left if entry["type"] == type(callback).__name__), None)
+            if entry:
+                left.remove(entry)
+                callback.load_state_dict(entry["state"])
         for name, rng in generators(model).items():
             if name in content["generators"]:
                 rng.bit_generator.state = _like(rng.bit_generator.state, content["generators"][name])
@@ -112,6 +118,9 @@ def load(path: Any, trainer: Trainer) -> None:
 def expect_progress(progress: Any) -> dict[str, Any]:
     """The place in training that a checkpoint tells. Raises ValueError unless it is one."""
     counts = [progress[name] for name in ("epoch", "batch", "step")]
+    for name in ("seed", "batches"):
+        if not isinstance(progress[name], (int, type(None))):
+            raise ValueError(f"damaged: got {name} {progress[name]!r}")
     whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts)
     rows, sums = progress["history"], progress["sums"]
     if not whole or not isinstance(rows, list) or len(rows) != progress["epoch"] or len(sums) != 3:

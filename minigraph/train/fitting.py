@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ import numpy as np
 
 from minigraph import optim
 from minigraph.data import Loader, Split
+from minigraph.data.transforms import Compose
 from minigraph.nn import Module
 from minigraph.optim import Optimizer, lr_scheduler
 from minigraph.optim.lr_scheduler import LRScheduler
@@ -69,12 +69,12 @@ def make_schedule(
     """A schedule by name, for ``epochs`` epochs of ``steps`` steps, after ``warmup`` epochs of a linear rise."""
     known("schedule", name, SCHEDULES)
     rest = max(1, epochs - warmup)
+    if name in ("onecycle", "plateau") and warmup:
+        raise ValueError(f"got warm-up with the schedule {name!r}; wanted another schedule")
     if name == "onecycle":
         return lr_scheduler.OneCycleLR(optimizer, [g["lr"] for g in optimizer.param_groups], total_steps=epochs * steps,
-                                       cycle_momentum="momentum" in optimizer.defaults)  # fmt: skip
+                                       cycle_momentum=False)  # fmt: skip
     if name == "plateau":
-        if warmup:
-            raise ValueError("got warm-up with the schedule 'plateau'; wanted another schedule")
         return lr_scheduler.ReduceLROnPlateau(optimizer, factor=gamma, patience=step_size or 5)
     made: dict[str, Callable[[], LRScheduler | None]] = {
         "constant": lambda: lr_scheduler.ConstantLR(optimizer, 1.0) if warmup else None,
@@ -90,14 +90,19 @@ def make_schedule(
     )
 
 
-def loaders(
-    data: Any, batch_size: int, rng: Any, transform: Any = None, test_transform: Any = None
-) -> tuple[Iterable[Any], Iterable[Any] | None]:
+def without_chance(transform: Any) -> Any:
+    """Of transforms those that draw nothing, such as a normalisation: what images to validate with go through."""
+    several = transform.transforms if isinstance(transform, Compose) else transform
+    several = several if isinstance(several, (list, tuple)) else [] if several is None else [several]
+    return Compose([t for t in several if not getattr(t, "random", True)])
+
+
+def loaders(data: Any, batch_size: int, rng: Any, transform: Any = None) -> tuple[Iterable[Any], Iterable[Any] | None]:
     """Batches to learn from and to validate with: of a Split, of a pair (x, y), or the data itself, which has batches."""
     if isinstance(data, Split):
         train = Loader(data.x_train, data.y_train, batch_size, shuffle=True, rng=rng, transform=transform)
         test = (
-            Loader(data.x_test, data.y_test, max(batch_size, 128), transform=test_transform)
+            Loader(data.x_test, data.y_test, max(batch_size, 128), transform=without_chance(transform))
             if len(data.x_test)
             else None
         )
@@ -140,7 +145,8 @@ def fit(
 
     ``data``: a Split (its test images validate), a pair of arrays (x, y), a Loader, or any iterable of batches (x, y).
     ``optimizer``: "sgd", "adam", "adamw", "rmsprop", "adagrad", or one. ``schedule``: "constant", "cosine", "step",
-    "plateau", "onecycle" or "exponential", after ``warmup`` epochs. ``average``: the decay of averaged weights. ``patience``:
+    "plateau", "onecycle" or "exponential", after ``warmup`` epochs. ``transform``: what training images go through; those of
+    a Split or a pair that validate go through the transforms in it that draw nothing. ``average``: the decay of averaged weights. ``patience``:
     epochs without progress after which training ends. With a ``folder`` checkpoints and the history are kept in it, and
     ``resume`` goes on from the last one. For what else is raised see Trainer.fit; ValueError for unknown names.
     """
@@ -148,7 +154,8 @@ def fit(
     train, test = loaders(data, batch_size, rng, transform)
     if validation is not None:
         pair = isinstance(validation, tuple) and len(validation) == 2 and hasattr(validation[0], "shape")
-        test = Loader(validation[0], validation[1], max(batch_size, 128)) if pair else validation
+        prepared = without_chance(transform)
+        test = Loader(validation[0], validation[1], max(batch_size, 128), transform=prepared) if pair else validation
     if model.parameters() and model.parameters()[0].abstract:
         model.initialize(rng)
     made = (
@@ -198,7 +205,8 @@ def learning_rate_range(
         )
     weights = {name: value.copy() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
-    random = {name: copy.deepcopy(rng.bit_generator.state) for name, rng in checkpoint.generators(model).items()}
+    random = {name: rng.bit_generator.state for name, rng in checkpoint.generators(model).items()}
+    modes = [(module, module.training) for module in model.modules()]
     trainer, rates, losses, smooth = Trainer(model, optimizer, loss=loss), list[float](), list[float](), 0.0
     try:
         model.train()
@@ -217,6 +225,8 @@ def learning_rate_range(
         model.load_state_dict(weights)
         optimizer.load_state_dict(state)
         optimizer.zero_grad()
+        for module, training in modes:
+            module.training = training
         for name, rng in checkpoint.generators(model).items():
             rng.bit_generator.state = random[name]
     if len(losses) < 2:

@@ -34,14 +34,13 @@ def classification_loss(output: Any, y: Any) -> Any:
 
 
 @contextmanager
-def evaluating(models: Iterable[Module]) -> Iterator[None]:
-    """Inside, the models are in inference mode and nothing is recorded; after it each module is as it was."""
+def inference(models: Iterable[Module]) -> Iterator[None]:
+    """Inside, the models are in inference mode; after it each module is in the mode that it was in."""
     before = [(module, module.training) for model in models for module in model.modules()]
     try:
         for module, _ in before:
             module.training = False
-        with no_grad():
-            yield
+        yield
     finally:
         for module, training in before:
             module.training = training
@@ -57,7 +56,7 @@ def probabilities(models: Module | Sequence[Module], x: Array, crops: int = 1, s
     if not several:
         raise ValueError("predict: got no model; wanted at least one")
     total: Any = 0.0
-    with evaluating(several):
+    with inference(several), no_grad():
         views = list(windows(as_floats(x), crops, size))
         for model in several:
             for view in views:
@@ -185,7 +184,7 @@ def evaluate(
         y = np.asarray(y)
         y = y.argmax(axis=1) if y.ndim == 2 and y.dtype.kind == "f" else y
         if single:
-            with evaluating([models]):  # type: ignore[list-item]
+            with inference([models]), no_grad():  # type: ignore[list-item]
                 output = models(as_floats(x))  # type: ignore[operator]
                 scores = np.asarray(output[0] if isinstance(output, tuple) else output)
                 logs = np.asarray(log_softmax(scores, 1), np.float64)

@@ -51,4 +51,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 def recipe(name: str, model_options: str = "") -> dict[str, Any]:
     """The options with which a model is trained unless others are given; none for other networks."""
-    return dict(RECIPES.get(f"{name} {model_options}", RECIPES.get(name, {})))
+    given = set(model_options.replace(" ", "").split(","))
+    special = [key for key in RECIPES if key.partition(" ")[0] == name and key.partition(" ")[2] in given - {""}]
+    return dict(RECIPES.get(special[0] if special else name, {}))

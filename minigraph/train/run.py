@@ -7,7 +7,7 @@ history.csv, .jsonl  a row for each epoch
 last.safetensors     the checkpoint to resume from
 best.safetensors     the weights of the best epoch
 evaluation.json      the figures of these weights on the images held out
-pictures/            curves, the confusion of classes, filters, mistakes
+pictures/            curves, the confusion of classes, filters, mistakes; drawn by the command
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAX_PADDING = 4  # pixels by which images are padded rather than resized to a mo
 
 
 class Run:
-    """Training by settings: data, model, trainer; ``train(folder)`` trains, and fills the folder.
+    """Training by settings: data, model, trainer; ``train(folder)`` trains, and writes all files but the pictures.
 
     Raises ValueError where settings, data and model do not fit, before anything is written.
     """
@@ -62,8 +62,9 @@ class Run:
         self.preprocessing = preprocessing(settings, self.data, self.model, self.classes)
         self._check_model()
         self.model.initialize(settings.seed)
+        self.drawn: list[str] = []  # weights that the file to begin with did not have
         if settings.weights:
-            load_weights(self.model, settings.weights)
+            self.drawn = load_weights(self.model, settings.weights)
         frozen(self.model, settings.freeze)
         self.batches, self.validation = self._loaders()
         self.statistics = Statistics() if settings.statistics else None

@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -21,7 +21,7 @@ def option(default: Any, text: str, choices: Any = None) -> Any:
 
 @dataclass
 class Settings:
-    """All that a run depends on. Raises ValueError for values out of range, and for unknown names, listing the known ones."""
+    """The options of a run. Raises ValueError for values out of range, and for unknown names, listing the known ones."""
 
     target: str = option("", "the network: the name of a model, or module:function or file.py:function")
     data: str = option("digits", "digits, or idx:PATH, cifar10:PATH, cifar100:PATH, npz:PATH, folder:PATH")
@@ -38,11 +38,11 @@ class Settings:
     weight_decay: float = option(0.0, "decay of weights; biases and normalisation do not decay")
     clip_norm: float | None = option(None, "the largest norm of the gradient")
     schedule: str = option("cosine", "how the learning rate changes", SCHEDULES)
-    warmup: int = option(0, "epochs in which the learning rate rises first")
+    warmup: int = option(0, "epochs in which the learning rate rises first; not for onecycle and plateau")
     step_size: int | None = option(
         None, "epochs between two reductions (step), or without progress before one (plateau)"
     )
-    gamma: float = option(0.1, "the factor of a reduction")
+    gamma: float = option(0.1, "the factor of a reduction; of all epochs together for exponential")
     average: float | None = option(None, "the decay of averaged weights, as 0.999")
     augment: str = option("", "transforms of training images, as crop:4,flip,affine:10,jitter:0.2,cutout:8,mixup:0.2")
     label_smoothing: float = option(0.0, "the share of each label that goes to all classes")
@@ -115,12 +115,6 @@ def converted(name: str, value: Any, hint: Any) -> Any:
         named = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text"}[kind]
         raise ValueError(f"got {name} {value!r}; wanted {named}")
     return value
-
-
-def default_of(name: str) -> Any:
-    """The default of an option."""
-    f = next(f for f in fields(Settings) if f.name == name)
-    return None if f.default is MISSING else f.default
 
 
 def read_toml(path: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from minigraph.data.transforms import as_floats
 from minigraph.nn import Module
 from minigraph.node import Node
 from minigraph.optim import ExponentialMovingAverage, Optimizer, clip_grad_norm_
-from minigraph.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from minigraph.optim.lr_scheduler import LRScheduler
 from minigraph.tape import Tape
 from minigraph.train import checkpoint
 from minigraph.train.metrics import Evaluation, classification_loss, evaluate
@@ -164,8 +164,8 @@ class Trainer:
             row["train_top1"] = float(hits / images)
         if validation is not None:
             row |= {f"validation_{name}": figure for name, figure in self.validate(validation).figures().items()}
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(row.get("validation_loss", row["train_loss"]))
+        if self.scheduler and self.scheduler.needs_figure:
+            self.scheduler.step(row.get("validation_loss", row["train_loss"]))  # type: ignore[call-arg]
         elif self.scheduler and self.scheduler.interval == "epoch":
             self.scheduler.step()
         row["seconds"] = round(time.perf_counter() - begin, 3)
