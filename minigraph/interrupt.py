@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
@@ -52,12 +52,18 @@ def watch() -> None:
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Inside, SIGINT raises KeyboardInterrupt, so that files and processes are cleaned up."""
+    """Inside, SIGINT raises KeyboardInterrupt, so that files and processes are cleaned up; then the command exits."""
     watched = signal.getsignal(signal.SIGINT) is _quit
     if watched:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:
+        if watched:  # sys.exit would not do: once exec() of a string was interrupted, Python kills itself when it exits
+            with suppress(OSError):
+                sys.stdout.flush()
+            _quit()
+        raise
     finally:
         if watched:
             signal.signal(signal.SIGINT, _quit)

@@ -104,6 +104,20 @@ def test_an_interruption_at_any_moment_is_quiet(tmp_path, start, moment):
     assert process.returncode == 130
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+def test_an_interruption_during_exec_has_the_same_status(tmp_path):
+    # Named tuples and dataclasses are made by exec(); Python would kill itself at its end instead of returning 130.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import argparse, signal\n"
+        "interrupted = lambda *_: exec('print(1); signal.raise_signal(signal.SIGINT)')\n"
+        "argparse.ArgumentParser.parse_args = interrupted\n"
+    )
+    home = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(mg.__file__).parent.parent)])}
+    command = [sys.executable, "-m", "minigraph"]
+    done = subprocess.run(command, capture_output=True, text=True, env=home, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "1\n", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX")
 @pytest.mark.parametrize(
     ("redirection", "status", "message"),
