@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from math import inf
 from numbers import Integral
 from typing import Any
@@ -59,6 +61,16 @@ def expect_choice(function: str, choices: tuple[str | None, ...], **given: Any) 
             raise (ValueError if value is None or isinstance(value, str) else TypeError)(
                 f"{function}: got {name} {value!r}; wanted {wanted}"
             )
+
+
+def known(what: str, name: str, names: Iterable[str], error: type[Exception] = ValueError) -> str:
+    """``name``, if it is one of the names. Raises ``error`` naming one that is close, or all."""
+    names = list(names)
+    if name not in names:
+        close = get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"wanted one of {', '.join(names)}"
+        raise error(f"got {what} {name!r}; {hint}")
+    return name
 
 
 def expect_plain(function: object, **given: Any) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -177,7 +178,7 @@ class Stop(train.Callback):
     def __init__(self, step):
         self.step = step
 
-    def on_step_end(self, t):
+    def on_state_complete(self, t):
         if t.step == self.step:
             raise RuntimeError("the machine died")
 
@@ -190,9 +191,9 @@ def test_training_resumes_bit_by_bit(tmp_path, step):
         m = model()
         optimizer = optim.Adam([{"params": m.parameters()[:3]}, {"params": m.parameters()[3:], "lr": lr / 2}], lr)
         kept = [
-            train.EarlyStopping(9),
             train.Checkpoints(folder, every_steps=1),
             train.HistoryFiles(folder),
+            train.EarlyStopping(9),  # after Checkpoints: its state must not be one epoch behind
             *callbacks,
         ]
         return train.Trainer(m, optimizer, scheduler=lr_scheduler.OneCycleLR(optimizer, [lr, lr / 2], 21), callbacks=kept,
@@ -213,6 +214,8 @@ def test_training_resumes_bit_by_bit(tmp_path, step):
     assert (tmp_path / "cut/best.safetensors").read_bytes() == (tmp_path / "whole/best.safetensors").read_bytes()
     ends = [read(tmp_path / name / "last.safetensors") for name in ("whole", "cut")]
     assert ends[0].keys() == ends[1].keys() and all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
+    states = [checkpoint.contents(tmp_path / name / "last.safetensors")["callbacks"] for name in ("whole", "cut")]
+    assert states[0] == states[1] and resumed.callbacks[2].state_dict() == states[0][2]["state"]
 
 
 SCRIPT = """
@@ -340,6 +343,11 @@ def test_wrong_checkpoints(tmp_path):
         (trainer(), altered(lambda c: c["scheduler"].update(state={})), "a state of ; wanted"),
         (trainer(), altered(lambda c: c["progress"].update(epoch=-1)), r"damaged: got epoch, batch and step \[-1, 0, 7\]"),
         (trainer(), altered(lambda c: c["progress"].update(sums="abc")), "damaged: its history or its sums"),
+        (trainer(), altered(lambda c: c.update(optimizer=5)), "damaged: AttributeError"),
+        (trainer(), altered(lambda c: c.update(scheduler="x")), "damaged: AttributeError"),
+        (trainer(), altered(lambda c: c["progress"].update(history=[{}])), "damaged: KeyError: 'epoch'"),
+        (trainer(), altered(lambda c: c["progress"].update(seconds=math.inf)), "damaged: its history or its sums"),
+        (trainer(), altered(lambda c: c["progress"].update(batch=999)), "damaged: got batch 999 of 7"),
         (trainer(), altered(lambda c: c["progress"].pop("step")), "damaged: KeyError: 'step'"),
         (trainer(), altered(lambda c: c["progress"].pop("seed")), "damaged: KeyError: 'seed'"),
         (trainer(), altered(lambda c: c["progress"].update(batches="7")), "damaged: got batches '7'"),
@@ -378,7 +386,7 @@ def test_what_cannot_be_written_leaves_the_last_good_checkpoint(tmp_path, monkey
             t.save(tmp_path / "last.safetensors")
     p = t.model.parameters()[0]
     p.value = np.full(p.shape, np.nan, np.float32)
-    with pytest.raises(ValueError, match=r"not written: 0\.weight has a NaN or an infinity after step 7"):
+    with pytest.raises(FloatingPointError, match=r"not saved: 0\.weight has a NaN or an infinity after step 7"):
         t.save(tmp_path / "last.safetensors")
     assert (tmp_path / "last.safetensors").read_bytes() == good and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(OSError):
@@ -546,7 +554,7 @@ def test_the_learning_rate_range_test():
         ),
         (lambda: trainer(accumulate=0), ValueError, "accumulate 0"),
         (lambda: trainer(scheduler=trainer().scheduler), ValueError, "a schedule of another optimizer"),
-        (lambda: trainer().fit(loader(), 0), ValueError, "epochs 0; wanted an integer of at least 1"),
+        (lambda: trainer().fit(loader(), 0), ValueError, "epochs 0; wanted at least 1"),
         (lambda: train.fit(model(), DIGITS, optimizer="adma"), ValueError, "optimizer 'adma'; did you mean adam"),
         (
             lambda: train.fit(model(), DIGITS, optimizer="lbfgs"),
@@ -560,6 +568,26 @@ def test_the_learning_rate_range_test():
             "warm-up with the schedule 'plateau'",
         ),
         (lambda: train.EarlyStopping(0), ValueError, "patience 0"),
+        (lambda: train.EarlyStopping(3, min_delta=-1), ValueError, "min_delta -1"),
+        (lambda: train.Checkpoints("x", every_steps=-1), ValueError, "every_steps -1"),
+        (lambda: train.Checkpoints("x", every_seconds=math.nan), ValueError, "every_seconds nan"),
+        (lambda: train.Statistics(0), ValueError, "every 0"),
+        (lambda: trainer(clip_norm=-1.0), ValueError, "clip_norm -1.0"),
+        (lambda: train.predict(model(), X, batch_size=0), ValueError, "batch_size 0"),
+        (lambda: train.evaluate([], DIGITS), ValueError, "no model; wanted at least one"),
+        (lambda: train.evaluate(model(), 3), TypeError, "got int as data; wanted a Split"),
+        (lambda: train.evaluate(model(), (X, Y > 3)), TypeError, "labels of dtype bool.*wanted integers"),
+        (lambda: train.evaluate(model(), (X, Y * 1.0)), TypeError, "labels of dtype float64.*wanted integers"),
+        (
+            lambda: train.fit((m := model()), DIGITS, optimizer=optim.SGD(m.parameters()), lr=0.1),
+            ValueError,
+            "got an optimizer and lr 0.1; wanted its lr in the optimizer",
+        ),
+        (
+            lambda: type("Wrong", (train.Callback,), {"on_epoch_ends": None}),
+            TypeError,
+            "callback method 'on_epoch_ends'; did you mean on_epoch_end",
+        ),
     ],
 )
 def test_wrong_arguments(call, error, match):
@@ -609,3 +637,96 @@ def test_files_that_are_no_history(tmp_path):
     (tmp_path / "b.jsonl").write_text('{"epoch": 1}\n[3]\n')
     with pytest.raises(ValueError, match=r"b\.jsonl: line 2 is no row of a history"):
         train.read_history(tmp_path / "b.jsonl")
+
+
+def test_what_failed_leaves_no_gradients_behind(tmp_path):
+    """A step that is interrupted between backward and the optimizer must not change what follows."""
+
+    class Fails(train.Callback):
+        def on_gradients(self, t):
+            if t.step == 3:
+                raise RuntimeError("in the middle of a step")
+
+    whole = trainer(model(), [train.Checkpoints(tmp_path / "whole", every_steps=1)], accumulate=2)
+    whole.fit(loader(), 2)
+    cut = trainer(model(), [train.Checkpoints(tmp_path / "cut", every_steps=1), Fails()], accumulate=2)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        cut.fit(loader(), 2)
+    assert all(p.grad is None for p in cut.optimizer.params)
+    cut.callbacks.pop()
+    mg.cross_entropy(cut.model(X[:5]), Y[:5]).backward()  # of the user's
+    cut.load(train.latest(tmp_path / "cut"))
+    cut.fit(loader(), 2)
+    assert weights(cut) == weights(whole)
+
+
+def test_weights_that_are_not_finite_are_not_the_best(tmp_path):
+    class Spoils(train.Callback):
+        def on_epoch_end(self, t, row):
+            if t.epoch == 2:
+                row["train_loss"] = -1.0
+                p = t.model.parameters()[0]
+                p.value = np.full(p.shape, np.inf, np.float32)
+
+    t = trainer(model(), [Spoils(), train.Checkpoints(tmp_path, monitor="train_loss")])
+    with pytest.raises(FloatingPointError, match=r"not saved: 0\.weight has a NaN or an infinity after step 14"):
+        t.fit(loader(), 3)
+    assert all(np.isfinite(value).all() for value in read(tmp_path / "best.safetensors").values())
+    assert checkpoint.contents(tmp_path / "last.safetensors")["progress"]["epoch"] == 1
+
+
+class Table(nn.Module):
+    """Scores that are written down for each image, a label among the pixels."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = np.asarray(scores, np.float32)
+
+    def forward(self, x):
+        return mg.constant(self.scores[np.asarray(x)[:, 0, 0, 0].astype(int)])
+
+
+def test_scores_that_are_equal_not_finite_or_far_apart():
+    x, y = np.arange(3.0, dtype=np.float32).reshape(3, 1, 1, 1), np.array([0, 5, 9])
+    equal = train.evaluate(Table(np.zeros((3, 10))), (x, y))
+    assert (equal.top1, equal.top5) == (1 / 3, 1 / 3)  # of equal scores the earlier classes are first
+    assert equal.loss == pytest.approx(math.log(10))
+    bad = np.zeros((3, 10))
+    bad[1, 2] = np.nan
+    with pytest.raises(FloatingPointError, match="scores of image 1 of the batch have a NaN"):
+        train.evaluate(Table(bad), (x, y))
+    bad[1, 2], bad[2, 9] = 0, -np.inf
+    with pytest.raises(FloatingPointError, match="the probability of a label is 0"):
+        train.evaluate(Table(bad), (x, y))
+    far = np.zeros((3, 10))
+    far[:, 3] = 2000  # exp(−2000) is 0 in float64
+    assert train.evaluate([Table(far), Table(far)], (x, y)).loss == pytest.approx(2000)
+    one = train.evaluate(Table(bad[:2]), data.Split(x, y, x[:2], y[:2], ()))  # the test images of a split
+    assert one.count == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lr": 0.02}, {"accumulate": 2}, {"batch_size": 16}, {"average": 0.9}, {"epochs": 5}, {"momentum": 0.5}]
+)
+def test_fit_goes_on_by_the_same_settings_alone(tmp_path, changes):
+    settings = {"epochs": 1, "folder": tmp_path, "lr": 0.01, "batch_size": 32, "progress": False}
+    train.fit(model(), (X, Y), **settings)
+    with pytest.raises(ValueError, match="training began with .* wanted the same"):
+        train.fit(model(), (X, Y), resume=True, **{**settings, **changes})
+
+
+def test_fit_goes_on_for_more_epochs_at_a_constant_rate(tmp_path):
+    settings = {"folder": tmp_path, "schedule": "constant", "progress": False}
+    train.fit(model(), (X, Y), epochs=1, **settings)
+    longer, whole = model(), model()
+    train.fit(longer, (X, Y), epochs=3, resume=True, **settings)
+    train.fit(whole, (X, Y), epochs=3, schedule="constant", progress=False)
+    assert [p.value.tobytes() for p in longer.parameters()] == [p.value.tobytes() for p in whole.parameters()]
+    with pytest.raises(ValueError, match="wanted the same"):
+        train.fit(model(), (X, Y), epochs=3, resume=True, **{**settings, "schedule": "cosine"})
+
+
+def test_generators_in_containers_are_in_checkpoints():
+    m = model()
+    m.noise = [{"a": np.random.default_rng(1)}, np.random.default_rng(2)]
+    assert {"noise.0.a", "noise.1"} <= checkpoint.generators(m).keys()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from minigraph.arguments import known
 from minigraph.data import transforms
-from minigraph.train.fitting import known
 
 # name: (transform of its numbers, what the numbers are)
 TRANSFORMS: dict[str, tuple[Callable[..., Any] | None, str]] = {

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_integer, expect_positive
 from minigraph.array import Array
 from minigraph.files import remove_parts, write
 from minigraph.nn import Module
 from minigraph.node import GraphError, Node
+from minigraph.train.checkpoint import expect_finite
 from minigraph.train.trainer import Callback, Row, Trainer, batches_of
 
 MAXIMA = ("top1", "top5")  # figures of which more is better
@@ -98,9 +100,13 @@ class Checkpoints(Callback):
         every_steps: int | None = None,
         every_seconds: float | None = None,
     ) -> None:
+        if every_steps is not None:
+            expect_integer("Checkpoints", 1, every_steps=every_steps)
+        if every_seconds is not None:
+            expect_positive("Checkpoints", zero=True, every_seconds=every_seconds)
         self.folder, self.monitor = Path(folder), monitor
         self.every_steps, self.every_seconds = every_steps, every_seconds
-        self.best = math.inf
+        self.best, self.due = math.inf, False
         self.written: tuple[int, int] | None = None  # the epoch and batch of the last checkpoint
         self.time = time.monotonic()
 
@@ -110,13 +116,16 @@ class Checkpoints(Callback):
             remove_parts(self.folder / name)
 
     def on_step_end(self, trainer: Trainer) -> None:
-        due = self.every_steps and trainer.step % self.every_steps == 0
-        if due or (self.every_seconds is not None and time.monotonic() - self.time >= self.every_seconds):
-            self._write(trainer)
+        if self.every_steps is not None and trainer.step % self.every_steps == 0:
+            self.due = True
+        if self.every_seconds is not None and time.monotonic() - self.time >= self.every_seconds:
+            self.due = True
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         figure, _ = monitored(row, self.monitor)
+        self.due = True
         if figure < self.best:
+            expect_finite(trainer)
             self.best = figure
             path = self.folder / "best.safetensors"
             if trainer.average:
@@ -124,7 +133,10 @@ class Checkpoints(Callback):
                     trainer.model.save(path)
             else:
                 trainer.model.save(path)
-        self._write(trainer)
+
+    def on_state_complete(self, trainer: Trainer) -> None:
+        if self.due:
+            self._write(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if trainer.stop and self.written != (trainer.epoch, trainer.batch):
@@ -132,7 +144,7 @@ class Checkpoints(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         trainer.save(self.folder / "last.safetensors")
-        self.time, self.written = time.monotonic(), (trainer.epoch, trainer.batch)
+        self.time, self.written, self.due = time.monotonic(), (trainer.epoch, trainer.batch), False
 
     def state_dict(self) -> dict[str, Any]:
         """The best figure so far."""
@@ -147,8 +159,8 @@ class EarlyStopping(Callback):
     """Ends training when ``monitor`` has not become better, by more than ``min_delta``, for ``patience`` epochs."""
 
     def __init__(self, patience: int = 10, *, monitor: str | None = None, min_delta: float = 0.0) -> None:
-        if not isinstance(patience, int) or patience < 1:
-            raise ValueError(f"EarlyStopping: got patience {patience!r}; wanted an integer of at least 1")
+        expect_integer("EarlyStopping", 1, patience=patience)
+        expect_positive("EarlyStopping", zero=True, min_delta=min_delta)
         self.patience, self.monitor, self.min_delta = patience, monitor, float(min_delta)
         self.best, self.waited = math.inf, 0
 
@@ -243,6 +255,7 @@ class Statistics(Callback):
     """
 
     def __init__(self, every: int = 50) -> None:
+        expect_integer("Statistics", 1, every=every)
         self.every, self.rows = every, list[Row]()
         self._before: dict[str, tuple[Row, Array]] = {}
 

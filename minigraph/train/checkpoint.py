@@ -7,6 +7,7 @@ the file's metadata. Nothing in a checkpoint is executed.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +26,15 @@ FORMAT, VERSION = "minigraph.checkpoint", 1
 
 
 def save(path: Any, trainer: Trainer) -> None:
-    """Write a checkpoint. Raises ValueError if a weight is not finite, OSError if the file cannot be written.
+    """Write a checkpoint. Raises FloatingPointError if a weight is not finite, OSError if the file cannot be written.
 
     In both cases the file is unchanged.
     """
     from safetensors.numpy import save as serialized
 
     path, model, optimizer = checked_path("save", path), trainer.model, trainer.optimizer
+    expect_finite(trainer)
     weights = model.state_dict()
-    for name, value in weights.items():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise ValueError(f"{path}: not written: {name} has a NaN or an infinity after step {trainer.step}")
     state = optimizer.state_dict()
     tensors = {f"model.{name}": value for name, value in weights.items()}
     slots: dict[str, dict[str, Any]] = {}
@@ -57,10 +56,20 @@ def save(path: Any, trainer: Trainer) -> None:
         "average": trainer.average.decay if trainer.average else None,
         "generators": {name: rng.bit_generator.state for name, rng in generators(model).items()},
         "callbacks": [{"type": type(c).__name__, "state": c.state_dict()} for c in trainer.callbacks],
+        "settings": trainer.settings,
         "progress": trainer.progress(),
     }
     arrays = {name: np.ascontiguousarray(value) if value.ndim else value for name, value in tensors.items()}
     write(path, serialized(arrays, {"minigraph": json.dumps(content, default=_plain)}))
+
+
+def expect_finite(trainer: Trainer) -> None:
+    """Raise FloatingPointError, naming the first of the weights that is not finite."""
+    for name, value in trainer.model.state_dict().items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FloatingPointError(
+                f"not saved: {name} has a NaN or an infinity after step {trainer.step}; wanted a smaller lr, or clip_norm"
+            )
 
 
 def load(path: Any, trainer: Trainer) -> None:
@@ -72,18 +81,12 @@ def load(path: Any, trainer: Trainer) -> None:
     path = checked_path("load", path)
     content, tensors = contents(path), read(path)
     model, optimizer = trainer.model, trainer.optimizer
-    _expect_model(path, model, _part("model.", tensors))
-    for what, own in (("optimizer", optimizer), ("scheduler", trainer.scheduler)):
-        got, wanted = (content[what] or {}).get("type"), type(own).__name__ if own else None
-        if got != wanted:
-            raise ValueError(f"{path}: a checkpoint with {got or 'no'} {what}; wanted {wanted or 'none'}")
-    if bool(trainer.average) != (content["average"] is not None):
-        got, wanted = ("averages", "none") if trainer.average is None else ("no averages", "some")
-        raise ValueError(f"{path}: a checkpoint with {got} of weights; wanted {wanted}")
     parts = [part for part in (optimizer, trainer.scheduler, trainer.average, *trainer.callbacks) if part]
     before = [part.state_dict() for part in parts]
     random = {name: rng.bit_generator.state for name, rng in generators(model).items()}
     try:
+        _expect_same(content, trainer)
+        _expect_model(model, _part("model.", tensors))
         progress = expect_progress(content["progress"])
         optimizer.load_state_dict(
             {"state": _slots(content["optimizer"], tensors), "param_groups": content["optimizer"]["param_groups"]}
@@ -115,6 +118,21 @@ def load(path: Any, trainer: Trainer) -> None:
     trainer.set_progress(progress)
 
 
+def _expect_same(content: Mapping[str, Any], trainer: Trainer) -> None:
+    """Raise ValueError unless the checkpoint is of such an optimizer, schedule and averages, with the same settings."""
+    settings = content.get("settings", {})
+    for name, value in trainer.settings.items():
+        if name in settings and settings[name] != value:
+            raise ValueError(f"training began with {name} {settings[name]}; got {value}, wanted the same")
+    for what, own in (("optimizer", trainer.optimizer), ("scheduler", trainer.scheduler)):
+        got, wanted = (content[what] or {}).get("type"), type(own).__name__ if own else None
+        if got != wanted:
+            raise ValueError(f"a checkpoint with {got or 'no'} {what}; wanted {wanted or 'none'}")
+    if bool(trainer.average) != (content["average"] is not None):
+        got, wanted = ("averages", "none") if trainer.average is None else ("no averages", "some")
+        raise ValueError(f"a checkpoint with {got} of weights; wanted {wanted}")
+
+
 def expect_progress(progress: Any) -> dict[str, Any]:
     """The place in training that a checkpoint tells. Raises ValueError unless it is one."""
     counts = [progress[name] for name in ("epoch", "batch", "step")]
@@ -125,10 +143,15 @@ def expect_progress(progress: Any) -> dict[str, Any]:
     rows, sums = progress["history"], progress["sums"]
     if not whole or not isinstance(rows, list) or len(rows) != progress["epoch"] or len(sums) != 3:
         raise ValueError(f"damaged: got epoch, batch and step {counts} and a history of {len(rows)} epochs")
-    if not all(isinstance(row, dict) for row in rows) or not all(
-        isinstance(n, (int, float)) for n in (*sums, progress["seconds"])
-    ):
+    figures = [
+        progress["seconds"],
+        *sums,
+        *(row[name] for row in rows for name in ("epoch", "step", "lr", "train_loss")),
+    ]
+    if not all(isinstance(n, (int, float)) for n in figures) or not 0 <= progress["seconds"] < math.inf:
         raise ValueError("damaged: its history or its sums are no numbers")
+    if progress["batch"] > (progress["batches"] or math.inf):
+        raise ValueError(f"damaged: got batch {progress['batch']} of {progress['batches']}")
     return progress  # type: ignore[no-any-return]
 
 
@@ -164,13 +187,22 @@ def contents(path: Any) -> dict[str, Any]:
 
 def generators(model: Module) -> dict[str, np.random.Generator]:
     """The random generators of all modules by path, each once."""
-    found = {
-        f"{path}.{name}" if path else name: value
-        for path, module in model.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, np.random.Generator)
-    }
-    return {name: rng for name, rng in found.items() if rng not in [v for k, v in found.items() if k < name]}
+    found: dict[int, tuple[str, np.random.Generator]] = {}
+
+    def gather(path: str, value: Any) -> None:
+        if isinstance(value, np.random.Generator):
+            found.setdefault(id(value), (path, value))
+        elif isinstance(value, (list, tuple)):
+            for i, entry in enumerate(value):
+                gather(f"{path}.{i}", entry)
+        elif isinstance(value, dict):
+            for key, entry in value.items():
+                gather(f"{path}.{key}", entry)
+
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            gather(f"{path}.{name}" if path else name, value)
+    return dict(found.values())
 
 
 def latest(folder: Any) -> Path | None:
@@ -183,7 +215,7 @@ def _part(prefix: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _expect_model(path: str, model: Module, weights: Mapping[str, Array]) -> None:
+def _expect_model(model: Module, weights: Mapping[str, Array]) -> None:
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [
@@ -192,9 +224,7 @@ def _expect_model(path: str, model: Module, weights: Mapping[str, Array]) -> Non
     for what, names in (("lacks", missing), ("also has", unknown), ("has", shapes)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(
-                f"{path}: a checkpoint of another model than {type(model).__name__}: it {what} {names[0]}{more}"
-            )
+            raise ValueError(f"a checkpoint of another model than {type(model).__name__}: it {what} {names[0]}{more}")
 
 
 def _plain(x: Any) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
 from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigraph import optim
+from minigraph.arguments import expect_integer, known
 from minigraph.data import Loader, Split
 from minigraph.data.transforms import Compose
 from minigraph.nn import Module
@@ -18,23 +18,14 @@ from minigraph.optim import Optimizer, lr_scheduler
 from minigraph.optim.lr_scheduler import LRScheduler
 from minigraph.train import checkpoint
 from minigraph.train.callbacks import Checkpoints, EarlyStopping, HistoryFiles, Progress
-from minigraph.train.metrics import classification_loss
+from minigraph.train.metrics import classification_loss, held_out_batches
 from minigraph.train.trainer import Callback, Row, Trainer, batches_of
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "sgd": optim.SGD, "adam": optim.Adam, "adamw": optim.AdamW, "rmsprop": optim.RMSprop, "adagrad": optim.Adagrad,
 }  # fmt: skip
+DEFAULT_LR, DEFAULT_MOMENTUM = 0.01, 0.9
 SCHEDULES = ("constant", "cosine", "step", "plateau", "onecycle", "exponential")
-
-
-def known(what: str, name: str, names: Iterable[str]) -> str:
-    """``name``, if it is one of the names. Raises ValueError naming those that are close, or all."""
-    names = list(names)
-    if name not in names:
-        close = get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"wanted one of {', '.join(names)}"
-        raise ValueError(f"got {what} {name!r}; {hint}")
-    return name
 
 
 def make_optimizer(
@@ -90,6 +81,54 @@ def make_schedule(
     )
 
 
+def make_trainer(
+    model: Module,
+    batches: Iterable[Any],
+    *,
+    epochs: int,
+    optimizer: str | Optimizer = "sgd",
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    nesterov: bool = False,
+    schedule: str = "cosine",
+    warmup: int = 0,
+    step_size: int | None = None,
+    gamma: float = 0.1,
+    accumulate: int = 1,
+    clip_norm: float | None = None,
+    average: float | None = None,
+    loss: Callable[[Any, Any], Any] = classification_loss,
+) -> Trainer:
+    """A trainer by settings, which its checkpoints keep: training goes on from them by the same ones alone."""
+    expect_integer("fit", 1, epochs=epochs, accumulate=accumulate)
+    expect_integer("fit", 0, warmup=warmup)
+    settings = {
+        "batches": batches_of(batches), "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
+        "nesterov": nesterov, "schedule": schedule, "warmup": warmup, "step_size": step_size, "gamma": gamma,
+        "accumulate": accumulate, "clip_norm": clip_norm, "average": average,
+    }  # fmt: skip
+    if schedule not in ("constant", "plateau") or warmup:
+        settings["epochs"] = epochs
+    if isinstance(optimizer, Optimizer):
+        given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov or None}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"fit: got an optimizer and {name} {value}; wanted its {name} in the optimizer")
+        made = optimizer
+    else:
+        made = make_optimizer(optimizer, model, DEFAULT_LR if lr is None else lr,
+                              DEFAULT_MOMENTUM if momentum is None else momentum, weight_decay or 0.0, nesterov)  # fmt: skip
+    steps = -(-(batches_of(batches) or 0) // accumulate)
+    trainer = Trainer(
+        model, made, loss=loss, accumulate=accumulate, clip_norm=clip_norm,
+        scheduler=make_schedule(schedule, made, epochs, steps, warmup, step_size, gamma),
+        average=None if average is None else optim.ExponentialMovingAverage(model.parameters(), average),
+    )  # fmt: skip
+    trainer.settings = settings
+    return trainer
+
+
 def without_chance(transform: Any) -> Any:
     """Of transforms those that draw nothing, such as a normalisation: what images to validate with go through."""
     several = transform.transforms if isinstance(transform, Compose) else transform
@@ -99,21 +138,14 @@ def without_chance(transform: Any) -> Any:
 
 def loaders(data: Any, batch_size: int, rng: Any, transform: Any = None) -> tuple[Iterable[Any], Iterable[Any] | None]:
     """Batches to learn from and to validate with: of a Split, of a pair (x, y), or the data itself, which has batches."""
+    test = None
     if isinstance(data, Split):
-        train = Loader(data.x_train, data.y_train, batch_size, shuffle=True, rng=rng, transform=transform)
-        test = (
-            Loader(data.x_test, data.y_test, max(batch_size, 128), transform=without_chance(transform))
-            if len(data.x_test)
-            else None
-        )
-        return train, test
+        if len(data.x_test):
+            test = held_out_batches(data, without_chance(transform), max(batch_size, 128))
+        data = (data.x_train, data.y_train)
     if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
-        return Loader(data[0], data[1], batch_size, shuffle=True, rng=rng, transform=transform), None
-    if not isinstance(data, Iterable):
-        raise TypeError(
-            f"fit: got {type(data).__name__} as data; wanted a Split, a pair (x, y), a Loader, or batches (x, y)"
-        )
-    return data, None
+        return Loader(*data, batch_size, shuffle=True, rng=rng, transform=transform), test
+    return held_out_batches(data), test
 
 
 def fit(
@@ -123,9 +155,9 @@ def fit(
     epochs: int = 10,
     validation: Any = None,
     optimizer: str | Optimizer = "sgd",
-    lr: float = 0.01,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
     schedule: str = "cosine",
     warmup: int = 0,
     batch_size: int = 32,
@@ -144,28 +176,25 @@ def fit(
     """Train ``model`` on ``data``, in place; returns the history, a row of figures for each epoch.
 
     ``data``: a Split (its test images validate), a pair of arrays (x, y), a Loader, or any iterable of batches (x, y).
-    ``optimizer``: "sgd", "adam", "adamw", "rmsprop", "adagrad", or one. ``schedule``: "constant", "cosine", "step",
-    "plateau", "onecycle" or "exponential", after ``warmup`` epochs. ``transform``: what training images go through; those of
-    a Split or a pair that validate go through the transforms in it that draw nothing. ``average``: the decay of averaged weights. ``patience``:
-    epochs without progress after which training ends. With a ``folder`` checkpoints and the history are kept in it, and
-    ``resume`` goes on from the last one. For what else is raised see Trainer.fit; ValueError for unknown names.
+    ``optimizer``: "sgd", "adam", "adamw", "rmsprop", "adagrad", with ``lr`` (0.01 unless given), ``momentum`` (0.9) and
+    ``weight_decay`` (0), or an optimizer, which has its own. ``schedule``: "constant", "cosine", "step", "plateau",
+    "onecycle" or "exponential", after ``warmup`` epochs. ``transform``: what training images go through; those of a Split or
+    a pair that validate go through the transforms in it that draw nothing. ``average``: the decay of averaged weights.
+    ``patience``: epochs without progress after which training ends. With a ``folder`` checkpoints and the history are kept
+    in it, those of an earlier call replaced; with ``resume`` training goes on from the last one.
+
+    Raises ValueError for unknown names, and where training is resumed by other settings than it began with; for what else
+    is raised see Trainer.fit.
     """
     rng = np.random.default_rng(rng) if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool) else rng
     train, test = loaders(data, batch_size, rng, transform)
     if validation is not None:
-        pair = isinstance(validation, tuple) and len(validation) == 2 and hasattr(validation[0], "shape")
-        prepared = without_chance(transform)
-        test = Loader(validation[0], validation[1], max(batch_size, 128), transform=prepared) if pair else validation
+        test = held_out_batches(validation, without_chance(transform), max(batch_size, 128))
     if model.parameters() and model.parameters()[0].abstract:
         model.initialize(rng)
-    made = (
-        optimizer if isinstance(optimizer, Optimizer) else make_optimizer(optimizer, model, lr, momentum, weight_decay)
-    )
-    steps = -(-(batches_of(train) or 0) // accumulate)
-    trainer = Trainer(
-        model, made, loss=loss, accumulate=accumulate, clip_norm=clip_norm,
-        scheduler=make_schedule(schedule, made, epochs, steps, warmup),
-        average=None if average is None else optim.ExponentialMovingAverage(model.parameters(), average),
+    trainer = make_trainer(
+        model, train, epochs=epochs, optimizer=optimizer, lr=lr, momentum=momentum, weight_decay=weight_decay,
+        schedule=schedule, warmup=warmup, accumulate=accumulate, clip_norm=clip_norm, average=average, loss=loss,
     )  # fmt: skip
     kept = [Checkpoints(folder), HistoryFiles(folder)] if folder is not None else []
     stopping = [EarlyStopping(patience)] if patience is not None else []

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_integer
 from minigraph.array import Array
+from minigraph.data import Loader, Split
 from minigraph.data.transforms import as_floats
 from minigraph.mode import no_grad
 from minigraph.nn import Module
-from minigraph.ops.activation import log_softmax, softmax
+from minigraph.ops.activation import log_softmax
 from minigraph.ops.loss import cross_entropy
 from minigraph.text import table
 
@@ -46,25 +48,38 @@ def inference(models: Iterable[Module]) -> Iterator[None]:
             module.training = training
 
 
-def probabilities(models: Module | Sequence[Module], x: Array, crops: int = 1, size: int | None = None) -> Array:
-    """p (N, K) for images x (N, C, H, W): the mean of the models' softmax over ``crops`` windows of each image.
+def scores_of(output: Any) -> Any:
+    """The scores in a model's output: of a tuple, as GoogLeNet gives in training, the first."""
+    return output[0] if isinstance(output, tuple) else output
 
-    ``crops``: 1, the whole image or its middle; 5, the corners and the middle; 10, these and their mirror images, each of
-    ``size`` (as in Krizhevsky et al. 2012). Raises ValueError for other numbers, and for windows larger than the image.
+
+def labels_of(y: Any) -> Array:
+    """Labels (N,) of labels, or of probabilities (N, K), whose largest counts.
+
+    Raises TypeError for labels that are not integers.
     """
-    several = [models] if isinstance(models, Module) else list(models)
-    if not several:
-        raise ValueError("predict: got no model; wanted at least one")
-    total: Any = 0.0
-    with inference(several), no_grad():
+    y = np.asarray(y)
+    if y.ndim == 2 and y.dtype.kind == "f":
+        most_probable: Array = y.argmax(axis=1)
+        return most_probable
+    if y.dtype.kind not in "iu":
+        raise TypeError(f"got labels of dtype {y.dtype} and shape {y.shape}; wanted integers (N,)")
+    return y
+
+
+def log_probabilities(models: Sequence[Module], x: Any, crops: int = 1, size: int | None = None) -> Array:
+    """log p (N, K), for the mean p of the models' softmax over the windows of each image; see ``predict``.
+
+    Raises FloatingPointError if the scores of an image have a NaN.
+    """
+    with inference(models), no_grad():
         views = list(windows(as_floats(x), crops, size))
-        for model in several:
-            for view in views:
-                output = model(view)
-                scores = np.asarray(output[0] if isinstance(output, tuple) else output)
-                total = total + np.asarray(softmax(scores, 1), np.float64)
-    mean: Array = total / (len(several) * len(views))
-    return mean
+        scores = [np.asarray(scores_of(model(view)), np.float64) for model in models for view in views]
+    for i, image in enumerate(np.isnan(scores).any(axis=(0, 2))):
+        if image:
+            raise FloatingPointError(f"the scores of image {i} of the batch have a NaN; wanted numbers")
+    logs: Array = np.logaddexp.reduce([np.asarray(log_softmax(s, 1)) for s in scores]) - np.log(len(scores))
+    return logs
 
 
 def windows(x: Array, crops: int, size: int | None) -> Iterator[Array]:
@@ -97,15 +112,29 @@ def predict(
     crops: int = 1,
     size: int | None = None,
 ) -> Array:
-    """The probabilities p (N, K) of images x (N, C, H, W), a batch at a time; see ``probabilities``."""
-    parts = []
+    """p (N, K) for images x (N, C, H, W): the mean of the models' softmax over ``crops`` windows of each image.
+
+    ``crops``: 1, the whole image or its middle; 5, the corners and the middle; 10, these and their mirror images, each of
+    ``size`` (as in Krizhevsky et al. 2012). Raises ValueError for other numbers, for windows larger than the image, and
+    for no images; FloatingPointError for scores with a NaN.
+    """
+    expect_integer("predict", 1, batch_size=batch_size)
+    several, parts = modules(models), []
     for i in range(0, len(x), batch_size):
         images = as_floats(x[i : i + batch_size])
         images = images if transform is None else transform(images, None)[0]
-        parts.append(probabilities(models, images, crops, size))
+        parts.append(np.exp(log_probabilities(several, images, crops, size)))
     if not parts:
         raise ValueError("predict: got no images; wanted at least one")
     return np.concatenate(parts)
+
+
+def modules(models: Module | Sequence[Module]) -> list[Module]:
+    """One model, or several, as a list. Raises ValueError for none."""
+    several = [models] if isinstance(models, Module) else list(models)
+    if not several:
+        raise ValueError("got no model; wanted at least one")
+    return several
 
 
 @dataclass
@@ -167,7 +196,7 @@ def _shares(part: Array, whole: Array) -> Array:
 
 def evaluate(
     models: Module | Sequence[Module],
-    data: Iterable[Any],
+    data: Any,
     *,
     crops: int = 1,
     size: int | None = None,
@@ -175,33 +204,40 @@ def evaluate(
 ) -> Evaluation:
     """The loss and the hits of a model over batches (x, y) with labels y (N,), or of several whose probabilities are averaged.
 
-    ``crops`` and ``size``: see ``probabilities``. Raises ValueError for data without images, and for labels beyond the
-    classes.
+    ``data``: a Split, whose test images are taken, a pair of arrays (x, y), a Loader, or any iterable of batches.
+    Of equal scores those of the earlier classes count as larger. ``crops`` and ``size``: see ``predict``. Raises
+    ValueError for data without images, and for labels beyond the classes; FloatingPointError for scores with a NaN,
+    or if a label's probability is 0.
     """
-    total, fives, confusion = 0.0, 0, None
-    single = isinstance(models, Module) and crops == 1 and size is None
-    for x, y in data:
-        y = np.asarray(y)
-        y = y.argmax(axis=1) if y.ndim == 2 and y.dtype.kind == "f" else y
-        if single:
-            with inference([models]), no_grad():  # type: ignore[list-item]
-                output = models(as_floats(x))  # type: ignore[operator]
-                scores = np.asarray(output[0] if isinstance(output, tuple) else output)
-                logs = np.asarray(log_softmax(scores, 1), np.float64)
-        else:
-            with np.errstate(divide="ignore"):
-                logs = np.log(probabilities(models, x, crops, size))
+    several, total, fives, confusion = modules(models), 0.0, 0, None
+    for x, y in held_out_batches(data):
+        y, logs = labels_of(y), log_probabilities(several, x, crops, size)
         n, K = logs.shape
         if y.shape != (n,) or (n and (y.min() < 0 or y.max() >= K)):
             raise ValueError(
                 f"evaluate: got labels of shape {y.shape} from {y.min()} to {y.max()}; wanted ({n},) from 0 to {K - 1}"
             )
+        order = np.argsort(-logs, axis=1, kind="stable")
         confusion = np.zeros((K, K), np.int64) if confusion is None else confusion
-        np.add.at(confusion, (y, logs.argmax(axis=1)), 1)
-        own = logs[np.arange(n), y]
-        total -= float(own.sum())
-        fives += int(((logs > own[:, None]).sum(axis=1) < 5).sum())
+        np.add.at(confusion, (y, order[:, 0]), 1)
+        fives += int((order[:, :5] == y[:, None]).sum())
+        total -= float(logs[np.arange(n), y].sum())
     if confusion is None or not confusion.sum():
         raise ValueError("evaluate: got no images; wanted at least one")
+    if not np.isfinite(total):
+        raise FloatingPointError("evaluate: the probability of a label is 0; wanted finite scores")
     count = int(confusion.sum())
     return Evaluation(total / count, confusion, fives / count, tuple(classes))
+
+
+def held_out_batches(data: Any, transform: Any = None, batch_size: int = 128) -> Iterable[Any]:
+    """Batches (x, y) of a Split's test images, of a pair of arrays (x, y), or the data itself, which has batches."""
+    if isinstance(data, Split):
+        data = (data.x_test, data.y_test)
+    if isinstance(data, tuple) and len(data) == 2 and hasattr(data[0], "shape"):
+        return Loader(*data, batch_size, transform=transform)
+    if not isinstance(data, Iterable):
+        raise TypeError(
+            f"got {type(data).__name__} as data; wanted a Split, a pair (x, y), a Loader, or batches (x, y)"
+        )
+    return data

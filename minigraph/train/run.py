@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import scipy
 
-from minigraph import optim
 from minigraph.array import Array
 from minigraph.data import Loader, Split, load, split, transforms
 from minigraph.files import write
@@ -36,8 +35,8 @@ from minigraph.node import Spec
 from minigraph.train import checkpoint
 from minigraph.train.augmentation import augmentation
 from minigraph.train.callbacks import Checkpoints, EarlyStopping, HistoryFiles, Progress, Statistics, TensorBoard
-from minigraph.train.fitting import make_optimizer, make_schedule
-from minigraph.train.metrics import Evaluation, evaluate
+from minigraph.train.fitting import make_trainer
+from minigraph.train.metrics import Evaluation, evaluate, scores_of
 from minigraph.train.settings import Settings, gathered, read_toml
 from minigraph.train.trainer import Callback, Row, Trainer
 
@@ -73,7 +72,7 @@ class Run:
     def _check_model(self) -> None:
         first = prepare(self.preprocessing, self.data.x_train[np.arange(1)])
         output = self.model(Spec((2, *first.shape[1:])))
-        scores = output[0] if isinstance(output, tuple) else output
+        scores = scores_of(output)
         if scores.ndim != 2 or scores.shape[1] < len(self.classes):
             raise ValueError(
                 f"{type(self.model).__name__} gives {scores.shape[1:]}; wanted scores for {len(self.classes)} classes"
@@ -97,12 +96,10 @@ class Run:
 
     def _trainer(self) -> Trainer:
         s, model = self.settings, self.model
-        optimizer = make_optimizer(s.optimizer, model, s.lr, s.momentum, s.weight_decay, s.nesterov)
-        steps = -(-len(self.batches) // s.accumulate)
-        return Trainer(
-            model, optimizer, accumulate=s.accumulate, clip_norm=s.clip_norm,
-            scheduler=make_schedule(s.schedule, optimizer, s.epochs, steps, s.warmup, s.step_size, s.gamma),
-            average=None if s.average is None else optim.ExponentialMovingAverage(model.parameters(), s.average),
+        return make_trainer(
+            model, self.batches, epochs=s.epochs, optimizer=s.optimizer, lr=s.lr, momentum=s.momentum,
+            weight_decay=s.weight_decay, nesterov=s.nesterov, schedule=s.schedule, warmup=s.warmup, step_size=s.step_size,
+            gamma=s.gamma, accumulate=s.accumulate, clip_norm=s.clip_norm, average=s.average,
         )  # fmt: skip
 
     def train(
@@ -306,13 +303,7 @@ def evaluated(folders: Sequence[Any], build: Build, data: str | None = None, wei
     if x.shape[1] != first["channels"]:
         raise ValueError(f"got images of {x.shape[1]} channels; wanted {first['channels']}")
     loader = Loader(x, y, 64, transform=transform_of(first))
-    return evaluate(
-        models if len(models) > 1 or crops > 1 or size else models[0],
-        loader,
-        crops=crops,
-        size=size,
-        classes=first["classes"],
-    )
+    return evaluate(models, loader, crops=crops, size=size, classes=first["classes"])
 
 
 def same_settings(a: Settings, b: Settings, but: Sequence[str]) -> list[str]:

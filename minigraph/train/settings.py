@@ -11,7 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from minigraph.train.fitting import OPTIMIZERS, SCHEDULES, known
+from minigraph.arguments import known
+from minigraph.train.fitting import OPTIMIZERS, SCHEDULES
 
 
 def option(default: Any, text: str, choices: Any = None) -> Any:

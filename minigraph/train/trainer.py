@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_integer, expect_positive, known
 from minigraph.array import Array
 from minigraph.data import Loader
 from minigraph.data.transforms import as_floats
@@ -23,13 +24,21 @@ from minigraph.optim import ExponentialMovingAverage, Optimizer, clip_grad_norm_
 from minigraph.optim.lr_scheduler import LRScheduler
 from minigraph.tape import Tape
 from minigraph.train import checkpoint
-from minigraph.train.metrics import Evaluation, classification_loss, evaluate
+from minigraph.train.metrics import Evaluation, classification_loss, evaluate, scores_of
 
 Row = dict[str, Any]
 
 
 class Callback:
-    """What a trainer calls on its way. A callback with a state keeps it in checkpoints, by the name of its class."""
+    """What a trainer calls on its way. A callback with a state keeps it in checkpoints, by the name of its class.
+
+    Raises TypeError for a subclass with a method on_… that is never called.
+    """
+
+    def __init_subclass__(cls) -> None:
+        for name in vars(cls):
+            if name.startswith("on_") and not hasattr(Callback, name):
+                known("callback method", name, [n for n in vars(Callback) if n.startswith("on_")], TypeError)
 
     def state_dict(self) -> dict[str, Any]:
         """What the callback goes on from when training is resumed."""
@@ -52,6 +61,9 @@ class Callback:
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
         """After each epoch and its validation; ``row`` is its row of the history."""
+
+    def on_state_complete(self, trainer: Trainer) -> None:
+        """After all callbacks have seen the end of a step or of an epoch: a checkpoint that is saved here has their states."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last step, also where training was stopped, interrupted or failed."""
@@ -93,8 +105,9 @@ class Trainer:
             )
         if scheduler is not None and scheduler.optimizer is not optimizer:
             raise ValueError("Trainer: got a schedule of another optimizer; wanted one of this")
-        if not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"Trainer: got accumulate {accumulate!r}; wanted an integer of at least 1")
+        expect_integer("Trainer", 1, accumulate=accumulate)
+        if clip_norm is not None:
+            expect_positive("Trainer", clip_norm=clip_norm)
         self.model, self.optimizer, self.loss, self.scheduler = model, optimizer, loss, scheduler
         self.accumulate, self.clip_norm, self.average = accumulate, clip_norm, average
         self.callbacks = list(callbacks)
@@ -106,6 +119,7 @@ class Trainer:
         self.evaluation: Evaluation | None = None  # of the last validation
         self.stop: str | None = None  # set by a callback: why training shall end after this step
         self.seconds = 0.0
+        self.settings: dict[str, Any] = {}  # what training was set up by; a checkpoint has to have the same
         self._sums = np.zeros(3)  # of this epoch: loss, hits, images
         self.data: Iterable[Any] = ()
         self.epochs = 0
@@ -119,10 +133,9 @@ class Trainer:
         for data without batches, or fewer than they say; FloatingPointError naming the step and the first bad node when
         the loss is not finite.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(f"fit: got epochs {epochs!r}; wanted an integer of at least 1")
+        expect_integer("fit", 1, epochs=epochs)
         self.data, self.epochs, self.stop = data, epochs, None
-        if self._batches_before not in (None, batches_of(data)):
+        if self.batch and self._batches_before not in (None, batches_of(data)):
             raise ValueError(
                 f"fit: got data of {batches_of(data)} batches; wanted {self._batches_before}, as before the checkpoint"
             )
@@ -135,6 +148,7 @@ class Trainer:
                     self._run_epoch(validation)
             except BaseException:
                 self.stop = None  # in the middle of a step: callbacks must not save what is half done
+                self.optimizer.zero_grad()
                 raise
             finally:
                 self._call("on_fit_end")
@@ -151,6 +165,7 @@ class Trainer:
             self.batch += len(group)
             self.seconds = time.perf_counter() - begin
             self._call("on_step_end")
+            self._call("on_state_complete")
             if self.stop:
                 return
         loss, hits, images = self._sums
@@ -173,6 +188,7 @@ class Trainer:
         self.epoch, self.batch, self.seconds = self.epoch + 1, 0, 0.0
         self._sums = np.zeros(3)
         self._call("on_epoch_end", row)
+        self._call("on_state_complete")
 
     def _batches(self) -> Iterator[tuple[Any, Any]]:
         """The batches of the present epoch that are not done."""
@@ -229,14 +245,10 @@ class Trainer:
 
     def _count(self, loss: float, output: Any, y: Any) -> None:
         """Add a batch to the sums of the epoch."""
-        scores = (output[0] if isinstance(output, tuple) else output).value
-        y = np.asarray(y)
+        scores, y = scores_of(output).value, np.asarray(y)
         y = y.argmax(axis=1) if y.shape == scores.shape else y
-        hits = (
-            np.count_nonzero(scores.argmax(axis=1) == y)
-            if scores.ndim == 2 and y.shape == scores.shape[:1]
-            else math.nan
-        )
+        labelled = scores.ndim == 2 and y.shape == scores.shape[:1]
+        hits = np.count_nonzero(scores.argmax(axis=1) == y) if labelled else math.nan
         self._sums += np.array([loss * len(scores), hits, len(scores)])
 
     def _not_finite(self, loss: Node) -> str:
@@ -282,6 +294,7 @@ class Trainer:
     def load(self, path: Any) -> None:
         """Go on from a checkpoint; ``fit`` then continues in the middle of the epoch, with the same batches."""
         checkpoint.load(path, self)
+        self.optimizer.zero_grad()
 
     def progress(self) -> dict[str, Any]:
         """Where training is, for a checkpoint."""
