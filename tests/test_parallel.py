@@ -425,7 +425,7 @@ def interrupted(handler, shortest, longest, seed):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer here")
 def test_a_signal_handler_may_compute_while_a_kernel_runs():
-    """On the same thread, anywhere between two steps of it: results are the same, bit by bit, and nobody waits for ever."""
+    """On the same thread, anywhere between two steps of it: results are the same, bit for bit, and nobody waits for ever."""
     ours, theirs = list(computations(0)), list(computations(1))
     wanted, wanted_there = [call() for call in ours], [call() for call in theirs]
     inside, times, wrong = False, 0, []

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_run_from_its_beginning_to_its_use(here, capsys):
     files = {str(path.relative_to(here / "run")) for path in (here / "run").rglob("*") if path.is_file()}
     pictures = {f"pictures/{name}.png" for name in ("curves", "confusion", "filters", "mistakes", "statistics")}
     assert files == pictures | {"config.toml", "environment.json", "preprocessing.json", "history.csv", "history.jsonl",
-                                "evaluation.json", "last.safetensors", "best.safetensors"}  # fmt: skip
+                                "evaluation.json", "last.safetensors", "best.safetensors", "network.py"}  # fmt: skip
     assert json.loads((here / "run/environment.json").read_text()).keys() >= {"python", "numpy", "scipy", "minigraph"}
 
     assert command("eval", "run", "--json") == 0
@@ -119,7 +120,9 @@ def test_a_run_that_is_interrupted(here, capsys, sign):
     ]
     assert rows[0] == rows[1]
     assert command("train", "--resume", "cut", "--lr", "0.2") == 2
-    assert "was begun with another lr; with --resume only threads" in capsys.readouterr().err
+    assert "began with another value of lr; --resume may change only threads" in capsys.readouterr().err
+    assert command("train", "--resume", "cut", "--no-pictures") == 0
+    assert "cut was complete: all 6 epochs were done" in capsys.readouterr().err
 
 
 def test_data_and_models_that_need_to_fit(here, capsys):
@@ -133,6 +136,20 @@ def test_data_and_models_that_need_to_fit(here, capsys):
                 here / "pictures" / c / f"{i}.png"
             )
     small = ["--epochs", 1, "--no-pictures", "--batch-size", 4, "--no-normalize"]
+    (here / "mixed").mkdir()
+    for c in ("dark", "light"):
+        (here / "mixed" / c).mkdir()
+        for i in range(4):
+            Image.fromarray(rng.integers(0, 255, (20 + i, 30 - i, 3), dtype=np.uint8)).save(
+                here / "mixed" / c / f"{i}.png"
+            )
+    assert command("train", "resnet20", "--data", "folder:mixed", *small, "--out", "e") == 1
+    assert "wanted one size, or a size to resize to" in capsys.readouterr().err
+    assert command("train", "resnet20", "--data", "folder:mixed", "--size", 16, *small, "--out", "e") == 0
+    assert json.loads((here / "e/preprocessing.json").read_text())["picture"] == [16, 16]
+    assert command("eval", "e") == 0 and command("predict", "e", "mixed/dark/1.png") == 0
+    assert command("predict", "e", "mixed") == 1
+    assert "mixed" in capsys.readouterr().err
     assert (
         command("train", "resnet20", "--data", "folder:pictures", *small, "--out", "a", "--holdout", 0.25, "--balanced")
         == 0
@@ -176,7 +193,7 @@ WRONG = [
     (["train", "net.py:build", "--lr", "nan"], 1, "got lr nan; wanted a finite number"),
     (["train", "net.py:build", "--lr", "fast"], 2, "invalid float value: 'fast'"),
     (["train", "net.py:build", "--speed", "3"], 2, "unrecognized arguments: --speed 3"),
-    (["train", "net.py:build", "--monitor", "x", "--epochs", "1"], 1, "got monitor 'x'; wanted one of lr, train_loss"),
+    (["train", "net.py:build", "--monitor", "x", "--epochs", "1"], 1, "got monitor 'x'; wanted one of validation_top1"),
     (["train", "net.py:small"], 1, "gives (2,); wanted scores for 10 classes"),
     (["train", "net.py:build", "--freeze", "7"], 1, "got freeze '7'; wanted parts of the model, such as 0, 4"),
     (["train", "net.py:build", "--freeze", "0,4"], 1, "which is the whole model"),
@@ -192,10 +209,10 @@ WRONG = [
     (["train", "net.py:build", "--config", "bad.toml"], 1, "bad.toml: got option 'epoch'; did you mean epochs?"),
     (["train", "net.py:build", "--config", "worse.toml"], 1, "got epochs 'ten'; wanted an integer"),
     (["train", "net.py:build", "--out", "net.py"], 1, "net.py"),
-    (["eval", "none"], 1, "preprocessing.json"),
-    (["predict", "none", "a.png"], 1, "preprocessing.json"),
+    (["eval", "none"], 1, "none: no run: it has no config.toml"),
+    (["predict", "none", "a.png"], 1, "none: no run: it has no config.toml"),
     (["plot", "none"], 1, "none"),
-    (["plot", "net.py"], 1, "net.py: line 1 is no row of a history"),
+    (["plot", "net.py"], 1, "net.py: line 1 is not a row of a history"),
     (["plot", "net.py", "-o", "a.svg"], 2, "wanted a name that ends in .png"),
 ]  # fmt: skip
 
@@ -220,8 +237,32 @@ def test_a_folder_with_a_run_is_not_overwritten(here, capsys):
     assert (here / "run/last.safetensors").read_bytes() == before
     assert command(*small) == 0 and command(*small) == 0
     assert sorted(path.name for path in (here / "runs").iterdir()) == ["net-py-build", "net-py-build-2"]
-    (here / "run/preprocessing.json").write_text("{}")
+    whole = json.loads((here / "run/preprocessing.json").read_text())
+    for changes in (
+        {"classes": [3]}, {"classes": []}, {"channels": None}, {"picture": [1 << 40, 8]}, {"picture": 8}, {"padding": -1},
+        {"size": [0, 0]}, {"mean": [1.0, 2.0]}, {"std": [0.0]}, {"std": ["x"]}, {"more": 1},
+    ):  # fmt: skip
+        (here / "run/preprocessing.json").write_text(json.dumps({**whole, **changes}))
+        assert command("eval", "run") == 1 and "preprocessing.json: damaged" in capsys.readouterr().err, changes
+    (here / "run/preprocessing.json").write_text("[]")
     assert command("eval", "run") == 1 and "preprocessing.json: damaged" in capsys.readouterr().err
+
+
+def test_a_run_that_failed_before_its_first_step_is_begun_anew(here, capsys):
+    (here / "net.py").write_text(NET + "\nclass Fails(nn.Linear):\n    def forward(self, x):\n        if x.shape[0] == 32:\n"
+                                 "            raise ValueError('not yet')\n        return super().forward(x)\n\n\n"
+                                 "def failing():\n    return nn.Sequential(nn.Flatten(), Fails(64, 10))\n")  # fmt: skip
+    small = ["--epochs", 1, "--no-pictures", "--out", "run"]
+    assert command("train", "net.py:failing", *small) == 1 and "not yet" in capsys.readouterr().err
+    assert command("train", "net.py:build", *small) == 0
+    (here / "net.py").write_text(NET.replace("0.1", "0.2"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # in the tests warnings are errors
+        assert command("eval", "run") == 0
+    assert "net.py has changed since the run, which keeps its own as run/network.py" in capsys.readouterr().err
+    again = ["--weights", "run/last.safetensors", "--epochs", 1, "--no-pictures", "--out", "again"]
+    assert command("train", "net.py:build", *again) == 0
+    assert "drawn at random" not in capsys.readouterr().err
 
 
 def test_settings(tmp_path, capsys):

@@ -526,7 +526,9 @@ def test_progress(capsys):
     text = capsys.readouterr().err
     assert "epoch 2/2" in text and "train loss" in text and "7/7" in text
     trainer(callbacks=[train.Progress()]).fit(loader(), 1)
-    assert not capsys.readouterr().err  # no terminal
+    assert capsys.readouterr().err.count("\n") == 1  # no terminal: no bar, but a line for the epoch
+    trainer(callbacks=[train.Progress(disable=True)]).fit(loader(), 1)
+    assert not capsys.readouterr().err
 
 
 def test_the_learning_rate_range_test():
@@ -635,7 +637,7 @@ def test_states_of_several_callbacks_of_a_class(tmp_path):
 def test_files_that_are_no_history(tmp_path):
     write_history(tmp_path, [{"epoch": 1, "lr": 0.1}])
     (tmp_path / "b.jsonl").write_text('{"epoch": 1}\n[3]\n')
-    with pytest.raises(ValueError, match=r"b\.jsonl: line 2 is no row of a history"):
+    with pytest.raises(ValueError, match=r"b\.jsonl: line 2 is not a row of a history"):
         train.read_history(tmp_path / "b.jsonl")
 
 

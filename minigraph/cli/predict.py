@@ -31,17 +31,15 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the most probable classes of pictures."""
     from minigraph.cli.run import build
-    from minigraph.train.run import model_of, preprocessing_of, transform_of
+    from minigraph.train.preprocessing import Preprocessing
+    from minigraph.train.run import model_of
 
-    prepared = preprocessing_of(arguments.run_folder)
-    model, transform, classes = (
-        model_of(arguments.run_folder, build, arguments.weights),
-        transform_of(prepared),
-        prepared["classes"],
-    )
+    model = model_of(arguments.run_folder, build, arguments.weights)
+    prepared = Preprocessing.read(arguments.run_folder)
+    (H, W), classes, transform = prepared.picture, prepared.classes, prepared.transform
     found: list[dict[str, Any]] = []
     for path in arguments.pictures:
-        x = mg.data.read_picture(path, tuple(prepared["picture"]), prepared["channels"])
+        x = mg.data.read_picture(path, H if H == W else (H, W), prepared.channels)
         p = mg.train.predict(model, x[None], transform=transform)[0]
         best = np.argsort(-p, kind="stable")[: arguments.top]
         names = [classes[i] if i < len(classes) else str(i) for i in best]

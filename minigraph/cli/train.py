@@ -72,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         changed = same_settings(settings, settings_of(arguments.resume), CHANGEABLE)
         if changed:
             raise UsageError(
-                f"{folder} was begun with another {changed[0]}; with --resume only {', '.join(CHANGEABLE)} may change, "
-                "--repeat takes other settings too, and --weights begins with what was learned"
+                f"{folder} began with another value of {changed[0]}; --resume may change only {', '.join(CHANGEABLE)}; "
+                "--repeat takes other settings too, and --weights starts from what was learned"
             )
     else:
         settings = gathered(_beginning(arguments, given), given)
@@ -90,7 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say(f"interrupted after step {trained.trainer.step}; go on with: minigraph train --resume {folder}")
         raise
-    if trained.trainer.stop:
+    if arguments.resume and not trained.steps:
+        say(f"{folder} was complete: all {len(history)} epochs were done, and no step was taken")
+    elif trained.trainer.stop:
         say(f"ended after epoch {trained.trainer.epoch}: {trained.trainer.stop}")
     files, left_out = pictures(trained, folder) if settings.pictures else ([], {})
     for name, reason in left_out.items():
@@ -153,8 +155,6 @@ def _report(trained: Any, folder: Path, history: list[dict[str, Any]], files: li
 
 def pictures(trained: Any, folder: Path) -> tuple[list[str], dict[str, str]]:
     """Draw what was learned in the run's folder; returns the files, and why others were left out."""
-    from minigraph.train.run import prepare
-
     model, data, prepared = trained.model, trained.data, trained.preprocessing
     shown = data.x_test[:2000]
     shown = shown[range(len(shown))] if not hasattr(shown, "ndim") else shown
@@ -167,7 +167,7 @@ def pictures(trained: Any, folder: Path) -> tuple[list[str], dict[str, str]]:
         mg.plot.confusion_matrix(trained.evaluation.confusion, path, classes=trained.classes)
 
     def mistakes(path: Path) -> None:
-        p = mg.train.predict(model, prepare(prepared, shown))
+        p = mg.train.predict(model, prepared(shown))
         mg.plot.mistakes(shown, data.y_test[: len(shown)], p, path, classes=trained.classes)
 
     wanted = {"curves.png": lambda path: mg.plot.training_curves({folder.name: folder}, path), "confusion.png": confusion,

@@ -37,6 +37,8 @@ def training_curves(runs: Any, path: Any = None) -> Figure:
         if not history:
             raise ValueError(f"training_curves: got no epochs{f' of {name}' if name else ''}; wanted at least one")
     present = [(key, label) for key, label in PANELS if any(_key(row, key) for h in histories.values() for row in h)]
+    if not present:
+        raise ValueError("training_curves: got rows without loss, top1 or lr; wanted at least one of them")
     figure = new_figure(4.4 * len(present) + 0.4, 3.8)
     axes = np.atleast_1d(figure.subplots(1, len(present), squeeze=False))[0]
     for ax, (key, label) in zip(axes, present, strict=True):

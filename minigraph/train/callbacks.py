@@ -26,7 +26,7 @@ MAXIMA = ("top1", "top5")  # figures of which more is better
 
 
 class Progress(Callback):
-    """A tqdm bar over the steps of each epoch on stderr, and a line for each epoch; nothing where stderr is no terminal."""
+    """A line for each epoch on stderr, and where that is a terminal a tqdm bar over its steps; nothing with ``disable``."""
 
     def __init__(self, disable: bool | None = None) -> None:
         self.disable = disable
@@ -50,11 +50,12 @@ class Progress(Callback):
             self.bar.update()
 
     def on_epoch_end(self, trainer: Trainer, row: Row) -> None:
-        if not self.bar.disable:
-            self.bar.write(describe(row), file=sys.stderr)
-            if trainer.epoch < trainer.epochs and not trainer.stop:
-                self.bar.reset()
-                self._begin(trainer)
+        if self.disable:
+            return
+        self.bar.write(describe(row), file=sys.stderr)
+        if not self.bar.disable and trainer.epoch < trainer.epochs and not trainer.stop:
+            self.bar.reset()
+            self._begin(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self.bar is not None:
@@ -217,9 +218,17 @@ def read_history(path: Any) -> list[Row]:
     for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             row = json.loads(line)
-            assert isinstance(row, dict) and "epoch" in row
-        except (ValueError, AssertionError):
-            raise ValueError(f"{path}: line {i} is no row of a history; wanted a JSON object with an epoch") from None
+        except (ValueError, RecursionError):
+            row = None
+        if (
+            not isinstance(row, dict)
+            or type(row.get("epoch")) is not int
+            or not 0 <= row["epoch"] < 1 << 31
+            or not all(type(value) in (int, float) and abs(value) < 1e300 for value in row.values())
+        ):
+            raise ValueError(
+                f"{path}: line {i} is not a row of a history; wanted a JSON object of finite numbers, with an epoch"
+            )
         rows.append(row)
     return rows
 

@@ -58,26 +58,28 @@ def labels_of(y: Any) -> Array:
 
     Raises TypeError for labels that are not integers.
     """
-    y = np.asarray(y)
-    if y.ndim == 2 and y.dtype.kind == "f":
-        most_probable: Array = y.argmax(axis=1)
-        return most_probable
-    if y.dtype.kind not in "iu":
-        raise TypeError(f"got labels of dtype {y.dtype} and shape {y.shape}; wanted integers (N,)")
-    return y
+    labels: Array = np.asarray(y)
+    if labels.ndim == 2 and labels.dtype.kind == "f":
+        return labels.argmax(axis=1)  # type: ignore[no-any-return]
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"got labels of dtype {labels.dtype} and shape {labels.shape}; wanted integers (N,)")
+    return labels
 
 
 def log_probabilities(models: Sequence[Module], x: Any, crops: int = 1, size: int | None = None) -> Array:
     """log p (N, K), for the mean p of the models' softmax over the windows of each image; see ``predict``.
 
-    Raises FloatingPointError if the scores of an image have a NaN.
+    Raises ValueError for scores that are not (N, K) for all models; FloatingPointError if those of an image have a NaN.
     """
     with inference(models), no_grad():
         views = list(windows(as_floats(x), crops, size))
         scores = [np.asarray(scores_of(model(view)), np.float64) for model in models for view in views]
-    for i, image in enumerate(np.isnan(scores).any(axis=(0, 2))):
-        if image:
-            raise FloatingPointError(f"the scores of image {i} of the batch have a NaN; wanted numbers")
+    shapes = list(dict.fromkeys(s.shape for s in scores))
+    if len(shapes) > 1 or len(shapes[0]) != 2:
+        raise ValueError(f"got scores of shape {', '.join(map(str, shapes))}; wanted (N, K), the same of every model")
+    bad = np.flatnonzero(np.isnan(scores).any(axis=(0, 2)))
+    if bad.size:
+        raise FloatingPointError(f"the scores of image {bad[0]} of the batch have a NaN; wanted numbers")
     logs: Array = np.logaddexp.reduce([np.asarray(log_softmax(s, 1)) for s in scores]) - np.log(len(scores))
     return logs
 
@@ -184,7 +186,7 @@ class Evaluation:
         head = f"{self.count} images: loss {self.loss:.4f}, top-1 {self.top1:.2%}, top-5 {self.top5:.2%}"
         names = self.classes or tuple(map(str, range(len(self.confusion))))
         rows = [
-            (name, f"{n}", f"{r:.1%}", f"{p:.1%}")
+            (name, f"{n}", *("–" if np.isnan(fraction) else f"{fraction:.1%}" for fraction in (r, p)))
             for name, n, r, p in zip(names, self.confusion.sum(axis=1), self.recall, self.precision, strict=False)
         ]
         return head + "\n" + table(("class", "images", "recall", "precision"), rows, right=(1, 2, 3))

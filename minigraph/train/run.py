@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,20 +29,19 @@ from minigraph.array import Array
 from minigraph.data import Loader, Split, load, split, transforms
 from minigraph.files import write
 from minigraph.kernels.numpy.threads import threads
-from minigraph.models.model import Model
 from minigraph.nn import Module
-from minigraph.nn.state import read
+from minigraph.nn.state import read, read_metadata
 from minigraph.node import Spec
 from minigraph.train import checkpoint
 from minigraph.train.augmentation import augmentation
 from minigraph.train.callbacks import Checkpoints, EarlyStopping, HistoryFiles, Progress, Statistics, TensorBoard
 from minigraph.train.fitting import make_trainer
 from minigraph.train.metrics import Evaluation, evaluate, scores_of
+from minigraph.train.preprocessing import Preprocessing
 from minigraph.train.settings import Settings, gathered, read_toml
 from minigraph.train.trainer import Callback, Row, Trainer
 
 Build = Callable[[Settings, int, int], Module]  # the model for these settings, classes, and channels, without weights
-MAX_PADDING = 4  # pixels by which images are padded rather than resized to a model's least side
 
 
 class Run:
@@ -52,13 +52,13 @@ class Run:
 
     def __init__(self, settings: Settings, build: Build, version: str = "") -> None:
         self.settings, self.version = settings, version
-        self.data = held_out(load(settings.data), settings)
+        self.data = held_out(read_data(settings), settings)
         self.classes = self.data.classes or tuple(
             map(str, range(int(max(self.data.y_train.max(), self.data.y_test.max())) + 1))
         )
         channels = self.data.x_train.shape[1]
         self.model = build(settings, len(self.classes), channels)
-        self.preprocessing = preprocessing(settings, self.data, self.model, self.classes)
+        self.preprocessing = Preprocessing.fit(self.data, self.model, self.classes, settings.size, settings.normalize)
         self._check_model()
         self.model.initialize(settings.seed)
         self.drawn: list[str] = []  # weights that the file to begin with did not have
@@ -70,7 +70,7 @@ class Run:
         self.trainer = self._trainer()
 
     def _check_model(self) -> None:
-        first = prepare(self.preprocessing, self.data.x_train[np.arange(1)])
+        first = self.preprocessing(self.data.x_train[np.arange(1)])
         output = self.model(Spec((2, *first.shape[1:])))
         scores = scores_of(output)
         if scores.ndim != 2 or scores.shape[1] < len(self.classes):
@@ -80,7 +80,7 @@ class Run:
         self.outputs = scores.shape[1]
 
     def _loaders(self) -> tuple[Loader, Loader]:
-        s, prepared = self.settings, transform_of(self.preprocessing)
+        s, prepared = self.settings, self.preprocessing.transform
         changes, last = augmentation(s.augment, self.outputs)
         if s.label_smoothing:
             last.append(transforms.LabelSmoothing(self.outputs, s.label_smoothing))
@@ -107,10 +107,10 @@ class Run:
     ) -> list[Row]:
         """Train, or go on from the folder's last checkpoint; returns the history.
 
-        Raises FileExistsError for a folder with a run in it, unless it is to be resumed.
+        Raises FileExistsError for a folder with a checkpoint in it, unless it is to be resumed.
         """
         folder, s = Path(folder), self.settings
-        if not resume and (folder / "config.toml").exists():
+        if not resume and checkpoint.latest(folder):
             raise FileExistsError(f"{folder} has a run in it; resume it, or name another folder")
         folder.mkdir(parents=True, exist_ok=True)
         if s.threads is not None:
@@ -130,7 +130,9 @@ class Run:
         self.trainer.callbacks = [*callbacks, *filter(None, others), *kept, shown]
         if last:
             self.trainer.load(last)
+        before = self.trainer.step
         history = self.trainer.fit(self.batches, s.epochs, self.validation)
+        self.steps = self.trainer.step - before
         best = folder / "best.safetensors"
         if best.exists():
             self.model.load(best)
@@ -142,7 +144,22 @@ class Run:
         """Write what the run can be repeated by."""
         write(folder / "config.toml", self.settings.to_toml().encode())
         write_json(folder / "environment.json", environment(self.version))
-        write_json(folder / "preprocessing.json", self.preprocessing)
+        write_json(folder / "preprocessing.json", self.preprocessing.to_dict())
+        source = source_of(self.settings.target)
+        if source:
+            write(folder / "network.py", source.read_bytes())
+
+
+def read_data(settings: Settings) -> Split:
+    """The data of a run; pictures in folders are read in the size that is wanted, since theirs may differ."""
+    in_folders = settings.data.startswith("folder:") and settings.size
+    return load(settings.data, **({"size": settings.size} if in_folders else {}))
+
+
+def source_of(target: str) -> Path | None:
+    """The file of a network of the user's own, ``file.py:function``."""
+    path = Path(target.rpartition(":")[0])
+    return path if path.suffix == ".py" and path.is_file() else None
 
 
 def held_out(data: Split, settings: Settings) -> Split:
@@ -155,54 +172,11 @@ def held_out(data: Split, settings: Settings) -> Split:
     return Split(x, y, x_test, y_test, data.classes)
 
 
-def preprocessing(settings: Settings, data: Split, model: Module, classes: Sequence[str]) -> dict[str, Any]:
-    """How images are prepared: classes, channels, padding, size, mean and deviation, as JSON."""
-    C, *sides = data.x_train.shape[1:]
-    padding, size = fitting_size(settings, model, tuple(sides))
-    prepared: dict[str, Any] = {
-        "classes": list(classes),
-        "channels": C,
-        "picture": list(sides),
-        "padding": padding,
-        "size": size,
-    }
-    prepared |= {"mean": [0.0] * C, "std": [1.0] * C}
-    if settings.normalize:
-        sample = data.x_train[np.linspace(0, len(data.x_train) - 1, min(len(data.x_train), 5000)).astype(int)]
-        found = transforms.Normalize.fit(prepare(prepared, sample))
-        prepared |= {"mean": found.mean.tolist(), "std": found.std.tolist()}
-    return prepared
-
-
-def fitting_size(settings: Settings, model: Module, sides: tuple[int, ...]) -> tuple[int, list[int] | None]:
-    """By how many pixels images are padded, and the size that they are resized to, so that the model takes them."""
-    if settings.size:
-        return 0, [settings.size, settings.size]
-    if not isinstance(model, Model):
-        return 0, None
-    least, most = model.least_side(2), model.most_side(2)
-    missing = least - min(sides)
-    if 0 < missing <= MAX_PADDING and missing % 2 == 0 and sides[0] == sides[1]:
-        return missing // 2, None
-    if missing > 0 or (most and max(sides) > most):
-        side = least if missing > 0 else most
-        return 0, [side, side]  # type: ignore[list-item]
-    return 0, None
-
-
-def transform_of(prepared: dict[str, Any]) -> transforms.Compose:
-    """The transforms that prepare images; normalisation is the last."""
-    steps: list[Any] = []
-    if prepared["size"]:
-        steps.append(transforms.Resize(tuple(prepared["size"])))
-    if prepared["padding"]:
-        steps.append(transforms.Pad(prepared["padding"]))
-    return transforms.Compose([*steps, transforms.Normalize(prepared["mean"], prepared["std"])])
-
-
-def prepare(prepared: dict[str, Any], x: Any) -> Array:
-    """Images as the model takes them."""
-    return transform_of(prepared)(transforms.as_floats(x), None)[0]
+def weights_in(path: Any) -> dict[str, Array]:
+    """The weights in a file of weights, or in a checkpoint."""
+    arrays = read(path)
+    inside = {name.removeprefix("model."): value for name, value in arrays.items() if name.startswith("model.")}
+    return inside if "minigraph" in read_metadata(path) else arrays
 
 
 def load_weights(model: Module, path: str) -> list[str]:
@@ -210,7 +184,7 @@ def load_weights(model: Module, path: str) -> list[str]:
 
     Raises ValueError if nothing fits.
     """
-    own, given = model.state_dict(), read(path)
+    own, given = model.state_dict(), weights_in(path)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     if not fitting:
         raise ValueError(f"{path}: no weight fits {type(model).__name__} by name and shape")
@@ -258,29 +232,15 @@ def settings_of(folder: Any, changes: dict[str, Any] | None = None) -> Settings:
     return gathered(read_toml(path), changes or {})
 
 
-def preprocessing_of(folder: Any) -> dict[str, Any]:
-    """How a run prepares images. Raises ValueError for a file that is damaged."""
-    path = Path(folder) / "preprocessing.json"
-    try:
-        prepared = json.loads(path.read_text(encoding="utf-8"))
-        transform_of(prepared)
-        if not isinstance(prepared["classes"], list):
-            raise TypeError
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged: {error}") from None
-    return prepared  # type: ignore[no-any-return]
-
-
 def model_of(folder: Any, build: Build, weights: str = "best") -> Module:
     """The model of a run, with its best or its last weights, in inference mode."""
-    folder, prepared = Path(folder), preprocessing_of(folder)
-    model = build(settings_of(folder), len(prepared["classes"]), prepared["channels"])
-    path = folder / f"{weights}.safetensors"
-    if weights == "last":
-        state = {n.removeprefix("model."): v for n, v in read(path).items() if n.startswith("model.")}
-        model.load_state_dict(state)
-    else:
-        model.load(path)
+    folder, settings = Path(folder), settings_of(folder)
+    prepared = Preprocessing.read(folder)
+    model = build(settings, len(prepared.classes), prepared.channels)
+    source, copy = source_of(settings.target), folder / "network.py"
+    if source and copy.is_file() and source.read_bytes() != copy.read_bytes():
+        warnings.warn(f"{source} has changed since the run, which keeps its own as {copy}", stacklevel=2)
+    model.load_state_dict(weights_in(folder / f"{weights}.safetensors"))
     return model.eval()
 
 
@@ -288,22 +248,20 @@ def evaluated(folders: Sequence[Any], build: Build, data: str | None = None, wei
               size: int | None = None) -> Evaluation:  # fmt: skip
     """The models of these runs, together, on the images held out by the first, or on the test images of other data."""
     models = [model_of(folder, build, weights) for folder in folders]
-    prepared = [preprocessing_of(folder) for folder in folders]
+    prepared = [Preprocessing.read(folder) for folder in folders]
     first = prepared[0]
     for folder, other in zip(folders, prepared, strict=True):
-        differing = [key for key in first if key != "picture" and other[key] != first[key]]
+        theirs = other.to_dict()
+        differing = [name for name, value in first.to_dict().items() if name != "picture" and theirs[name] != value]
         if differing:
-            raise ValueError(
-                f"{folder}: its {differing[0]} is another than that of {folders[0]}; wanted runs with the same data"
-            )
+            raise ValueError(f"{folder} and {folders[0]} differ in {differing[0]}; wanted runs with the same data")
     settings = settings_of(folders[0], {"data": data} if data else None)
-    found = load(settings.data)
+    found = read_data(settings)
     found = found if data and not len(found.x_test) else held_out(found, settings)
     x, y = (found.x_test, found.y_test) if len(found.x_test) else (found.x_train, found.y_train)
-    if x.shape[1] != first["channels"]:
-        raise ValueError(f"got images of {x.shape[1]} channels; wanted {first['channels']}")
-    loader = Loader(x, y, 64, transform=transform_of(first))
-    return evaluate(models, loader, crops=crops, size=size, classes=first["classes"])
+    if x.shape[1] != first.channels:
+        raise ValueError(f"got images of {x.shape[1]} channels; wanted {first.channels}")
+    return evaluate(models, Loader(x, y, 64, transform=first.transform), crops=crops, size=size, classes=first.classes)
 
 
 def same_settings(a: Settings, b: Settings, but: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ from typing import Any, get_args, get_type_hints
 from minigraph.arguments import known
 from minigraph.train.fitting import OPTIMIZERS, SCHEDULES
 
+MONITORED = ("validation_top1", "validation_top5", "validation_loss", "train_loss", "train_top1")
+
 
 def option(default: Any, text: str, choices: Any = None) -> Any:
     """A field with its help."""
@@ -25,7 +27,7 @@ class Settings:
     """The options of a run. Raises ValueError for values out of range, and for unknown names, listing the known ones."""
 
     target: str = option("", "the network: the name of a model, or module:function or file.py:function")
-    data: str = option("digits", "digits, or idx:PATH, cifar10:PATH, cifar100:PATH, npz:PATH, folder:PATH")
+    data: str = option("digits", "digits, or mnist:PATH, idx:PATH, cifar10:PATH, cifar100:PATH, npz:PATH, folder:PATH")
     model_options: str = option("", "options of the model's function, as modern=true,dropout=0.2")
     weights: str | None = option(None, "a .safetensors file of weights to begin with; what does not fit is drawn anew")
     freeze: str = option("", "parts of the model that are not trained, as features,fc1")
@@ -54,7 +56,7 @@ class Settings:
     holdout: float = option(0.2, "the share of images held out where the data have no test part")
     balanced: bool = option(False, "draw all classes equally often")
     patience: int | None = option(None, "epochs without progress after which training ends")
-    monitor: str | None = option(None, "the figure that tells the best epoch, as validation_loss")
+    monitor: str | None = option(None, "the metric that tells the best epoch; validation_top1 unless given", MONITORED)
     seed: int = option(0, "seed of the weights and of all that is drawn")
     threads: int | None = option(None, "threads of the kernels; results do not depend on it")
     workers: int = option(1, "threads that prepare batches; results do not depend on it")
@@ -67,7 +69,7 @@ class Settings:
         hints = get_type_hints(type(self))
         for f in fields(self):
             setattr(self, f.name, converted(f.name, getattr(self, f.name), hints[f.name]))
-            if f.metadata["choices"]:
+            if f.metadata["choices"] and getattr(self, f.name) is not None:
                 known(f.name, getattr(self, f.name), f.metadata["choices"])
         for name, least in (
             ("epochs", 1),

@@ -55,7 +55,7 @@ def takes_out(function: Any) -> bool:
 
 
 def where_true(hit: Array, v: Array, out: Array | None = None) -> Array:
-    """v where ``hit``, else 0, whatever v is there: bit by bit, as fast as v · hit, which makes NaN of infinity · 0."""
+    """v where ``hit``, else 0, whatever v is there; computed bitwise, as fast as v · hit, which makes NaN of infinity · 0."""
     if v.dtype.kind != "f" or v.itemsize > 8:
         return np.where(hit, v, v.dtype.type(0))
     out = empty_like(v) if out is None else out
