@@ -39,6 +39,16 @@ def _operators(ufunc: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, An
     return forward, reflected
 
 
+def _method(function: Any) -> Any:
+    """The array method that does what NumPy's ``function`` does."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return invoke(function, (self, *args), kwargs, None)
+
+    method.__name__, method.__doc__ = function.__name__, f"As numpy.{function.__name__}."
+    return method
+
+
 class ArrayLike:
     """NumPy's protocols, operators and array methods for Nodes."""
 
@@ -76,11 +86,20 @@ class ArrayLike:
                 return NotImplemented
         if method == "__call__":
             function = IMPLEMENTATIONS.get(ufunc)
+            if function is not None and kwargs:
+                args = _as_asked(ufunc, args, **kwargs)
+                kwargs = {}
+        elif method == "outer" and ufunc in IMPLEMENTATIONS and len(args) == 2:
+            a, b = args
+            a = IMPLEMENTATIONS["expand"](a, np.ndim(b))
+            return ufunc(a, b, **kwargs)
         else:
             function = IMPLEMENTATIONS.get((ufunc, method))
-            kwargs = {k: v for k, v in kwargs.items() if v is not None}  # None is NumPy's default
+            kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}  # None is NumPy's default
         if function is not None:
             return _checked(_ufunc_name(ufunc, method), function, args, kwargs) if kwargs else function(*args)
+        if method in INSTEAD and ufunc in IMPLEMENTATIONS:
+            raise TypeError(f"{_ufunc_name(ufunc, method)} has no Jacobian in minigraph; {INSTEAD[method]}")
         if not MODE.get().tracing and reads_values(sys._getframe(1)):
             return getattr(ufunc, method)(*values(args), **values(kwargs))
         raise _no_rule(_ufunc_name(ufunc, method), sys._getframe(1))
@@ -206,6 +225,12 @@ class ArrayLike:
         self._refuse_leaving("int(node)", sys._getframe(1))
         return int(self.value)
 
+    def __round__(self, ndigits: int | None = None) -> Any:
+        return self._call(np.round, ndigits or 0)
+
+    def __contains__(self, x: Any) -> bool:
+        return bool(np.any(self.value == (x.value if isinstance(x, ArrayLike) else x)))
+
     def __format__(self, spec: str) -> str:
         return format(self.value.item() if spec and self.size == 1 else str(self), spec)
 
@@ -214,6 +239,21 @@ class ArrayLike:
     @property
     def T(self) -> Any:
         return self._call(np.transpose)
+
+    @property
+    def mT(self) -> Any:
+        return self._call(np.matrix_transpose)
+
+    @property
+    def real(self) -> Any:
+        return self._call(np.real)
+
+    @property
+    def imag(self) -> Any:
+        return self._call(np.imag)
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError(f"{self.label}: values on the tape are read-only, so x.sort() is not possible; use np.sort(x)")
 
     def item(self, *args: Any) -> Any:
         self._refuse_leaving("node.item()", sys._getframe(1))
@@ -230,69 +270,57 @@ class ArrayLike:
         self._refuse_leaving("node.tolist()", sys._getframe(1))
         return self.value.tolist()
 
-    def any(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.any, *args, **kwargs)
+    any = _method(np.any)
+    all = _method(np.all)
+    argmax = _method(np.argmax)
+    argmin = _method(np.argmin)
+    argpartition = _method(np.argpartition)
+    argsort = _method(np.argsort)
+    clip = _method(np.clip)
+    conj = _method(np.conj)
+    conjugate = _method(np.conjugate)
+    cumprod = _method(np.cumprod)
+    cumsum = _method(np.cumsum)
+    diagonal = _method(np.diagonal)
+    dot = _method(np.dot)
+    max = _method(np.max)
+    mean = _method(np.mean)
+    min = _method(np.min)
+    nonzero = _method(np.nonzero)
+    prod = _method(np.prod)
+    repeat = _method(np.repeat)
+    round = _method(np.round)
+    searchsorted = _method(np.searchsorted)
+    squeeze = _method(np.squeeze)
+    std = _method(np.std)
+    sum = _method(np.sum)
+    swapaxes = _method(np.swapaxes)
+    take = _method(np.take)
+    trace = _method(np.trace)
+    var = _method(np.var)
 
-    def all(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.all, *args, **kwargs)
+    def compress(self, condition: Any, axis: Any = None) -> Any:
+        return invoke(np.compress, (condition, self, axis), {}, None)
 
-    def copy(self) -> Any:
+    def copy(self, order: str = "C") -> Any:
         return self._call(np.copy)
 
-    def sum(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.sum, *args, **kwargs)
+    def flatten(self, order: str = "C") -> Any:
+        return self._call(np.ravel, order)
 
-    def mean(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.mean, *args, **kwargs)
+    ravel = flatten
 
-    def prod(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.prod, *args, **kwargs)
-
-    def max(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.max, *args, **kwargs)
-
-    def min(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.min, *args, **kwargs)
-
-    def var(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.var, *args, **kwargs)
-
-    def std(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.std, *args, **kwargs)
-
-    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.cumsum, *args, **kwargs)
-
-    def argmax(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.argmax, *args, **kwargs)
-
-    def argmin(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.argmin, *args, **kwargs)
-
-    def clip(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.clip, *args, **kwargs)
-
-    def dot(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(np.dot, *args, **kwargs)
-
-    def squeeze(self, axis: Any = None) -> Any:
-        return self._call(np.squeeze, axis)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Any:
-        return self._call(np.swapaxes, axis1, axis2)
-
-    def ravel(self) -> Any:
-        return self._call(np.ravel)
-
-    flatten = ravel
-
-    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+    def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
         return self._call(np.reshape, shape[0] if len(shape) == 1 else shape, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         return self._call(np.transpose, axes[0] if len(axes) == 1 else axes or None)
 
-    def astype(self, dtype: Any) -> Any:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[arg-type]
+            raise TypeError(f"astype: got {self.label} of {self.dtype}; wanted casting that allows {np.dtype(dtype)}")
         return IMPLEMENTATIONS["astype"](self, dtype)
 
 
@@ -351,6 +379,37 @@ def invoke(function: Any, args: Any, kwargs: Any, frame: FrameType | None) -> An
     if "out" in options:
         raise no_out(_name(function))
     return _checked(_name(function), implementation, args, options)
+
+
+# What to write in place of methods of ufuncs.
+INSTEAD = {
+    "at": "values on the tape are read-only; add at positions by a product with a 0/1 matrix of scipy.sparse: S @ x",
+    "reduceat": "write np.stack([np.add.reduce(x[i:j]), ...])",
+    "reduce": "write a loop over np.unstack(x), or a reduction that NumPy names, such as np.sum or np.all",
+    "accumulate": "write a loop, and np.stack",
+}
+
+
+def _as_asked(
+    ufunc: Any, args: Any, where: Any = True, dtype: Any = None, signature: Any = None, casting: str = "same_kind",
+    order: str = "K", subok: bool = True,
+) -> Any:  # fmt: skip
+    """The arguments of a ufunc in the dtypes that its options ask for; where the result lies in memory is not promised.
+
+    Raises TypeError for ``where``, which leaves entries without a value, and for dtypes that NumPy refuses.
+    """
+    if where is not True:
+        name = f"np.{ufunc.__name__}"
+        raise TypeError(f"{name}: got where, which leaves entries undefined; write np.where(where, {name}(x), other)")
+    if dtype is None and signature is None and casting == "same_kind":
+        return args
+    given = [x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype for x in args]
+    asked = signature if signature is not None else (*[None] * ufunc.nin, *[np.dtype(dtype)] * ufunc.nout)
+    asked = (
+        tuple(np.dtype(t) if isinstance(t, (type, str)) else t for t in asked) if isinstance(asked, tuple) else asked
+    )
+    found = ufunc.resolve_dtypes((*given, *[None] * ufunc.nout), signature=asked, casting=casting)
+    return [x if t == f else IMPLEMENTATIONS["astype"](x, f) for x, t, f in zip(args, given, found)]  # noqa: B905
 
 
 def _same(value: Any, default: Any) -> bool:

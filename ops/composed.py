@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from minigraph.arguments import expect_choice
 from minigraph.node import Node, Spec, constant, value_of
 from minigraph.op import expect, implements, operand
-from minigraph.ops.conv.functions import conv1d
-from minigraph.ops.elementwise import isfinite, isnan, multiply, rint, where
+from minigraph.ops.elementwise import isfinite, isinf, isnan, multiply, rint, signbit, trunc, where
 from minigraph.ops.products import einsum, matmul, tensordot
-from minigraph.ops.reduce import checked_axis, cumsum, max, mean, min, norm, prod, sum
+from minigraph.ops.reduce import checked_axis, cumprod, cumsum, max, mean, min, norm, prod, sum
 from minigraph.ops.shape import _arrays as arrays_of
 from minigraph.ops.shape import _copied_option as option_of
 from minigraph.ops.shape import (
@@ -25,7 +25,6 @@ from minigraph.ops.shape import (
     copy,
     diagonal,
     expand_dims,
-    flip,
     matrix_transpose,
     moveaxis,
     ravel,
@@ -34,17 +33,18 @@ from minigraph.ops.shape import (
     split,
     squeeze,
     take,
+    take_along_axis,
     trace,
     transpose,
 )
 from minigraph.sums import Axis
 
 __all__ = [
-    "append", "atleast_3d", "block", "broadcast_arrays", "column_stack", "convolve", "corrcoef", "correlate", "cov",
-    "cross", "dsplit", "dstack", "ediff1d", "gradient", "hsplit", "insert", "interp", "kron", "matrix_norm",
-    "matrix_power", "matvec", "meshgrid", "multi_dot", "nan_to_num", "nancumsum", "nanmax", "nanmean", "nanmin",
-    "nanprod", "nanstd", "nansum", "nanvar", "percentile", "quantile", "round", "select", "trapezoid", "unstack",
-    "vecdot", "vecmat", "vector_norm", "vsplit",
+    "angle", "append", "atleast_3d", "bincount", "block", "broadcast_arrays", "column_stack", "corrcoef", "cov", "cross",
+    "dsplit", "dstack", "frexp", "hsplit", "imag", "insert", "kron", "ldexp", "matrix_norm", "matrix_power", "matvec",
+    "meshgrid", "modf", "multi_dot", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "percentile", "quantile", "real", "round",
+    "unstack", "vecdot", "vecmat", "vector_norm", "vsplit",
 ]  # fmt: skip
 
 
@@ -57,10 +57,47 @@ def round(a: Any, decimals: int = 0) -> Any:
     return rint(a) if decimals == 0 else rint(operand("round", a) * 10.0**decimals) / 10.0**decimals
 
 
+@implements(np.modf)
+def modf(x: Any) -> tuple[Any, Any]:
+    """The fractional and the integral part of x, as numpy.modf. J = I of the first, none of the second."""
+    whole = trunc(x)
+    return where(isinf(x), np.copysign(0.0, value_of(x)), x - whole), whole
+
+
+@implements(np.ldexp)
+def ldexp(x1: Any, x2: Any) -> Any:
+    """x1 · 2^x2 for integers x2, as numpy.ldexp. J = diag(2^x2)."""
+    x1, power = operand("ldexp", x1), np.asarray(value_of(x2))
+    if power.dtype.kind not in "iub":
+        raise TypeError(f"ldexp: got x2 of dtype {power.dtype}; wanted integers")
+    half = power // 2  # in two steps, so that neither factor overflows
+    return x1 * np.ldexp(np.ones((), x1.dtype), half) * np.ldexp(np.ones((), x1.dtype), power - half)
+
+
+@implements(np.frexp)
+def frexp(x: Any) -> tuple[Any, Any]:
+    """The mantissa of x, 1/2 ≤ |mantissa| < 1, and its exponent, as numpy.frexp. J = diag(2^−exponent)."""
+    exponent = np.frexp(value_of(x))[1]
+    return ldexp(x, -exponent), exponent
+
+
+@implements(np.angle)
+def angle(z: Any, deg: bool = False) -> Any:
+    """The angle of real numbers: 0, or π where they are negative. It is flat: no derivative passes."""
+    z = operand("angle", z)
+    return astype(signbit(z), z.dtype) * (180.0 if deg else np.pi)
+
+
 @implements(np.real, np.real_if_close)
 def real(x: Any) -> Any:
     """Every node is real: x, as all nodes are real. J = I."""
     return copy(x)
+
+
+@implements(np.imag)
+def imag(x: Any) -> Any:
+    """0, as all nodes are real."""
+    return np.zeros_like(x)
 
 
 # --- joining and cutting -----------------------------------------------------------------------------------
@@ -202,17 +239,6 @@ def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> tuple[Any,
         order[:2] = [1, 0]
     lines = [reshape(x, tuple(-1 if j == order[i] else 1 for j in range(len(xs)))) for i, x in enumerate(xs)]
     return tuple(lines) if sparse else broadcast_arrays(*lines)
-
-
-@implements(np.select)
-def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
-    """Of the choices the first whose condition holds, entry by entry, as numpy.select."""
-    if len(condlist) != len(choicelist) or not len(condlist):
-        raise ValueError(f"select: got {len(condlist)} conditions and {len(choicelist)} choices; wanted as many")
-    y = default
-    for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist)), strict=True):
-        y = where(condition, choice, y)
-    return y
 
 
 # --- products ----------------------------------------------------------------------------------------------
@@ -377,6 +403,12 @@ def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return min(where(isnan(a), np.inf, a), axis, keepdims)
 
 
+@implements(np.nancumprod)
+def nancumprod(a: Any, axis: int | None = None) -> Any:
+    """Running product in which NaN counts as one, as numpy.nancumprod."""
+    return cumprod(where(isnan(a), 1, a), axis)
+
+
 @implements(np.nancumsum)
 def nancumsum(a: Any, axis: int | None = None) -> Any:
     """Running sum in which NaN counts as zero, as numpy.nancumsum."""
@@ -386,39 +418,90 @@ def nancumsum(a: Any, axis: int | None = None) -> Any:
 # --- statistics --------------------------------------------------------------------------------------------
 
 
-@implements(np.quantile)
-def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
-    """The q-th quantiles over ``axis``, linear between sorted entries, as numpy.quantile; NaN where there is one.
+def _several(name: str, axis: Any) -> tuple[int, ...]:
+    """One or several axes as a tuple."""
+    axes = checked_axis(name, axis)
+    return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
 
-    (S) → (shape of q, S without axis). J has the weights of the two entries beside each quantile.
-    """
-    expect_choice("quantile", ("linear", "lower", "higher", "midpoint"), method=method)
-    x, q, axes = operand("quantile", a), np.asarray(option_of("quantile", q), float), checked_axis("quantile", axis)
+
+# at which place q lies in n sorted entries: α + q (1 − α − β) + n q − 1 (Hyndman and Fan 1996)
+METHODS = {
+    "interpolated_inverted_cdf": (0, 1), "hazen": (1 / 2, 1 / 2), "weibull": (0, 0), "linear": (1, 1),
+    "median_unbiased": (1 / 3, 1 / 3), "normal_unbiased": (3 / 8, 3 / 8), "lower": (1, 1), "higher": (1, 1),
+    "midpoint": (1, 1), "nearest": (1, 1),
+}  # fmt: skip
+
+
+def _quantile(name: str, a: Any, q: Any, axis: Axis, keepdims: bool, method: str, ignore_nan: bool = False) -> Any:
+    expect_choice(name, tuple(METHODS), method=method)
+    x, q, ndim = operand(name, a), np.asarray(option_of(name, q), float), len(np.shape(a))
     if not ((q >= 0) & (q <= 1)).all():
-        raise ValueError("quantile: got q outside of 0 to 1; wanted shares")
-    ndim = len(x.shape)
-    over = (
-        tuple(range(ndim)) if axes is None else tuple(axis_of("quantile", i, ndim) for i in _several("quantile", axes))
-    )
+        raise ValueError(f"{name}: got q outside of 0 to 1; wanted fractions")
+    over = tuple(range(ndim)) if axis is None else tuple(axis_of(name, i, ndim) for i in _several(name, axis))
     rest = [i for i in range(ndim) if i not in over]
     rows = reshape(transpose(x, [*rest, *over]), (*[x.shape[i] for i in rest], -1))
     n = rows.shape[-1]
-    expect(n > 0, "quantile", "at least one entry", a=x.shape)
-    ordered, at = sort(rows, -1), q.ravel() * (n - 1)
+    expect(n > 0, name, "at least one entry", a=x.shape)
+    ordered = sort(rows, -1)  # NaN is sorted to the end
+    count = np.full((*rows.shape[:-1], 1), n)
+    if ignore_nan:
+        count = n - np.isnan(value_of(rows)).sum(-1, keepdims=True)
+    alpha, beta = METHODS[method]
+    at = np.clip(alpha + q.ravel() * (1 - alpha - beta) + count * q.ravel() - 1, 0, np.maximum(count - 1, 0))
     low, high = np.floor(at).astype(int), np.ceil(at).astype(int)
-    share = {"linear": at - low, "lower": 0 * at, "higher": (high > low) * 1.0, "midpoint": (high > low) * 0.5}[method]
-    first, second = take(ordered, low, -1), take(ordered, high, -1)
-    y = first + (second - first) * share.astype(x.dtype)
-    last = take(ordered, [n - 1], -1)  # NaN is sorted to the end
-    y = moveaxis(where(isnan(last), last, y), -1, 0)
+    fraction = {"lower": 0 * at, "higher": (high > low) * 1.0, "midpoint": (high > low) * 0.5,
+                "nearest": np.rint(at) - low}.get(method, at - low)  # fmt: skip
+    first, second = take_along_axis(ordered, low, -1), take_along_axis(ordered, high, -1)
+    y = first + (second - first) * fraction.astype(x.dtype if x.dtype.kind == "f" else float)
+    last = take(ordered, [n - 1], -1)
+    y = where(count == 0, np.nan, y) if ignore_nan else where(isnan(last), last, y)
     kept = [1 if i in over else x.shape[i] for i in range(ndim)] if keepdims else [x.shape[i] for i in rest]
-    return reshape(y, (*q.shape, *kept))
+    return reshape(moveaxis(y, -1, 0), (*q.shape, *kept))
+
+
+@implements(np.quantile)
+def quantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The q-th quantiles over ``axis``, as numpy.quantile; NaN where there is one.
+
+    (S) → (shape of q, S without axis). J has the weights of the two entries beside each quantile.
+    """
+    return _quantile("quantile", a, q, axis, keepdims, method)
+
+
+@implements(np.nanquantile)
+def nanquantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The q-th quantiles of what is not NaN, as numpy.nanquantile."""
+    return _quantile("nanquantile", a, q, axis, keepdims, method, ignore_nan=True)
 
 
 @implements(np.percentile)
 def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
     """The q-th percentiles, as numpy.percentile: quantile of q / 100."""
     return quantile(a, np.asarray(option_of("percentile", q), float) / 100, axis, keepdims, method=method)
+
+
+@implements(np.nanpercentile)
+def nanpercentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
+    """The q-th percentiles of what is not NaN, as numpy.nanpercentile."""
+    return nanquantile(a, np.asarray(option_of("nanpercentile", q), float) / 100, axis, keepdims, method=method)
+
+
+@implements(np.nanmedian)
+def nanmedian(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The middle entry of what is not NaN, or the mean of the two in the middle, as numpy.nanmedian."""
+    return nanquantile(a, 0.5, axis, keepdims)
+
+
+@implements(np.bincount)
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each integer occurs, or the sum of its ``weights``, as numpy.bincount. J places the weights."""
+    which = np.asarray(value_of(x))
+    if weights is None:
+        return np.bincount(which, None, minlength)
+    weights = operand("bincount", weights)
+    n = np.bincount(which, None, minlength).size
+    places = sp.csr_array((np.ones(which.size), (which, np.arange(which.size))), (n, which.size))
+    return matmul(places, astype(weights, np.float64))
 
 
 @implements(np.cov)
@@ -450,121 +533,3 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
         return c / c
     d = np.sqrt(diagonal(c))
     return c / expand_dims(d, 1) / expand_dims(d, 0)
-
-
-# --- along a line ------------------------------------------------------------------------------------------
-
-
-@implements(np.ediff1d)
-def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
-    """Differences of neighbours of the flattened array, between ``to_begin`` and ``to_end``, as numpy.ediff1d."""
-    x = ravel(operand("ediff1d", ary))
-    ends = [None if end is None else ravel(astype(operand("ediff1d", end), x.dtype)) for end in (to_begin, to_end)]
-    return concatenate([part for part in (ends[0], np.diff(x), ends[1]) if part is not None])
-
-
-@implements(np.trapezoid)
-def trapezoid(y: Any, x: Any = None, dx: float = 1.0, axis: int = -1) -> Any:
-    """The integral of y along ``axis`` by trapezoids, as numpy.trapezoid."""
-    y = moveaxis(operand("trapezoid", y), axis, -1)
-    n = y.shape[-1]
-    if x is not None:
-        x = operand("trapezoid", x)
-        dx = np.diff(x if len(x.shape) == 1 else moveaxis(x, axis, -1))
-    return sum(dx * (take(y, range(1, n), -1) + take(y, range(n - 1), -1)), -1) / 2
-
-
-@implements(np.gradient)
-def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> Any:
-    """Central differences along each axis, one-sided at the ends, as numpy.gradient with uniform spacing."""
-    f = operand("gradient", f)
-    axes = (
-        range(len(f.shape))
-        if axis is None
-        else [axis_of("gradient", i, len(f.shape)) for i in _several("gradient", axis)]
-    )
-    axes = list(axes)
-    spacing = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
-    if len(spacing) != len(axes) or any(np.ndim(h) for h in spacing):
-        raise ValueError(
-            f"gradient: got {len(varargs)} spacings; wanted one number, or one for each of {len(axes)} axes"
-        )
-    if edge_order not in (1, 2):
-        raise ValueError(f"gradient: got edge_order {edge_order}; wanted 1 or 2")
-    found = []
-    for i, h in zip(axes, spacing, strict=True):
-        n = f.shape[i]
-        expect(n > edge_order, "gradient", f"at least {edge_order + 1} entries along axis {i}", f=f.shape)
-        ends = []
-        for sign, at in ((1, [0, 1, 2]), (-1, [n - 1, n - 2, n - 3])):
-            a, b = take(f, [at[0]], i), take(f, [at[1]], i)
-            ends.append(sign * ((b - a) if edge_order == 1 else (-1.5 * a + 2 * b - 0.5 * take(f, [at[2]], i))) / h)
-        inner = (take(f, range(2, n), i) - take(f, range(n - 2), i)) / (2 * h)
-        found.append(concatenate([ends[0], inner, ends[1]], i))
-    return found[0] if len(found) == 1 else tuple(found)
-
-
-@implements(np.interp)
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
-    """Linear interpolation between the points (xp, fp), xp ascending, as numpy.interp. x, fp and xp may be nodes."""
-    x, xp, fp = (operand("interp", a) for a in (x, xp, fp))
-    expect(
-        len(xp.shape) == 1 and xp.shape == fp.shape and xp.size > 0,
-        "interp",
-        "xp and fp of one shape (n,)",
-        xp=xp.shape,
-        fp=fp.shape,
-    )
-    if any(isinstance(a, Spec) or (isinstance(a, Node) and a.abstract) for a in (x, xp, fp)):
-        raise TypeError("interp: got a Spec, which has no values; wanted an array or node")
-    n = xp.size
-    known = np.asarray(value_of(x))
-    i = np.clip(np.searchsorted(value_of(xp), known, side="right") - 1, 0, largest_of(n - 2, 0))
-    a, b = take(xp, i), take(xp, np.minimum(i + 1, n - 1))
-    u, v = take(fp, i), take(fp, np.minimum(i + 1, n - 1))
-    y = u + (v - u) * ((x - a) / where(np.equal(value_of(b), value_of(a)), 1, b - a))
-    y = where(known < value_of(xp)[0], fp[0] if left is None else left, y)
-    return where(known > value_of(xp)[-1], fp[-1] if right is None else right, y)
-
-
-def _several(name: str, axis: Any) -> tuple[int, ...]:
-    """One or several axes as a tuple."""
-    axes = checked_axis(name, axis)
-    return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
-
-
-def _line(name: str, a: Any, v: Any, mode: str) -> Any:
-    a, v = operand(name, a), operand(name, v)
-    expect(
-        len(a.shape) == 1 == len(v.shape) and a.size > 0 < v.size,
-        name,
-        "two vectors with entries",
-        a=a.shape,
-        v=v.shape,
-    )
-    expect_choice(name, ("full", "same", "valid"), mode=mode)
-    return a, v
-
-
-@implements(np.convolve)
-def convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    """Convolution of two vectors, as numpy.convolve: yₙ = Σₖ aₖ vₙ₋ₖ. J are Toeplitz matrices."""
-    a, v = _line("convolve", a, v, mode)
-    if v.size > a.size:
-        a, v = v, a
-    return _slid(a, flip(v), mode)
-
-
-@implements(np.correlate)
-def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
-    """Correlation of two vectors, as numpy.correlate: yₙ = Σₖ aₖ₊ₙ vₖ. J are Toeplitz matrices."""
-    a, v = _line("correlate", a, v, mode)
-    return _slid(a, v, mode) if v.size <= a.size else flip(_slid(v, a, mode))
-
-
-def _slid(a: Any, v: Any, mode: str) -> Any:
-    """The sums of v slid along a, which is at least as long."""
-    n = v.size
-    before, after = {"full": (n - 1, n - 1), "valid": (0, 0), "same": (n // 2, (n - 1) // 2)}[mode]
-    padded = np.pad(a, (before, after))
-    return reshape(conv1d(reshape(padded, (1, 1, -1)), reshape(v, (1, 1, -1))), (-1,))

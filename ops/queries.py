@@ -49,9 +49,19 @@ def _values(function: Callable[..., Any], given: Any) -> Any:
 for _function in (
     np.argmax, np.argmin, np.argsort, np.argwhere, np.any, np.all, np.nonzero, np.count_nonzero, np.array_equal,
     np.allclose, np.isclose, np.searchsorted, np.array2string, np.array_repr, np.array_str, np.may_share_memory,
-    np.shares_memory, np.iscomplexobj, np.isrealobj,
+    np.shares_memory, np.iscomplexobj, np.isrealobj, np.argpartition, np.array_equiv, np.can_cast,
+    np.common_type, np.diag_indices_from, np.digitize, np.einsum_path, np.flatnonzero, np.iscomplex,
+    np.isin, np.isneginf, np.isposinf, np.isreal, np.ix_, np.lexsort, np.linalg.matrix_rank,
+    np.min_scalar_type, np.nanargmax, np.nanargmin, np.ravel_multi_index, np.result_type, np.tril_indices_from,
+    np.triu_indices_from, np.unravel_index,
 ):  # fmt: skip
     _plain(_function)
+for _ufunc, _function in ((np.logical_and, np.all), (np.logical_or, np.any)):
+    implements((_ufunc, "reduce"))(
+        lambda x, axis=0, keepdims=False, where=True, function=_function: function(
+            x, axis, keepdims=keepdims, where=where
+        )
+    )
 implements(np.shape)(lambda x: x.shape)
 implements(np.ndim)(lambda x: len(x.shape))
 

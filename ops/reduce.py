@@ -6,6 +6,7 @@ J = Sum · diag(weights): every reduction differs from a sum by one diagonal mat
 from __future__ import annotations
 
 import math
+from builtins import max as largest
 from collections.abc import Callable
 from functools import partial
 from operator import index
@@ -24,12 +25,14 @@ from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, Diagonal, FunctionMap, LinearMap, Selection
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
-from minigraph.ops.elementwise import subtract
+from minigraph.ops.elementwise import add, logaddexp, maximum, minimum, multiply, square, subtract
+from minigraph.ops.elementwise import where as choose
+from minigraph.ops.shape import astype
 from minigraph.sums import Axis, cumulative, total
 from minigraph.sums import mean as mean_of
 
 __all__ = [
-    "average", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
+    "average", "cumprod", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip
 
 Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
@@ -276,55 +279,117 @@ WEIGHTS.update({
 })  # fmt: skip
 
 
+def _reduced(
+    name: str, x: Any, axis: Axis, keepdims: bool, dtype: Any = None, initial: Any = None, where: Any = True
+) -> Any:
+    """A reduction with NumPy's keywords: of the entries that ``where`` marks, in ``dtype``, together with ``initial``."""
+    x = operand(name, x) if dtype is None else astype(operand(name, x), dtype)
+    together, neutral = {
+        "sum": (add, 0),
+        "prod": (multiply, 1),
+        "max": (maximum, None),
+        "min": (minimum, None),
+        "logsumexp": (logaddexp, -np.inf),
+    }[name]
+    if where is not True:
+        if neutral is None and initial is None:
+            raise ValueError(f"{name}: got where and no initial; wanted initial, the value where nothing is marked")
+        x = choose(where, x, initial if neutral is None else neutral)
+    if initial is None:
+        return Reduction(name, axis, keepdims)(x)
+    if neutral is None and x.size == 0:  # nothing to choose from
+        return together(Reduction("sum", axis, keepdims)(x) * 0 + initial, initial)
+    return together(Reduction(name, axis, keepdims)(x), initial)
+
+
 @implements(np.sum)
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def sum(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None, initial: Any = None, where: Any = True
+) -> Any:
     """Sum over ``axis`` (default: all). (S) → (S without axis). J = 1 wherever xᵢ goes into y."""
-    return Reduction("sum", axis, keepdims)(x)
-
-
-@implements(np.mean)
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Mean over ``axis``. (S) → (S without axis). J = 1/n wherever xᵢ goes into y."""
-    return Reduction("mean", axis, keepdims)(x)
+    return _reduced("sum", x, axis, keepdims, dtype, initial, where)
 
 
 @implements(np.prod)
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(
+    x: Any, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None, initial: Any = None, where: Any = True
+) -> Any:
     """Product over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = ∏ of the other entries, zeros included."""
-    return Reduction("prod", axis, keepdims)(x)
+    return _reduced("prod", x, axis, keepdims, dtype, initial, where)
 
 
 @implements(np.max, np.amax)
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def max(x: Any, axis: Axis = None, keepdims: bool = False, *, initial: Any = None, where: Any = True) -> Any:
     """Largest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
-    return Reduction("max", axis, keepdims)(x)
+    return _reduced("max", x, axis, keepdims, None, initial, where)
 
 
 @implements(np.min, np.amin)
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def min(x: Any, axis: Axis = None, keepdims: bool = False, *, initial: Any = None, where: Any = True) -> Any:
     """Smallest entry over ``axis``. (S) → (S without axis). J selects it; the first wins a tie."""
-    return Reduction("min", axis, keepdims)(x)
+    return _reduced("min", x, axis, keepdims, None, initial, where)
+
+
+@implements(np.mean)
+def mean(x: Any, axis: Axis = None, keepdims: bool = False, *, dtype: Any = None, where: Any = True) -> Any:
+    """Mean over ``axis``, of the entries that ``where`` marks. (S) → (S without axis). J = 1/n wherever xᵢ goes into y."""
+    x = operand("mean", x) if dtype is None else astype(operand("mean", x), dtype)
+    if where is True:
+        return Reduction("mean", axis, keepdims)(x)
+    return sum(x, axis, keepdims, where=where) / _marked(x, axis, keepdims, where)
+
+
+def _marked(x: Any, axis: Axis, keepdims: bool, where: Any) -> Any:
+    """How many entries ``where`` marks."""
+    return np.count_nonzero(np.broadcast_to(value_of(where), x.shape), checked_axis("mean", axis), keepdims=keepdims)
+
+
+def _variance(
+    name: str, x: Any, axis: Axis, ddof: float, keepdims: bool, dtype: Any, where: Any, mean: Any, correction: Any
+) -> Any:
+    """The variance or the standard deviation with NumPy's keywords; ``correction`` is another name of ``ddof``."""
+    if correction is not None:
+        if ddof != 0:
+            raise ValueError(f"{name}: got ddof {ddof} and correction {correction}; wanted one of them")
+        ddof = correction
+    expect_number(name, ddof=ddof)
+    x = operand(name, x) if dtype is None else astype(operand(name, x), dtype)
+    if where is True and mean is None:
+        return Reduction(name, axis, keepdims, ddof=ddof)(x)
+    centre = _mean(x, axis, True, where=where) if mean is None else mean
+    squares = sum(square(x - centre), axis, keepdims, where=where)
+    y = squares / np.maximum(_marked(x, axis, keepdims, where) - ddof, 0)
+    return y if name == "var" else np.sqrt(y)
+
+
+_mean = mean  # below, ``mean`` is an argument
 
 
 @implements(np.var)
-def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def var(
+    x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None, where: Any = True,
+    mean: Any = None, correction: float | None = None,
+) -> Any:  # fmt: skip
     """Variance over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = 2 (xᵢ − mean) / (n − ddof)."""
-    expect_number("var", ddof=ddof)
-    return Reduction("var", axis, keepdims, ddof=ddof)(x)
+    return _variance("var", x, axis, ddof, keepdims, dtype, where, mean, correction)
 
 
 @implements(np.std)
-def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
+def std(
+    x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False, *, dtype: Any = None, where: Any = True,
+    mean: Any = None, correction: float | None = None,
+) -> Any:  # fmt: skip
     """Standard deviation over ``axis``. (S) → (S without axis). ∂y/∂xᵢ = (xᵢ − mean) / ((n − ddof) y), 0 where y is 0."""
-    expect_number("std", ddof=ddof)
-    return Reduction("std", axis, keepdims, ddof=ddof)(x)
+    return _variance("std", x, axis, ddof, keepdims, dtype, where, mean, correction)
 
 
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """log Σ exp(x) over ``axis``, without overflow. (S) → (S without axis). ∂y/∂x = softmax(x).
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False, *, b: Any = None) -> Any:
+    """log Σ b exp(x) over ``axis``, without overflow, as scipy.special.logsumexp. (S) → (S without axis).
 
-    Raises ShapeError for a wrong axis or one without entries, TypeError unless ``x`` is numeric.
+    ∂y/∂x = softmax(x + log b). Raises ShapeError for a wrong axis or one without entries, TypeError unless ``x`` is
+    numeric.
     """
+    x = x if b is None else operand("logsumexp", x) + np.log(operand("logsumexp", b))
     return Reduction("logsumexp", axis, keepdims)(x)
 
 
@@ -392,14 +457,52 @@ class CumulativeSum(Op):
 
 
 @implements(np.cumsum)
-def cumsum(x: Any, axis: int | None = None) -> Any:
+def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
     """Running sum along ``axis``, of the flattened array by default. (S) → (S). J = lower triangle of ones."""
-    x = operand("cumsum", x)
+    x = operand("cumsum", x) if dtype is None else astype(operand("cumsum", x), dtype)
     return CumulativeSum(0)(np.reshape(x, -1)) if axis is None else CumulativeSum(axis)(x)
 
 
+def _running(name: str, x: Any, axis: int | None, dtype: Any, reduction: Callable[..., Any], neutral: float) -> Any:
+    """yᵢ = r(x₁, …, xᵢ) along ``axis``: the reductions of the rows of a triangle, which takes n² memory for each line."""
+    x = operand(name, x) if dtype is None else astype(operand(name, x), dtype)
+    x, axis = (np.reshape(x, -1), 0) if axis is None else (x, checked_axis(name, axis))
+    expect(-len(x.shape) <= axis < len(x.shape), name, f"axis {axis} to name an axis of x", x=x.shape)  # type: ignore[operator]
+    lines = np.expand_dims(np.moveaxis(x, axis, -1), -2)
+    return np.moveaxis(reduction(choose(np.tri(lines.shape[-1], dtype=bool), lines, neutral), -1), -1, axis)
+
+
+@implements(np.cumprod)
+def cumprod(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
+    """Running product along ``axis``, of the flattened array by default, as numpy.cumprod. (S) → (S).
+
+    ∂yᵢ/∂xⱼ = ∏ of the others up to i, for j ≤ i. With a node, n² memory for each line of n.
+    """
+    return _running("cumprod", x, axis, dtype, prod, 1)
+
+
+def _cumulative(running: Callable[..., Any]) -> Callable[..., Any]:
+    def cumulative(x: Any, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        x = operand(running.__name__, x)
+        if axis is None and len(x.shape) != 1:
+            raise ValueError(f"{running.__name__}: got no axis for x of {len(x.shape)} axes; wanted one")
+        axis = 0 if axis is None else axis
+        y = running(x, axis, dtype=dtype)
+        if not include_initial:
+            return y
+        first = np.full_like(np.take(y, [0], axis), 0 if running is cumsum else 1)
+        return np.concatenate([first, y], axis)
+
+    return cumulative
+
+
+for _function, _running_one in (("cumulative_sum", cumsum), ("cumulative_prod", cumprod)):  # new in NumPy 2.1
+    if hasattr(np, _function):
+        implements(getattr(np, _function))(_cumulative(_running_one))
+
+
 @implements(np.average)
-def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
+def average(x: Any, axis: Axis = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False) -> Any:
     """Mean over ``axis`` weighted by ``weights``, of x's shape or a vector along ``axis``, as numpy.average."""
     x, axis = operand("average", x), checked_axis("average", axis)
     expect(
@@ -409,7 +512,8 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
         x=x.shape,
     )
     if weights is None:
-        return mean(x, axis)
+        y = mean(x, axis, keepdims)
+        return (y, np.where(True, x.size / largest(y.size, 1), y)) if returned else y
     weights = operand("average", weights)
     along = np.ndim(weights) == 1 and isinstance(axis, int)
     expect(
@@ -423,7 +527,9 @@ def average(x: Any, axis: Axis = None, weights: Any = None) -> Any:
         line = [1] * len(x.shape)
         line[axis] = -1  # type: ignore[index]
         weights = np.reshape(weights, line)
-    return sum(x * weights, axis) / sum(np.broadcast_to(weights, x.shape), axis)
+    scale = sum(np.broadcast_to(weights, x.shape), axis, keepdims)
+    y = sum(x * weights, axis, keepdims) / scale
+    return (y, np.where(True, scale, y)) if returned else y
 
 
 @implements(np.ptp)
@@ -433,12 +539,27 @@ def ptp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return subtract(max(x, axis, keepdims), min(x, axis, keepdims))
 
 
-def _reduce(reduction: Callable[..., Any]) -> Callable[..., Any]:
-    def reduce(x: Any, axis: Axis = 0, keepdims: bool = False) -> Any:
-        return reduction(x, axis, keepdims)
+def _ufunc_reduce(name: str) -> Callable[..., Any]:
+    def reduce(
+        x: Any, axis: Axis = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
+    ) -> Any:
+        return _reduced(name, x, axis, keepdims, dtype, initial, where)
 
     return reduce
 
 
-for _ufunc, _reduction in ((np.add, sum), (np.multiply, prod), (np.maximum, max), (np.minimum, min)):
-    implements((_ufunc, "reduce"))(_reduce(_reduction))
+def _ufunc_accumulate(reduction: Callable[..., Any], neutral: float) -> Callable[..., Any]:
+    def accumulate(x: Any, axis: int = 0, dtype: Any = None) -> Any:
+        if reduction is sum:
+            return cumsum(x, axis, dtype=dtype)
+        return _running(f"{reduction.__name__}.accumulate", x, axis, dtype, reduction, neutral)
+
+    return accumulate
+
+
+for _ufunc, _reduction, _neutral in (
+    (np.add, sum, 0), (np.multiply, prod, 1), (np.maximum, max, -np.inf), (np.minimum, min, np.inf),
+    (np.logaddexp, logsumexp, -np.inf),
+):  # fmt: skip
+    implements((_ufunc, "reduce"))(_ufunc_reduce(_reduction.__name__))
+    implements((_ufunc, "accumulate"))(_ufunc_accumulate(_reduction, _neutral))

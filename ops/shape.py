@@ -245,6 +245,13 @@ def reshape(x: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
     return _reshape(x, shape, *args, **kwargs)
 
 
+@implements("expand")
+def _expanded(x: Any, n: int) -> Any:
+    """x with n axes of one entry at the end."""
+    x = x if isinstance(x, Spec) else operand("outer", x)
+    return reshape(x, (*x.shape, *[1] * n))
+
+
 @implements(np.copy)
 def copy(x: Any) -> Any:
     """A new node with the value of x; J = I."""
@@ -299,17 +306,20 @@ def sort(x: Any, axis: int | None = -1, kind: str | None = None, *, stable: bool
 
 
 @implements(np.median)
-def median(x: Any, axis: int | None = None) -> Any:
-    """The middle entry along ``axis``, or the mean of the two in the middle."""
+def median(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The middle entry over ``axis``, or the mean of the two in the middle."""
     x = operand("median", x)
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = axis_of("median", axis, len(x.shape))
-    n = x.shape[axis]
+    ndim = len(x.shape)
+    axes = range(ndim) if axis is None else axis if np.iterable(axis) else [axis]
+    over = [axis_of("median", a, ndim) for a in axes]
+    rest = [a for a in range(ndim) if a not in over]
+    rows = reshape(transpose(x, [*rest, *over]), (*[x.shape[a] for a in rest], -1))
+    n = rows.shape[-1]
     expect(n > 0, "median", "at least one entry", x=x.shape)
-    ordered = sort(x, axis)
-    middle, last = np.mean(take(ordered, [(n - 1) // 2, n // 2], axis), axis=axis), take(ordered, n - 1, axis)
-    return np.where(np.isnan(last), last, middle)  # NaN is sorted to the end
+    ordered = sort(rows, -1)
+    middle, last = np.mean(take(ordered, [(n - 1) // 2, n // 2], -1), axis=-1), take(ordered, n - 1, -1)
+    y = np.where(np.isnan(last), last, middle)  # NaN is sorted to the end
+    return reshape(y, [1 if a in over else n for a, n in enumerate(x.shape)]) if keepdims else y
 
 
 @implements(np.pad)

@@ -6,7 +6,6 @@ import pytest
 
 from minigraph.kernels.numpy import memory
 
-
 # A shell ignores SIGINT in what it starts in the background, and so would the processes that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -94,7 +94,7 @@ def test_rounding_and_questions():
     ("call", "error", "match"),
     [
         (lambda x: np.quantile(x, 2.0), ValueError, "q outside of 0 to 1"),
-        (lambda x: np.quantile(x, 0.5, method="weibull"), ValueError, "method 'weibull'"),
+        (lambda x: np.quantile(x, 0.5, method="inverted_cdf"), ValueError, "method 'inverted_cdf'"),
         (lambda x: np.gradient(x, 1.0, 2.0, 3.0), ValueError, "got 3 spacings"),
         (lambda x: np.gradient(x, edge_order=3), ValueError, "edge_order 3"),
         (lambda x: np.linalg.matrix_power(x, 2), mg.ShapeError, "square matrices"),

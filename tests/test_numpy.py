@@ -27,6 +27,7 @@ from scipy.sparse.linalg import LinearOperator, cg, gmres, lsmr, spsolve
 
 import minigraph as mg
 from minigraph.array import IMPLEMENTATIONS, QUERIES
+from minigraph.ops.composed import METHODS
 from minigraph.tape import Tape
 
 Dispatched = type(np.sum)
@@ -77,6 +78,30 @@ SAMPLES = {
                call(M, return_inverse=True, axis=1)],
     "amax": [call(M, 1)], "amin": [call(M, 1)], "array_split": [call(V, 2), call(M, [1, 3], 1)],
     "astype": [call(V, np.float32)], "atleast_1d": [call(C)], "atleast_2d": [call(V)],
+    "angle": [call(V), call(V, True)], "apply_along_axis": [call(np.cumsum, 0, M), call(lambda r: np.outer(r, r), 1, M)],
+    "apply_over_axes": [call(np.sum, T, [0, 2])], "argpartition": [call(M, 1)], "array_equiv": [call(V, W)],
+    "bincount": [call([1, 0, 2, 1], M[0]), call([1, 3, 1], V, minlength=5)], "can_cast": [call(V, np.float32)],
+    "choose": [call([0, 1, 1], [V, W]), call([[0], [4]], [V, W], mode="wrap")], "common_type": [call(V)],
+    "compress": [call([True, False, True], M, 0), call([True, False, True], V)], "diag_indices_from": [call(S)],
+    "diagflat": [call(V, 1)], "digitize": [call(V, np.sort(W))], "einsum_path": [call("ij,jk", M, N)],
+    "extract": [call(M > 0, M)], "flatnonzero": [call(M)], "frexp": [call(V)], "geomspace": [call(C, 2.0, 4), call(U, 2 * U, 3, axis=1)],
+    "intersect1d": [call(V, W), call(V, W, return_indices=True)], "iscomplex": [call(V)], "isin": [call(V, V[:1])],
+    "isneginf": [call(V)], "isposinf": [call(V)], "isreal": [call(V)], "ix_": [call(np.array([True, False]))],
+    "ldexp": [call(V, [1, -2, 3])], "lexsort": [call(M)], "linspace": [call(C, 2.0, 5), call(V, W, 4, False, axis=1), call(C, 1.5, 3, retstep=True)],
+    "logspace": [call(C, 2.0, 5), call(V, W, 3, base=2.5)], "matrix_rank": [call(S)], "min_scalar_type": [call(C)], "modf": [call(V)],
+    "nanargmax": [call(M, 1)], "nanargmin": [call(M)], "nancumprod": [call(M, 1)], "nanmedian": [call(M, 1)],
+    "nanpercentile": [call(M, 30, 0)], "nanquantile": [call(M, [0.25, 0.5], 1), call(M, 0.4, axis=(0, 1), keepdims=True)],
+    "partition": [call(M, 1), call(V, 1, None)],
+    "piecewise": [call(M, [M < 0, M > 1], [lambda x: x * x, 2.0, lambda x: -x]), call(V, V > 0, [np.exp])],
+    "polyadd": [call(V, M[0])], "polyder": [call(M[0]), call(M[0], 2)], "polyint": [call(V), call(V, 2, C)],
+    "polymul": [call(V, M[0])], "polysub": [call(M[0], V)], "polyval": [call(V, W), call(V, C)], "ravel_multi_index": [call(([1], [2]), (3, 4))],
+    "resize": [call(M, (2, 8)), call(V, 2)], "result_type": [call(V)], "rollaxis": [call(T, 2), call(T, 0, 3)],
+    "setdiff1d": [call(V, W)], "setxor1d": [call(V, W)], "tril_indices_from": [call(S)],
+    "trim_zeros": [call(V)], "triu_indices_from": [call(S, 1)], "union1d": [call(V, W)],
+    "unique_all": [call(V)], "unique_counts": [call(V)], "unique_inverse": [call(M)], "unique_values": [call(M)],
+    "unravel_index": [call(5, (2, 3))], "unwrap": [call(8 * M, axis=0)], "vander": [call(V), call(V, 2, True)],
+    "cumprod": [call(M, 1), call(M)], "cumulative_sum": [call(M, axis=0, include_initial=True), call(V)],
+    "cumulative_prod": [call(M, axis=1, include_initial=True), call(V)], "imag": [call(V)],
     "average": [call(M), call(M, 1, U.repeat(2)[:4]), call(V, weights=U)], "broadcast_to": [call(V, (2, 3))],
     "clip": [call(V, -0.9, 0.5), *newer(np.clip, V, min=C), call(M, None, np.array([0.1, 0.5, 0.2, 0.6]))],
     "concat": [call([V, W])], "concatenate": [call([V, W]), call((M, T[0]), 1), call([M, V], axis=None)],
@@ -86,7 +111,7 @@ SAMPLES = {
     "expand_dims": [call(V, 0)], "fix": [call(V)], "flip": [call(M, 0)], "fliplr": [call(M)], "flipud": [call(M)],
     "hstack": [call([V, W]), call([M, T[1]])], "inner": [call(V, W)], "norm": [call(V), call(M, axis=1)],
     "matrix_transpose": [call(T)], "max": [call(M, 0), call(M, axis=1, keepdims=True)],
-    "mean": [call(M, 0), call(M)], "median": [call(V), call(M, 1)], "min": [call(M, 0)],
+    "mean": [call(M, 0), call(M)], "median": [call(V), call(M, 1), call(T, (0, 2), keepdims=True)], "min": [call(M, 0)],
     "moveaxis": [call(T, 0, -1), call(T, [0, 1], [1, 0])], "outer": [call(V, W)],
     "pad": [call(M, 1), call(V, (1, 2), constant_values=0.5), call(M, [[1, 0], [0, 2]], "edge"),
             call(V, 1, "constant", constant_values=(0.5, 0.25)), call(M.T, 1, constant_values=[[1, 2], [3, 4]])],
@@ -103,22 +128,25 @@ SAMPLES = {
     "append": [call(M, V), call(M, M, 0)], "around": [call(V, 1)], "round": [call(V)], "atleast_3d": [call(M)], "block": [call([[S, S], [S, S]])],
     "broadcast_arrays": [call(M, V[:, None])], "column_stack": [call([V, W])], "convolve": [call(V, W, "same")], "corrcoef": [call(M)],
     "correlate": [call(V, W, "full")], "cov": [call(M), call(V, W)], "cross": [call(V, W)], "dsplit": [call(T, 2)], "dstack": [call([M, M])],
-    "ediff1d": [call(V)], "gradient": [call(V), call(M, 0.5, axis=1)], "hsplit": [call(M, 2)], "insert": [call(V, 1, C), call(M, [0, 2], V[:, None], 1)],
+    "ediff1d": [call(V)], "gradient": [call(V), call(M, 0.5, axis=1), call(V, np.sort(W), edge_order=2), call(M, U, axis=0)], "hsplit": [call(M, 2)], "insert": [call(V, 1, C), call(M, [0, 2], V[:, None], 1)],
     "interp": [call(U, np.sort(V), W)], "kron": [call(M, V)], "meshgrid": [call(V, W)], "nan_to_num": [call(V)], "nancumsum": [call(M, 1)],
     "nanmax": [call(M, 0)], "nanmean": [call(M)], "nanmin": [call(M, 1)], "nanprod": [call(M, 0)], "nanstd": [call(M, 0)], "nansum": [call(M, 0)],
-    "nanvar": [call(M, 1, ddof=1)], "percentile": [call(M, 30)], "quantile": [call(M, 0.3, 1)], "real": [call(V)], "real_if_close": [call(V)],
+    "nanvar": [call(M, 1, ddof=1)], "percentile": [call(M, 30)], "quantile": [call(M, 0.3, 1), *[call(M, [0.1, 0.35, 0.8], 1, method=m) for m in METHODS]], "real": [call(V)], "real_if_close": [call(V)],
     "select": [call([V > 0], [V], C)], "trapezoid": [call(M), call(V, np.sort(W))], "unstack": [call(M)], "vsplit": [call(M, 3)],
     "matmul": [call(M, N)], "matrix_norm": [call(M)], "matrix_power": [call(S, 3)], "multi_dot": [call([M, N])], "vecdot": [call(V, W)],
     "vector_norm": [call(V), call(M, axis=1)],
 }  # fmt: skip
 # Options of these functions: taken as NumPy takes them, or refused.
 OPTIONS = {
-    "diff": [call(V, prepend=C), call(V, 1, -1, C, C)], "sum": [call(M, 0, np.float64), call(M, initial=C)],
-    "mean": [call(M, 0, np.float64), call(M, where=V[:, None] > 0)], "max": [call(M, initial=C)],
+    "diff": [call(V, prepend=C), call(V, 1, -1, C, C)], "sum": [call(M, 0, np.float64), call(M, initial=C), call(M, where=M > 0)],
+    "mean": [call(M, 0, np.float64), call(M, where=V[:, None] > 0)],
+    "max": [call(M, initial=C), call(M, 0, where=M > 0, initial=-9.0), call(M, where=M > 0), call(M[:0], 0, initial=C)],
+    "prod": [call(M, 1, where=M > 0, keepdims=True), call(M, initial=C, dtype=np.float32)],
+    "var": [call(M, 1, where=M > -1), call(M, 0, np.float64, None, 1, True), call(M, ddof=1, correction=1)],
     "pad": [call(V, 1, mode="linear_ramp", end_values=C), call(V, 1, mode="mean"), call(V, 1, "maximum", stat_length=2)],
-    "median": [call(M, (0, 1)), call(M, keepdims=True)], "average": [call(M, returned=True)],
+    "median": [call(M, (0, 1)), call(M, keepdims=True)], "average": [call(M, returned=True), call(M, 1, M * M, returned=True, keepdims=True)],
     "einsum": [call("ij,jk", M, N, dtype=np.float32), call(M, [0, 1], [1, 0])], "sort": [call(V, order="a")],
-    "trace": [call(S, 0, 0, 1, np.float32)], "std": [call(M, correction=1), call(M, mean=C)],
+    "trace": [call(S, 0, 0, 1, np.float32)], "std": [call(M, correction=1), call(M, mean=C), call(M, 1, where=M > -1, mean=M[:, :1])],
     "stack": [call([V, W], dtype=np.float32)], "concatenate": [call([V, W], casting="no")], "copy": [call(M, "F")],
     "clip": [call(V, C, None, dtype=np.float32)], "norm": [call(S, "nuc")], "reshape": newer(np.reshape, M, 12, copy=True),
     "cumsum": [call(M, 0, np.float32)], "take": [call(M, 3, mode="wrap")],
@@ -127,7 +155,7 @@ DOMAIN = {"arccosh": U + 1, "log": U, "log2": U, "log10": U, "sqrt": U, "power":
           "arccos": U - 0.6, "arctanh": U - 0.6, "cbrt": U, "bitwise_and": V > 0, "bitwise_or": V > 0,
           "bitwise_xor": V > 0, "invert": V > 0, "log1p": U, "matvec": S, "vecmat": S}  # fmt: skip
 # Of floats, but the same whatever the node's are.
-CONSTANT = {"zeros_like", "ones_like", "empty_like", "full_like"}
+CONSTANT = {"zeros_like", "ones_like", "empty_like", "full_like", "imag", "intersect1d", "setdiff1d"}
 
 
 def public(module):
@@ -150,8 +178,11 @@ CALLS = [
 ]
 ALL = DISPATCHED | UFUNCS
 MAYBE = [(name, DISPATCHED.get(name, np.linalg.norm), *sample) for name, calls in OPTIONS.items() for sample in calls]
+CALLS += [(name, f, *sample) for name, f in UFUNCS.items() for sample in SAMPLES.get(name, [])]
 CALLS += [
-    (name, f, (DOMAIN.get(f.__name__, V), *[DOMAIN.get(f.__name__, U)] * (f.nin - 1)), {}) for name, f in UFUNCS.items()
+    (name, f, (DOMAIN.get(f.__name__, V), *[DOMAIN.get(f.__name__, U)] * (f.nin - 1)), {})
+    for name, f in UFUNCS.items()
+    if name not in SAMPLES
 ]
 IDS = [f"{name}-{i}" for i, (name, *_) in enumerate(CALLS)]
 
@@ -231,18 +262,18 @@ def check(name, function, value, full):
     assert len(found) == len(plain)
     for i, (y, z) in enumerate(zip(found, plain, strict=True)):
         if isinstance(y, mg.Node):
-            np.testing.assert_allclose(y.value, z)
+            np.testing.assert_allclose(y.value, z, rtol=1e-7 if y.dtype == np.float64 else 1e-6)
             assert y.dtype == np.asarray(z).dtype
         if isinstance(y, mg.Node) and y.dtype.kind == "f":
             differentiated = True
             slope, g = (ahead[i] - behind[i]) / (2 * h), np.ones(y.shape, y.dtype)
             (c,) = Tape.of(y).pull(g, [p])
-            tolerance = {"rtol": 1e-6, "atol": 1e-7} if y.dtype == np.float64 else {"rtol": 0.2}
+            tolerance = {"rtol": 1e-6, "atol": 1e-7} if y.dtype == np.float64 else {"rtol": 0.2, "atol": 0.1}
             np.testing.assert_allclose(0 if c is None else np.sum(c * v), np.sum(slope), **tolerance)
             tangent = mg.jvp(lambda x, i=i: leaves_of(f(x))[i], p.value, v)[1]
             np.testing.assert_allclose(tangent, slope, **tolerance)
         elif name not in CONSTANT and not isinstance(y, mg.Node):
-            assert y is None or isinstance(y, (int, str, bool)) or np.asarray(y).dtype.kind in "iub", y
+            assert y is None or isinstance(y, (int, str, bool, type, np.dtype)) or np.asarray(y).dtype.kind in "iub", y
             if "memory" not in name:  # of a parameter, which has a copy
                 np.testing.assert_array_equal(y, z)
     return differentiated
@@ -339,17 +370,23 @@ def test_every_method_of_ufuncs_differentiates_or_refuses(name, method):
     if ufunc.signature or ufunc.nout != 1 or (method != "at" and ufunc.nin != 2):
         return  # which has no such method
     args = args[: ufunc.nin] if method == "at" else args
-    if method == "at" or (ufunc, method) not in IMPLEMENTATIONS:
+
+    def function(x, *given, **options):
+        return getattr(ufunc, method)(x, *given, **options)
+
+    function.__name__ = f"{ufunc.__name__}.{method}"
+    a, b = DOMAIN.get(ufunc.__name__, M), DOMAIN.get(ufunc.__name__, W)
+    if method == "outer" and ufunc in IMPLEMENTATIONS:
+        if a.dtype == float and name not in SAMPLES:
+            assert check(name, function, a, lambda x: ((x, b), {})) is not False
+            assert check(name, function, b, lambda x: ((a, x), {})) is not False
+    elif (ufunc, method) not in IMPLEMENTATIONS:
         with pytest.raises(TypeError, match=f"np.{ufunc.__name__}.{method} has no Jacobian"):
             getattr(ufunc, method)(mg.parameter(V), *args)
     else:
-
-        def function(x, **options):
-            return getattr(ufunc, method)(x, **options)
-
-        function.__name__ = f"{ufunc.__name__}.{method}"
-        assert check(name, function, M, lambda x: ((x,), {}))
-        for options in ({"axis": 1}, {"axis": (0, 1), "keepdims": True}, {"dtype": np.float32}, {"initial": 2.0}):
+        assert check(name, function, M, lambda x: ((x,), {})) is not False
+        kept = [{"axis": (0, 1), "keepdims": True}, {"axis": None}, {"initial": 2.0}, {"initial": 1.0, "where": M > 0}]
+        for options in ({"axis": 1}, {"dtype": np.float32}, *(kept if method == "reduce" else ())):
             check(name, function, M, lambda x, options=options: ((x,), options))
 
 
@@ -357,9 +394,12 @@ METHODS = {
     "all": (), "any": (1,), "argmax": (0,), "argmin": (), "clip": (-0.5, 0.5), "copy": (), "cumsum": (1,), "dot": (N,),
     "flatten": (), "max": (0,), "mean": (1,), "min": (0,), "prod": (1,), "ravel": (), "reshape": (2, 6), "squeeze": (),
     "std": (0,), "sum": (1, None, None, True), "swapaxes": (0, 1), "transpose": (1, 0), "var": (1,),
-    "astype": (np.float32,),
+    "astype": (np.float32,), "argpartition": (1,), "argsort": (1,), "compress": ([True, False, True], 0), "conj": (),
+    "conjugate": (), "cumprod": (1,), "diagonal": (1,), "nonzero": (), "repeat": (2, 0), "round": (1,),
+    "take": ([1, 2], 0), "trace": (), "sort": (),
 }  # fmt: skip
-ATTRIBUTES = {"T", "shape", "dtype", "size", "ndim", "nbytes"}
+PROPERTIES = {"T", "mT", "real", "imag"}
+ATTRIBUTES = {"shape", "dtype", "size", "ndim", "nbytes"}
 NUMBERS = {"item", "tolist"}
 
 
@@ -372,8 +412,10 @@ def test_every_attribute_of_arrays_is_as_there_or_refused(name):
 
         method.__name__ = name
         check(name, method, M, lambda x: ((x, *METHODS[name]), {}))
-    elif name == "T":
-        np.testing.assert_array_equal(mg.grad(lambda x: np.sum(x.T * M.T))(M), M)
+    elif name in PROPERTIES:
+        check(name, lambda x: getattr(x, name), M, lambda x: ((x,), {}))
+    elif name == "searchsorted":
+        np.testing.assert_array_equal(mg.parameter(np.sort(V)).searchsorted(U), np.sort(V).searchsorted(U))
     elif name in ATTRIBUTES:
         assert getattr(mg.parameter(M), name) == getattr(M, name)
     elif name not in NUMBERS:
@@ -398,7 +440,7 @@ NUMBERS_OF = {
     "dot of list": lambda z: np.dot([z, z], V[:2]), "method of array": lambda z: V.dot(z),
     "masked": lambda z: np.ma.array(V) * z, "vectorized": lambda z: np.vectorize(float)(z),
     "polynomial": lambda z: np.polynomial.Polynomial([z, 1.0]), "random": lambda z: np.random.default_rng(0).normal(z),
-    "deepcopy": copy.deepcopy, "copy": lambda z: copy.copy(z), "pickle": pickle.dumps, "round": round,
+    "deepcopy": copy.deepcopy, "copy": lambda z: copy.copy(z), "pickle": pickle.dumps,
     "buffer": memoryview, "save": lambda z: np.save(io.BytesIO(), z), "index": operator.index, "fsum": lambda z: math.fsum([z]),
     "solver": lambda z: scipy.linalg.solve([[1.0]], np.reshape(z, (1, 1))), "logsumexp": scipy.special.logsumexp,
     "testing": lambda z: np.testing.assert_allclose(z, z), "quad": lambda z: scipy.integrate.quad(lambda t: z, 0, 1),
