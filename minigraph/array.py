@@ -19,6 +19,8 @@ from minigraph.mode import MODE, VARIABLES
 Array = npt.NDArray[Any]
 # What NumPy's functions and ufuncs do if a Node is among their arguments; filled by the ops.
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
+# What to write in place of functions that are refused; filled by minigraph/ops/queries.py.
+WAYS: dict[Any, str] = {}
 # Names of NumPy's functions whose results have no derivative; filled by minigraph/ops/queries.py.
 QUERIES: set[str] = set()
 UNSUPPORTED = (np.ma.MaskedArray, np.matrix)  # their operators differ from those of arrays
@@ -362,7 +364,7 @@ def invoke(function: Any, args: Any, kwargs: Any, frame: FrameType | None) -> An
     """NumPy's ``function`` on Nodes, with NumPy's positional and keyword arguments; TypeError if it has no rule."""
     implementation = IMPLEMENTATIONS.get(function)
     if implementation is None:
-        raise _no_rule(_name(function), frame)
+        raise _no_rule(_name(function), frame, WAYS.get(function, ""))
     plan = _plan(function, implementation)
     if len(args) <= plan.alike and (not kwargs or plan.options.issuperset(kwargs)):
         return implementation(*args, **kwargs)
@@ -505,10 +507,11 @@ def no_out(name: str) -> TypeError:
     return TypeError(f"{name}: out= is not possible, values on the tape are read-only; use the result")
 
 
-def _no_rule(name: str, frame: FrameType | None = None) -> TypeError:
+def _no_rule(name: str, frame: FrameType | None = None, way: str = "") -> TypeError:
     if frame and (by := library_function(frame)):
         name = f"{by} (by {name})"
-    return TypeError(
-        f"{name} has no Jacobian in minigraph; write it with other NumPy functions or as an Op "
-        "(docs/add-an-op.md), or leave the graph with np.asarray(node)"
+    way = (
+        way
+        or "write it with other NumPy functions or as an Op (docs/add-an-op.md), or leave the graph with np.asarray(node)"
     )
+    return TypeError(f"{name} has no Jacobian in minigraph; {way}")

@@ -23,14 +23,31 @@ SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 MARKS = {"\u0302": "hat", "\u0303": "tilde", "\u0304": "bar"}
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "θ": "theta", "λ": "lambda", "μ": "mu",
-    "π": "pi", "σ": "sigma", "φ": "phi", "Φ": "Phi", "⊤": "top",
+    "π": "pi", "σ": "sigma", "φ": "phi", "Φ": "Phi", "ψ": "psi", "⊤": "top",
 }  # fmt: skip
 RELATIONS = {"=": ("=", "=="), "≠": (r"\neq", "!="), "<": ("<", "<"), ">": (">", ">"),
              "≤": (r"\leq", "<="), "≥": (r"\geq", ">=")}  # fmt: skip
 UPRIGHT = {"cos", "sin", "tan", "cosh", "sinh", "tanh", "exp", "log", "max", "min"}  # which LaTeX knows
 ONES = r"\mathbf{1}"
-FUNCTIONS = UPRIGHT | {"Ind", "clip", "diag", "full", "mean", "rot180", "sign", "softmax", "trunc", "up", "vec"}
-PYTHON = {"max": "maximum", "min": "minimum", "σ": "expit", "Φ": "ndtr", "φ": "norm.pdf", "Ind": ""}
+FUNCTIONS = UPRIGHT | {
+    "Ind",
+    "clip",
+    "diag",
+    "full",
+    "mean",
+    "i0",
+    "i0e",
+    "i1",
+    "i1e",
+    "polygamma",
+    "rot180",
+    "sign",
+    "softmax",
+    "trunc",
+    "up",
+    "vec",
+}
+PYTHON = {"max": "maximum", "min": "minimum", "σ": "expit", "Φ": "ndtr", "φ": "norm.pdf", "ψ": "digamma", "Ind": ""}
 BIG = {"Σ": r"\sum", "∏": r"\prod", "⊕": r"\bigoplus"}
 FENCES = {"(": (")", "(", ")"), "[": ("]", "[", "]"), "|": ("|", "|", "|"), "⌊": ("⌋", r"\lfloor ", r" \rfloor")}
 CALLS = {"(": "", "|": "abs", "⌊": "floor", "[": ""}
@@ -38,7 +55,7 @@ CALLS = {"(": "", "|": "abs", "⌊": "floor", "[": ""}
 TOKEN = re.compile(
     rf"""\s*(?:(?P<number>\d+(?:\.\d+)?)
     |(?P<big>[ΣΠ∏⊕])
-    |(?P<word>rot180|[A-Za-z]{{2,}}(?![{"".join(MARKS)}]))
+    |(?P<word>rot180|i[01]e?|[A-Za-z]{{2,}}(?![{"".join(MARKS)}]))
     |(?P<name>[A-Za-z{"".join(GREEK)}…\U000F0000-\U000FFFFD][{"".join(MARKS)}]?)
     |(?P<raised>[{"".join(RAISED)}]+)
     |(?P<lowered>[{"".join(LOWERED)}]+|_[A-Za-z0-9]|_\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}})
@@ -196,7 +213,7 @@ class Parser:
             sub = self.lowered(piece(BIG[text], "")).latex
             inside = self.product()
             return piece(f"{sub} {inside.latex}", f"sum({inside.python})", "product")
-        if text in FUNCTIONS or (text in ("σ", "Φ", "φ") and self.next == ("sign", "(", False)):
+        if text in FUNCTIONS or (text in ("σ", "Φ", "φ", "ψ") and self.next == ("sign", "(", False)):
             return self.call(text)
         if kind == "word":
             return self.lowered(piece(rf"\mathrm{{{text}}}", text))

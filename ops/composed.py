@@ -70,6 +70,8 @@ def ldexp(x1: Any, x2: Any) -> Any:
     x1, power = operand("ldexp", x1), np.asarray(value_of(x2))
     if power.dtype.kind not in "iub":
         raise TypeError(f"ldexp: got x2 of dtype {power.dtype}; wanted integers")
+    if x1.dtype.kind != "f":
+        raise TypeError(f"ldexp: got x1 of dtype {x1.dtype}; wanted float32 or float64")
     half = power // 2  # in two steps, so that neither factor overflows
     return x1 * np.ldexp(np.ones((), x1.dtype), half) * np.ldexp(np.ones((), x1.dtype), power - half)
 

@@ -11,7 +11,9 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from inspect import Parameter, Signature
+from operator import index
 from types import MethodType
 from typing import Any
 
@@ -28,7 +30,7 @@ from minigraph.op import Op, expect, implements
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt",
-    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor",
+    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor", "gammaln", "digamma", "i0", "i0e", "i1", "i1e", "polygamma",
     "floor_divide", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
@@ -430,6 +432,38 @@ log_ndtr = E(
     "log_ndtr", special.log_ndtr, lambda y, x: np.exp(-0.5 * np.square(x) - y) / math.sqrt(2 * math.pi),
     doc="the logarithm of the normal distribution function", formula="exp(−x²/2 − y)/√(2 π)",
 )  # fmt: skip
+gammaln = E(
+    "gammaln", special.gammaln, lambda y, x: digamma(x), doc="log |Γ(x)|", formula="ψ(x)"
+)  # fmt: skip
+digamma: Elementwise = E(
+    "digamma", special.digamma, lambda y, x: polygamma(1, x), doc="ψ(x) = d/dx log |Γ(x)|", formula="polygamma(1, x)"
+)
+i0 = E("i0", special.i0, lambda y, x: i1(x), numpy=[np.i0], doc="the modified Bessel function I₀(x)", formula="i1(x)")
+i1: Elementwise = E(
+    "i1", special.i1, lambda y, x: i0(x) - np.where(np.equal(x, 0), 0.5, y / np.where(np.equal(x, 0), 1, x)),
+    doc="the modified Bessel function I₁(x)", formula="i0(x) − y/x",
+)  # fmt: skip
+i0e = E("i0e", special.i0e, lambda y, x: i1e(x) - np.sign(x) * y, doc="exp(−|x|) I₀(x)", formula="i1e(x) − sign(x) y")
+i1e: Elementwise = E(
+    "i1e", special.i1e,
+    lambda y, x: i0e(x) - np.sign(x) * y - np.where(np.equal(x, 0), 0.5, y / np.where(np.equal(x, 0), 1, x)),
+    doc="exp(−|x|) I₁(x)", formula="i0e(x) − sign(x) y − y/x",
+)  # fmt: skip
+
+
+@cache
+def _polygamma(n: int) -> Elementwise:
+    def value(x: Any) -> Any:
+        return np.asarray(special.polygamma(n, x)).astype(x.dtype if x.dtype.kind == "f" else float)
+
+    return Elementwise(f"polygamma{n}", value, lambda y, x: _polygamma(n + 1)(x), formula=f"polygamma({n + 1}, x)")
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of the digamma function at x, entry by entry. (S) → (S). J = diag(polygamma(n + 1, x))."""
+    return _polygamma(index(n))(x) if n else digamma(x)
+
+
 fmax = E(
     "fmax", np.fmax, lambda y, a, b: (a >= b) | np.isnan(b), lambda y, a, b: ~((a >= b) | np.isnan(b)),
     doc="the larger, or the one that is no NaN", formula=["Ind(a ≥ b)", "Ind(b > a)"],

@@ -238,11 +238,13 @@ def _product(name: str, terms: list[str], out: str, *xs: Any) -> Any:
 
 
 @implements(np.einsum)
-def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
-    """Sum of products over index letters, as numpy.einsum with a string of subscripts ("..." included).
+def einsum(subscripts: Any, *xs: Any, optimize: Any = True) -> Any:
+    """Sum of products over index letters, as numpy.einsum: einsum("ij,jk->ik", a, b) or einsum(a, [0, 1], b, [1, 2], [0, 2]).
 
     Raises ValueError for subscripts that NumPy would not take, ShapeError for factors that do not fit them.
     """
+    if not isinstance(subscripts, str) and xs and isinstance(xs[0], (list, tuple)):
+        subscripts, xs = _with_letters((subscripts, *xs))
     if not isinstance(subscripts, str):
         raise TypeError(f"einsum: got subscripts of type {type(subscripts).__name__}; wanted a string like 'ij,jk->ik'")
     terms, arrow, out = subscripts.replace(" ", "").partition("->")
@@ -266,6 +268,20 @@ def einsum(subscripts: str, *xs: Any, optimize: Any = True) -> Any:
     for term, x in zip(names, xs, strict=True):
         expect(len(term) == np.ndim(x), "einsum", f"a factor with axes {term}", shape=np.shape(x))
     return _product("einsum", names, out, *xs)
+
+
+def _with_letters(given: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts as text, and the factors, of factors each followed by a list of integers, and the result's list last."""
+
+    def text(axes: Any) -> str:
+        try:
+            return "".join("..." if a is Ellipsis else LETTERS[index(a)] for a in axes)
+        except (IndexError, TypeError):
+            raise ValueError(f"einsum: got axes {axes!r}; wanted integers from 0 to {len(LETTERS) - 1}") from None
+
+    pairs = len(given) // 2
+    terms = ",".join(text(given[2 * i + 1]) for i in range(pairs))
+    return terms + (f"->{text(given[-1])}" if len(given) % 2 else ""), tuple(given[0 : 2 * pairs : 2])
 
 
 @implements(np.matmul)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import QUERIES, values
+from minigraph.array import QUERIES, WAYS, values
 from minigraph.mode import MODE
 from minigraph.node import FLOATS, Node, ShapeError, Spec, constant
 from minigraph.op import implements
@@ -132,6 +132,24 @@ def unique(
     answers = (kept, *([index] if return_index else []), *rest)
     return answers if len(answers) > 1 else kept
 
+
+WAYS.update(dict.fromkeys(
+    (np.put, np.putmask, np.place, np.copyto, np.fill_diagonal, np.put_along_axis),
+    "values on the tape are read-only: build a new array with np.where(mask, v, x)",
+))  # fmt: skip
+WAYS.update(dict.fromkeys(
+    (np.histogram, np.histogram2d, np.histogramdd, np.histogram_bin_edges),
+    "counts do not change with the entries: use np.asarray(node)",
+))  # fmt: skip
+WAYS.update({
+    np.polyfit: "use np.linalg.solve(V.T @ V, V.T @ y) with V = np.vander(x, degree + 1)",
+    np.linalg.lstsq: "use np.linalg.solve(A.T @ A, A.T @ b), or np.linalg.pinv(A) @ b",
+    np.linalg.qr: "use np.linalg.cholesky(A.T @ A)",
+    np.linalg.svd: "use np.linalg.svdvals(A), or np.linalg.eigh(A.T @ A)",
+    np.linalg.eig: "use np.linalg.eigh if the matrix is symmetric",
+    np.linalg.eigvals: "use np.linalg.eigvalsh if the matrix is symmetric",
+    np.sort_complex: "use np.sort, since nodes are real",
+})  # fmt: skip
 
 # Of lists of nodes too: these answer with booleans.
 QUERIES.update(

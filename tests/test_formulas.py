@@ -98,7 +98,8 @@ def names(**more):
     functions = {name: getattr(np, name) for name in (
         "abs", "clip", "cos", "cosh", "exp", "floor", "log", "maximum", "minimum", "sign", "sin", "sinh", "sqrt", "tanh",
         "trunc", "pi", "e")}  # fmt: skip
-    return functions | {"expit": special.expit, "ndtr": special.ndtr, "norm": stats.norm} | more
+    special_functions = ("expit", "ndtr", "digamma", "polygamma", "i0", "i0e", "i1", "i1e")
+    return functions | {name: getattr(special, name) for name in special_functions} | {"norm": stats.norm} | more
 
 
 @pytest.mark.parametrize(

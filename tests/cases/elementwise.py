@@ -67,6 +67,12 @@ TABLE = {
     "logit": (lambda x: math.log(x) - math.log(1 - x), (0.1, 0.9)),
     "xlogy": (lambda a, b: a * math.log(b), ANY, POSITIVE),
     "xlog1py": (lambda a, b: a * math.log1p(b), ANY, UNIT),
+    "gammaln": (math.lgamma, POSITIVE),
+    "digamma": (lambda x: digamma(x), POSITIVE),
+    "i0": (lambda x: bessel(0, x), ANY),
+    "i1": (lambda x: bessel(1, x), ANY),
+    "i0e": (lambda x: bessel(0, x) * math.exp(-abs(x)), ANY),
+    "i1e": (lambda x: bessel(1, x) * math.exp(-abs(x)), ANY),
     "entr": (lambda x: -x * math.log(x), POSITIVE),
     "log_ndtr": (lambda x: math.log(NormalDist().cdf(x)), ANY),
     "fmax": (max, ANY),
@@ -119,6 +125,15 @@ TABLE = {
     "logsigmoid": (lambda x: -math.log1p(math.exp(-x)), ANY),
     "mish": (lambda x: x * math.tanh(math.log1p(math.exp(x))), ANY),
 }
+
+
+def digamma(x):
+    """By ψ(x) = ψ(x + 1) − 1/x up to where the asymptotic series holds."""
+    return digamma(x + 1) - 1 / x if x < 30 else math.log(x) - 1 / (2 * x) - 1 / (12 * x**2) + 1 / (120 * x**4)
+
+
+def bessel(n, x):
+    return sum((x / 2) ** (2 * k + n) / (math.factorial(k) * math.factorial(k + n)) for k in range(40))
 
 
 @cases_of(Elementwise)
