@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from minigraph.arguments import expect_choice
 from minigraph.node import Node, Spec, constant, value_of
 from minigraph.op import expect, implements, operand
-from minigraph.ops.elementwise import isfinite, isinf, isnan, multiply, rint, signbit, trunc, where
+from minigraph.ops.elementwise import isfinite, isinf, isnan, ldexp, multiply, rint, signbit, trunc, where
 from minigraph.ops.products import einsum, matmul, tensordot
 from minigraph.ops.reduce import checked_axis, cumprod, cumsum, max, mean, min, norm, prod, sum
 from minigraph.ops.shape import _arrays as arrays_of
@@ -41,7 +41,7 @@ from minigraph.sums import Axis
 
 __all__ = [
     "angle", "append", "atleast_3d", "bincount", "block", "broadcast_arrays", "column_stack", "corrcoef", "cov", "cross",
-    "dsplit", "dstack", "frexp", "hsplit", "imag", "insert", "kron", "ldexp", "matrix_norm", "matrix_power", "matvec",
+    "dsplit", "dstack", "frexp", "hsplit", "imag", "insert", "kron", "matrix_norm", "matrix_power", "matvec",
     "meshgrid", "modf", "multi_dot", "nan_to_num", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
     "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "percentile", "quantile", "real", "round",
     "unstack", "vecdot", "vecmat", "vector_norm", "vsplit",
@@ -62,18 +62,6 @@ def modf(x: Any) -> tuple[Any, Any]:
     """The fractional and the integral part of x, as numpy.modf. J = I of the first, none of the second."""
     whole = trunc(x)
     return where(isinf(x), np.copysign(0.0, value_of(x)), x - whole), whole
-
-
-@implements(np.ldexp)
-def ldexp(x1: Any, x2: Any) -> Any:
-    """x1 · 2^x2 for integers x2, as numpy.ldexp. J = diag(2^x2)."""
-    x1, power = operand("ldexp", x1), np.asarray(value_of(x2))
-    if power.dtype.kind not in "iub":
-        raise TypeError(f"ldexp: got x2 of dtype {power.dtype}; wanted integers")
-    if x1.dtype.kind != "f":
-        raise TypeError(f"ldexp: got x1 of dtype {x1.dtype}; wanted float32 or float64")
-    half = power // 2  # in two steps, so that neither factor overflows
-    return x1 * np.ldexp(np.ones((), x1.dtype), half) * np.ldexp(np.ones((), x1.dtype), power - half)
 
 
 @implements(np.frexp)

@@ -30,7 +30,7 @@ from minigraph.op import Op, expect, implements
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt",
-    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor", "gammaln", "digamma", "i0", "i0e", "i1", "i1e", "polygamma",
+    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor", "gammaln", "digamma", "i0", "i0e", "i1", "i1e", "ldexp", "polygamma",
     "floor_divide", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
@@ -475,6 +475,10 @@ fmin = E(
 copysign = E(
     "copysign", np.copysign, lambda y, a, b: np.copysign(1, value_of(a)) * np.copysign(1, value_of(b)), None,
     doc="|a| with the sign of b", formula=["sign(a) sign(b)", None],
+)  # fmt: skip
+ldexp = E(
+    "ldexp", np.ldexp, lambda y, a, b: np.exp2(value_of(b)), None, doc="a 2ᵇ for integers b",
+    formula=["2ᵇ", None],
 )  # fmt: skip
 heaviside = E(
     "heaviside", np.heaviside, None, lambda y, a, b: np.equal(a, 0), doc="0 below 0, 1 above, b at 0",

@@ -78,6 +78,7 @@ TABLE = {
     "fmax": (max, ANY),
     "fmin": (min, ANY),
     "copysign": (math.copysign, NONZERO, ANY),
+    "ldexp": (lambda a, b: math.ldexp(a, int(b)), ANY, TRUTH),
     "heaviside": (lambda a, b: float(a > 0), NONZERO, ANY),
     "logical_xor": (lambda a, b: bool(a) != bool(b), ANY),
     "signbit": (lambda x: x < 0, ANY),
