@@ -477,7 +477,7 @@ copysign = E(
     doc="|a| with the sign of b", formula=["sign(a) sign(b)", None],
 )  # fmt: skip
 ldexp = E(
-    "ldexp", np.ldexp, lambda y, a, b: np.exp2(value_of(b)), None, doc="a 2ᵇ for integers b",
+    "ldexp", np.ldexp, lambda y, a, b: np.exp2(value_of(b).astype(y.dtype)), None, doc="a 2ᵇ for integers b",
     formula=["2ᵇ", None],
 )  # fmt: skip
 heaviside = E(
