@@ -256,6 +256,16 @@ class Parameter(Node):
         self._value = value if value.ndim else value[()]
         self.changed = next(_serials)
 
+    def convert(self, dtype: Any) -> None:
+        """Take another dtype; the gradient is dropped."""
+        if self.dtype != dtype:
+            if self.abstract:
+                self._value = Spec(self.shape, dtype)
+                self.changed = next(_serials)
+            else:
+                self.replace(np.array(self._value, dtype))
+            self.grad = None
+
     def next_value(self) -> Any:
         """A writable array for the next value: the current one if nothing else refers to it, else a new one."""
         if type(self._value) is not np.ndarray or self._value.base is not None or references(self._value) > HELD_ONCE:

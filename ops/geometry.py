@@ -83,7 +83,8 @@ SIDES = ("D", "H", "W"), ("D′", "H′", "W′"), ("f", "f", "f"), ("t", "t", "
 def over_axes(function: Callable[Concatenate[int, P], R]) -> tuple[Callable[P, R], Callable[P, R], Callable[P, R]]:
     """Three functions from one whose first argument is the number of spatial axes: conv1d, conv2d, conv3d from ``_conv``.
 
-    The docstring is written for two axes, (N, C, H, W) and conv2d, and adapted for one and three.
+    The docstring is written for two axes, (N, C, H, W) and conv2d, and adapted for one and three. One image (C, H, W)
+    gives one result, as in PyTorch.
     """
     return _over(function, 1), _over(function, 2), _over(function, 3)
 
@@ -92,9 +93,18 @@ def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
     parameters, name = signature(function), f"{function.__name__.removeprefix('_')}{d}d"
     given = parameters.replace(parameters=[*parameters.parameters.values()][1:])
 
+    first = next(iter(given.parameters))
+
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        x = args[0] if args else kwargs.get(first)
         try:
+            if len(shape_of(x)) == d + 1:  # one image
+                batch = np.expand_dims(x, 0)  # type: ignore[call-overload]
+                y: Any = function(
+                    d, *((batch, *args[1:]) if args else ()), **(kwargs if args else kwargs | {first: batch})
+                )
+                return tuple(part[0] for part in y) if isinstance(y, tuple) else y[0]
             return function(d, *args, **kwargs)
         except TypeError:
             try:

@@ -22,19 +22,25 @@ from minigraph.maps import Apply, Bounds, LinearMap, Shape
 from minigraph.node import Node, Spec
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import expect_axes, integers, shape_of
+from minigraph.ops.pool import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 
 __all__ = ["interpolate"]
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+NEAREST = ("nearest", "nearest-exact")
+CUBIC = -0.75  # PyTorch's a in the kernel of Keys 1981; with antialias −1/2, as in Pillow
 
 
 def interpolate(
-    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = False
-) -> Any:
+    x: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = False,
+    *, recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> Any:  # fmt: skip
     """Resample to another size: x (N, C, *n) → (N, C, *n′), one to three spatial axes.
 
     Give either ``size`` n′ or ``scale_factor`` (n′ = ⌊n · scale⌋), one number or one per axis. mode: "nearest", or
-    "linear", "bilinear" or "trilinear" for one, two or three axes. Output p samples the image at (p + ½) n/n′ − ½, clamped
+    "linear", "bilinear" or "trilinear" for one, two or three axes, "bicubic" for two (Keys 1981, 4 entries in each row),
+    "area", which is adaptive_avg_pool, or "nearest-exact", pixel ⌊(p + ½) n/n′⌋. ``antialias`` widens the kernel where an
+    image of two axes shrinks; ``recompute_scale_factor`` takes n/n′ for the scale. Output p samples the image at (p + ½) n/n′ − ½, clamped
     to the centres of the first and last pixels; with ``align_corners`` at p (n − 1)/(n′ − 1). "nearest" takes pixel
     ⌊p n/n′⌋. As in PyTorch, a given scale is used in place of n′/n, except where n′ = n, or n′ = 2n for two axes with
     "nearest"; "nearest" along one or three axes always uses it.
@@ -43,14 +49,17 @@ def interpolate(
     """
     op, d = "interpolate", len(shape_of(x)) - 2
     expect(1 <= d <= 3, op, "x (N, C, *n) with 1 to 3 spatial axes", x=shape_of(x))
-    if not isinstance(mode, str) or mode not in ("nearest", MODES[d]):
-        raise ValueError(f"{op}: got mode {mode!r}; wanted 'nearest' or {MODES[d]!r} for {d} spatial axes")
-    if align_corners and mode == "nearest":
-        raise ValueError(f"{op}: got align_corners with mode 'nearest'; wanted it with {MODES[d]!r} only")
+    modes = (*NEAREST, "area", MODES[d], *(("bicubic",) if d == 2 else ()))
+    if not isinstance(mode, str) or mode not in modes:
+        raise ValueError(f"{op}: got mode {mode!r}; wanted one of {', '.join(modes)} for {d} spatial axes")
+    if align_corners and mode in (*NEAREST, "area"):
+        raise ValueError(f"{op}: got align_corners with mode {mode!r}; wanted it with {MODES[d]!r} only")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(f"{op}: got antialias with mode {mode!r}; wanted it with 'bilinear' or 'bicubic'")
     if (size is None) == (scale_factor is None):
         raise ValueError(f"{op}: got size {size} and scale_factor {scale_factor}; wanted one of them")
     if size is not None:
-        return Interpolate(integers(op, "size", size, d), None, mode, bool(align_corners))(x)
+        return _resampled(x, integers(op, "size", size, d), None, mode, bool(align_corners), antialias)
     expect_plain(op, scale_factor=scale_factor)
     scale = tuple(plain(scale_factor, f"{op}: scale_factor").ravel().astype(float).tolist()) * (
         d if np.ndim(scale_factor) == 0 else 1
@@ -59,16 +68,50 @@ def interpolate(
         raise ValueError(f"{op}: got scale_factor {scale_factor}; wanted a positive number or {d} of them")
     sides = tuple(floor(n * s) for n, s in zip(shape_of(x)[2:], scale, strict=True))
     expect(min(sides) > 0, op, "a scale_factor that leaves a pixel", x=shape_of(x), scale_factor=scale_factor)
-    return Interpolate(sides, scale, mode, bool(align_corners))(x)
+    return _resampled(x, sides, None if recompute_scale_factor else scale, mode, bool(align_corners), antialias)
+
+
+def _resampled(x: Any, sides: Ints, scale: Any, mode: str, align_corners: bool, antialias: bool) -> Any:
+    if mode == "area":
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[len(sides) - 1](x, sides)
+    return Interpolate(sides, scale, mode, align_corners, antialias)(x)
+
+
+def _kernel(mode: str, t: Array, a: float) -> Array:
+    """The linear or the cubic kernel at distances t."""
+    t = np.abs(t)
+    if mode != "bicubic":
+        return np.maximum(1 - t, 0)
+    near, far = ((a + 2) * t - (a + 3)) * t * t + 1, (((t - 5) * t + 8) * t - 4) * a
+    return np.where(t <= 1, near, np.where(t < 2, far, 0))
 
 
 @lru_cache(1024)
-def weights(n: int, out: int, scale: float | None, mode: str, align_corners: bool) -> sp.csr_array:
+def weights(
+    n: int, out: int, scale: float | None, mode: str, align_corners: bool, antialias: bool = False
+) -> sp.csr_array:
     """R (out, n): the weights of the pixels in each output, along one axis."""
     p = np.arange(out)
-    if mode == "nearest":
-        first = np.minimum(p * n // out if scale is None else np.floor(p / scale).astype(int), n - 1)
-        return sp.csr_array((np.ones(out), first, np.arange(out + 1)), shape=(out, n))
+    if mode in NEAREST:
+        half = 0.5 if mode == "nearest-exact" else 0
+        first = np.floor((p + half) * n / out if scale is None else (p + half) / scale).astype(int)
+        if mode == "nearest" and scale is None:
+            first = p * n // out
+        return sp.csr_array((np.ones(out), np.minimum(first, n - 1), np.arange(out + 1)), shape=(out, n))
+    if mode == "bicubic" or antialias:
+        step = (n - 1) / max(out - 1, 1) if align_corners else n / out if scale is None else 1 / scale
+        centre = p * step if align_corners else (p + 0.5) * step - 0.5
+        reach, wide = (2 if mode == "bicubic" else 1), max(step, 1.0) if antialias else 1.0
+        taps = np.floor(centre).astype(int)[:, None] + np.arange(int(-reach * wide) - 1, int(reach * wide) + 3)
+        values = _kernel(mode, (taps - centre[:, None]) / wide, -0.5 if antialias else CUBIC)
+        if antialias:  # nothing beyond the image, and rows that sum to 1
+            values = np.where((taps >= 0) & (taps < n), values, 0)
+            values /= values.sum(1, keepdims=True)
+        taps = np.clip(taps, 0, n - 1)
+        R = sp.csr_array((values.ravel(), (np.repeat(p, taps.shape[1]), taps.ravel())), shape=(out, n))
+        R.sum_duplicates()
+        R.eliminate_zeros()
+        return R
     if align_corners:
         at = p * ((n - 1) / max(out - 1, 1))
     else:
@@ -137,6 +180,7 @@ class Interpolate(Op):
     scale: tuple[float, ...] | None = None
     mode: str = "nearest"
     align_corners: bool = False
+    antialias: bool = False
     name = "interpolate"
 
     def formula(self, i: int) -> str | None:
@@ -166,12 +210,17 @@ class Interpolate(Op):
         return [None if same else s for same, s in zip(own, self.scale, strict=True)]
 
     def reach(self, y: Any, x: Any, *weights: Any) -> Reach:
-        taps = (1 if self.mode == "nearest" else 2,) * len(self.size)
+        widest = 1 if self.mode in NEAREST else 4 if self.mode == "bicubic" else 2
+        if self.antialias:
+            widest = max(int(np.diff(R.indptr).max()) for R in self._map(x).matrices)
+        taps = (widest,) * len(self.size)
         return Reach(taps, tuple(Fraction(n, m) for n, m in zip(x.shape[2:], self.size, strict=True)))
 
     def _map(self, x: Any) -> Separable:
         axes = zip(x.shape[2:], self.size, self.scales(x.shape[2:]), strict=True)
-        return Separable([weights(n, out, s, self.mode, self.align_corners) for n, out, s in axes], x.shape, x.dtype)
+        return Separable(
+            [weights(n, out, s, self.mode, self.align_corners, self.antialias) for n, out, s in axes], x.shape, x.dtype
+        )
 
     def forward(self, x: Array) -> Any:
         return self._map(x).push(x)

@@ -325,10 +325,15 @@ def update_running_statistics(
     op: BatchNorm, running: dict[str, Any], momentum: float, moments: Moments, size: int
 ) -> None:
     """Move the running statistics towards the batch's."""
+    mean, var = (np.ravel(moment) for moment in moments[:2])
+    move_statistics(op, running, momentum, (mean, var), size // max(len(mean), 1))
+
+
+def move_statistics(op: Op, running: dict[str, Any], momentum: float, moments: tuple[Array, Array], m: int) -> None:
+    """Move running statistics by ``momentum`` towards a mean and the unbiased variance of m entries."""
     if MODE.get().recomputing:  # a checkpoint runs again what has moved them already
         return
-    mean, var = (np.ravel(moment) for moment in moments[:2])
-    m = size // max(len(mean), 1)
+    mean, var = moments
     for name, r in running.items():
         if r is not None:
             expect(
@@ -349,13 +354,25 @@ def running_value(running: Any) -> Any:
     return getattr(running, "value", running)
 
 
-def instance_norm(x: Any, *, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+def instance_norm(
+    x: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Any:  # fmt: skip
     """w (x − μ)/√(v + eps) + b, μ and v over the positions of each channel of each sample.
 
-    x (N, C, *n), weight and bias (C,) → (N, C, *n). J as in batch_norm, m the number of positions.
-    Ulyanov et al. 2016. Raises ShapeError.
+    x (N, C, *n), weight and bias (C,) → (N, C, *n). J as in batch_norm, m the number of positions. Running statistics, if
+    given, move by ``momentum`` towards the samples' means of μ and the unbiased variance; without ``use_input_stats`` they
+    are μ and v. Ulyanov et al. 2016. Raises ShapeError.
     """
-    return _affine(InstanceNorm(eps), x, weight, bias)
+    if not use_input_stats:
+        return batch_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    y = _affine(InstanceNorm(eps), x, weight, bias)
+    if running_mean is not None and not (isinstance(y, Spec) or (isinstance(y, Node) and y.abstract)):
+        value = np.asarray(value_of(x), np.float64)
+        over, running = tuple(range(2, value.ndim)), {"running_mean": running_mean, "running_var": running_var}
+        moments = value.mean((0, *over)), value.var(over).mean(0)
+        move_statistics(InstanceNorm(eps), running, momentum, moments, prod(value.shape[2:]))
+    return y
 
 
 def group_norm(x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:

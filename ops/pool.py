@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph import notation
+from minigraph.arguments import expect_integer
 from minigraph.array import Array
 from minigraph.facts import Axis, Layer, Reach, one_sample
 from minigraph.kernels import tasks
@@ -49,16 +50,30 @@ SELECTION_LEGEND = "0/1: the row of each output has a 1 at the maximum of its wi
 
 
 def _max_pool(
-    d: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Any:
+    d: int, x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """Maximum of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
     W′ = ⌊(W + 2 padding − dilation (r − 1) − 1) / stride⌋ + 1, or ⌈…⌉ with ``ceil_mode``, which drops a last window that
     would start outside the image. ``stride`` defaults to ``kernel_size``. Padding is never the maximum. Of equal entries
     the first is chosen, and NaN before any number. J = A, 0/1, with one 1 in each row (``pool_matrix``).
+    With ``return_indices`` also where each maximum lies in its plane, for max_unpool2d.
     Raises ShapeError, also if padding exceeds half the kernel; TypeError for dtypes other than float.
     """
-    return MaxPool(*_arguments(f"max_pool{d}d", d, kernel_size, stride, padding, dilation, ceil_mode))(x)
+    op = MaxPool(*_arguments(f"max_pool{d}d", d, kernel_size, stride, padding, dilation, ceil_mode))
+    return _with_indices(op, x) if return_indices else op(x)
+
+
+def _with_indices(op: Any, x: Any) -> tuple[Any, Array]:
+    """The maxima and their flat indices in the planes of x."""
+    y, value = op(x), np.asarray(value_of(x))
+    index = (
+        op.winners(value)
+        if isinstance(op, AdaptiveMaxPool)
+        else winners(value, np.asarray(value_of(y)), op.window(value))
+    )
+    return y, index.reshape(y.shape) % prod(value.shape[2:])
 
 
 def _avg_pool(
@@ -69,15 +84,19 @@ def _avg_pool(
     padding: Any = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Any:
     """Average of each window: x (N, C, H, W) → (N, C, H′, W′), channel by channel; sizes as in max_pool2d.
 
     The divisor counts the zeros of the padding unless ``count_include_pad`` is false. It never counts positions beyond the
-    padding, which the last window of ``ceil_mode`` may reach. J has 1/m at the m entries of each window.
+    padding, which the last window of ``ceil_mode`` may reach; it is ``divisor_override`` if that is given. J has 1/m at
+    the m entries of each window.
     Raises ShapeError, also if padding exceeds half the kernel; TypeError for dtypes other than float.
     """
     arguments = _arguments(f"avg_pool{d}d", d, kernel_size, stride, padding, 1, ceil_mode)
-    return AvgPool(*arguments, count_include_pad=count_include_pad)(x)
+    if divisor_override is not None:
+        expect_integer(f"avg_pool{d}d", 1, divisor_override=divisor_override)
+    return AvgPool(*arguments, count_include_pad=count_include_pad, divisor_override=divisor_override)(x)
 
 
 max_pool1d, max_pool2d, max_pool3d = over_axes(_max_pool)
@@ -110,14 +129,15 @@ def _adaptive_avg_pool(d: int, x: Any, output_size: Any) -> Any:
     return AdaptiveAvgPool(*_sizes(f"adaptive_avg_pool{d}d", d, output_size))(x)
 
 
-def _adaptive_max_pool(d: int, x: Any, output_size: Any) -> Any:
+def _adaptive_max_pool(d: int, x: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima over a given number of windows: x (N, C, H, W) → (N, C, H′, W′), channel by channel.
 
     The windows are those of adaptive_avg_pool2d. Of equal entries the first is chosen, and NaN before any number. J = A,
-    0/1, with one 1 in each row.
+    0/1, with one 1 in each row. ``return_indices`` as in max_pool2d.
     Raises ShapeError, TypeError.
     """
-    return AdaptiveMaxPool(*_sizes(f"adaptive_max_pool{d}d", d, output_size))(x)
+    op = AdaptiveMaxPool(*_sizes(f"adaptive_max_pool{d}d", d, output_size))
+    return _with_indices(op, x) if return_indices else op(x)
 
 
 adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d = over_axes(_adaptive_avg_pool)
@@ -296,6 +316,7 @@ class AvgPool(Pool):
     """
 
     count_include_pad: bool = True
+    divisor_override: int | None = None
     name = "avg_pool"
     formulas = ("I ⊗ A",)
     legend: ClassVar[dict[str, str]] = {
@@ -320,6 +341,8 @@ class AvgPool(Pool):
 
     def _divisors(self, window: Window) -> Array:
         """The number of entries counted in each window: (n′…)."""
+        if self.divisor_override is not None:
+            return np.full(window.out, self.divisor_override)
         if not self.count_include_pad:
             counts = [(table >= 0).sum(1) for table in window.pixels]
         else:

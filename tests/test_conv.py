@@ -309,7 +309,7 @@ def test_any_memory_any_float(algorithm):
 
 X, W = np.ones((2, 4, 5, 5)), np.ones((6, 4, 3, 3))
 MISTAKES = [
-    (ShapeError, r"conv2d: got x \(4, 5, 5\) .*; wanted x of 4 axes \(N, C, H, W\)", lambda: conv.conv2d(X[0], W)),
+    (ShapeError, r"conv2d: got x \(5, 5\) .*; wanted x of 4 axes \(N, C, H, W\)", lambda: conv.conv2d(X[0, 0], W)),
     (ShapeError, r"w of 4 axes \(K, C/groups, H, W\)", lambda: conv.conv2d(X, W[0])),
     (ShapeError, r"x \(2, 4, 5, 5\).*w \(6, 3, 3, 3\).*x of 3 channels", lambda: conv.conv2d(X, W[:, :3])),
     (ShapeError, "multiples of groups 4", lambda: conv.conv2d(X, W[:, :1], groups=4)),
@@ -355,7 +355,7 @@ MISTAKES = [
         lambda: conv.conv2d(X, W, padding=5, padding_mode="reflect"),
     ),
     (ShapeError, "at most, for 'reflect' less", lambda: conv.conv2d(X, W, padding=6, padding_mode="circular")),
-    (ShapeError, "conv2d: .* of 4 axes", lambda: conv.conv2d(X[0], W, padding=1, padding_mode="replicate")),
+    (ShapeError, "conv2d: .* of 4 axes", lambda: conv.conv2d(X[0, 0], W, padding=1, padding_mode="replicate")),
     (ShapeError, r"x 'image' \(2, 4, 5, 5\)", lambda: conv.conv2d(mg.constant(X, "image"), W[:, :3])),
     (ShapeError, "conv_transpose2d: got x .* wanted x with 6 channels", lambda: conv.conv_transpose2d(X, W)),
     (ShapeError, "smaller than stride or dilation", lambda: conv.conv_transpose2d(X, W[:4], output_padding=1)),

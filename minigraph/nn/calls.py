@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.nn import composed
+from minigraph.nn import composed, images
 from minigraph.nn.layers import expect_windows
 from minigraph.nn.module import Module
 from minigraph.op import expect, operand
@@ -122,10 +122,26 @@ Softsign = _call("Softsign", activation.softsign)
 Tanhshrink = _call("Tanhshrink", activation.tanhshrink)
 LogSigmoid = _call("LogSigmoid", activation.logsigmoid)
 GLU = _call("GLU", composed.glu)
+RReLU = _call("RReLU", composed.rrelu)
+Softmax2d = _call("Softmax2d", lambda x: activation.softmax(x, -3))
+LPPool1d = _call("LPPool1d", images.lp_pool1d)
+LPPool2d = _call("LPPool2d", images.lp_pool2d)
+LPPool3d = _call("LPPool3d", images.lp_pool3d)
+MaxUnpool1d = _call("MaxUnpool1d", images.max_unpool1d, inputs=2)
+MaxUnpool2d = _call("MaxUnpool2d", images.max_unpool2d, inputs=2)
+MaxUnpool3d = _call("MaxUnpool3d", images.max_unpool3d, inputs=2)
+Fold = _call("Fold", images.fold)
+Unfold = _call("Unfold", images.unfold)
+UpsamplingNearest2d = _call(
+    "UpsamplingNearest2d", lambda x, size=None, scale_factor=None: interpolate(x, size, scale_factor)
+)
+UpsamplingBilinear2d = _call(
+    "UpsamplingBilinear2d", lambda x, size=None, scale_factor=None: interpolate(x, size, scale_factor, "bilinear", True)
+)
 Softmin = _call("Softmin", composed.softmin)
-PixelShuffle = _call("PixelShuffle", composed.pixel_shuffle)
-PixelUnshuffle = _call("PixelUnshuffle", composed.pixel_unshuffle)
-ChannelShuffle = _call("ChannelShuffle", composed.channel_shuffle)
+PixelShuffle = _call("PixelShuffle", images.pixel_shuffle)
+PixelUnshuffle = _call("PixelUnshuffle", images.pixel_unshuffle)
+ChannelShuffle = _call("ChannelShuffle", images.channel_shuffle)
 Unflatten = _call("Unflatten", unflatten)
 Upsample = _call("Upsample", interpolate)
 AdaptiveAvgPool1d = _call("AdaptiveAvgPool1d", pool.adaptive_avg_pool1d)
@@ -159,4 +175,7 @@ HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", composed.hinge_embedding_loss)
 SoftMarginLoss = _loss("SoftMarginLoss", composed.soft_margin_loss)
 MarginRankingLoss = _loss("MarginRankingLoss", composed.margin_ranking_loss, 3)
 CosineEmbeddingLoss = _loss("CosineEmbeddingLoss", composed.cosine_embedding_loss, 3)
+MultiLabelMarginLoss = _loss("MultiLabelMarginLoss", composed.multilabel_margin_loss)
+MultiLabelSoftMarginLoss = _loss("MultiLabelSoftMarginLoss", composed.multilabel_soft_margin_loss)
+TripletMarginWithDistanceLoss = _loss("TripletMarginWithDistanceLoss", composed.triplet_margin_with_distance_loss, 3)
 TripletMarginLoss = _loss("TripletMarginLoss", composed.triplet_margin_loss, 3)

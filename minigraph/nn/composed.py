@@ -12,16 +12,18 @@ from minigraph.node import Node, Spec, value_of
 from minigraph.op import expect, operand
 from minigraph.ops.activation import leaky_relu, sigmoid, softmax, softplus
 from minigraph.ops.elementwise import exp, log, maximum, negative, sqrt, square, where
+from minigraph.ops.products import einsum, matmul
 from minigraph.ops.reduce import mean, norm
 from minigraph.ops.reduce import sum as total
-from minigraph.ops.shape import reshape, split, take, transpose
+from minigraph.ops.shape import expand_dims, matrix_transpose, reshape, split, take, take_along_axis
 from minigraph.random import generator
 
 __all__ = [
-    "binary_cross_entropy", "channel_shuffle", "cosine_embedding_loss", "cosine_similarity", "drop_path", "embedding",
-    "gaussian_nll_loss", "glu", "hinge_embedding_loss", "kl_div", "margin_ranking_loss", "normalize", "one_hot",
-    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "rms_norm", "rrelu",
-    "soft_margin_loss", "softmin", "triplet_margin_loss",
+    "alpha_dropout", "bilinear", "binary_cross_entropy", "cosine_embedding_loss", "cosine_similarity", "drop_path",
+    "embedding", "feature_alpha_dropout", "gaussian_nll_loss", "glu", "gumbel_softmax", "hinge_embedding_loss", "kl_div",
+    "margin_ranking_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss", "normalize", "one_hot",
+    "pairwise_distance", "pdist", "poisson_nll_loss", "prelu", "rms_norm", "rrelu", "scaled_dot_product_attention",
+    "soft_margin_loss", "softmin", "triplet_margin_loss", "triplet_margin_with_distance_loss",
 ]  # fmt: skip
 MAX_CLASSES = 1 << 20
 REDUCTIONS = ("none", "mean", "sum")
@@ -87,7 +89,7 @@ def drop_path(x: Any, p: float = 0.0, training: bool = False, rng: Any = None) -
     return x * (kept / (1 - p) if p < 1 else np.zeros(kept.shape)).astype(x.dtype)
 
 
-# --- rearrangements ----------------------------------------------------------------------------------------
+# --- labels and words --------------------------------------------------------------------------------------
 
 
 def one_hot(labels: Any, num_classes: int = -1) -> Any:
@@ -119,34 +121,67 @@ def embedding(input: Any, weight: Any) -> Any:
     return take(weight, index, 0)
 
 
-def pixel_shuffle(x: Any, upscale_factor: int) -> Any:
-    """x (N, C r², H, W) → (N, C, H r, W r). J is a permutation. Shi et al. 2016."""
-    x, r = operand("pixel_shuffle", x), upscale_factor
-    expect(
-        len(x.shape) == 4 and r > 0 and x.shape[1] % (r * r) == 0, "pixel_shuffle", f"x (N, C·{r}², H, W)", x=x.shape
-    )
-    N, C, H, W = x.shape
-    parts = reshape(x, (N, C // (r * r), r, r, H, W))
-    return reshape(transpose(parts, (0, 1, 4, 2, 5, 3)), (N, C // (r * r), H * r, W * r))
+def alpha_dropout(x: Any, p: float = 0.5, training: bool = False, rng: Any = None) -> Any:
+    """Dropout that keeps mean and variance of SELU's outputs: a kept entry or −λα, scaled and shifted. Klambauer et al. 2017."""
+    return _alpha_dropped("alpha_dropout", x, p, training, rng, whole=False)
 
 
-def pixel_unshuffle(x: Any, downscale_factor: int) -> Any:
-    """x (N, C, H r, W r) → (N, C r², H, W), the inverse of pixel_shuffle. J is a permutation."""
-    x, r = operand("pixel_unshuffle", x), downscale_factor
-    valid = len(x.shape) == 4 and r > 0 and x.shape[2] % r == 0 == x.shape[3] % r
-    expect(valid, "pixel_unshuffle", f"x (N, C, H, W) with sides that {r} divides", x=x.shape)
-    N, C, H, W = x.shape
-    parts = reshape(x, (N, C, H // r, r, W // r, r))
-    return reshape(transpose(parts, (0, 1, 3, 5, 2, 4)), (N, C * r * r, H // r, W // r))
+def feature_alpha_dropout(x: Any, p: float = 0.5, training: bool = False, rng: Any = None) -> Any:
+    """alpha_dropout of whole channels of x (N, C, …)."""
+    return _alpha_dropped("feature_alpha_dropout", x, p, training, rng, whole=True)
 
 
-def channel_shuffle(x: Any, groups: int) -> Any:
-    """The channels of x (N, C, …) with those of the groups in turn. J is a permutation. Zhang et al. 2018 (ShuffleNet)."""
-    x = operand("channel_shuffle", x)
-    valid = len(x.shape) > 2 and groups > 0 and x.shape[1] % groups == 0
-    expect(valid, "channel_shuffle", f"x (N, C, …) whose C {groups} divides", x=x.shape)
-    order = np.arange(x.shape[1]).reshape(groups, -1).T.ravel()
-    return take(x, order, 1)
+def _alpha_dropped(name: str, x: Any, p: float, training: bool, rng: Any, whole: bool) -> Any:
+    expect_number(name, p=p)
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: got p {p}; wanted a probability from 0 to 1")
+    if not training or not p:
+        return x
+    x = operand(name, x)
+    shape = (*x.shape[:2], *[1] * (len(x.shape) - 2)) if whole else x.shape
+    kept = generator(rng, name).random(shape) >= p
+    low = -1.0507009873554805 * 1.6732632423543772
+    scale = 1 / math.sqrt((1 - p) * (1 + p * low * low)) if p < 1 else 0.0
+    shift = -scale * p * low
+    mask = kept.astype(x.dtype)
+    return x * (mask * x.dtype.type(scale)) + ((1 - mask) * x.dtype.type(low * scale) + x.dtype.type(shift))
+
+
+def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, dim: int = -1, rng: Any = None) -> Any:
+    """softmax((logits + Gumbel noise) / tau) along ``dim``; with ``hard`` one-hot, with the derivative of the soft one. Jang et al. 2017."""
+    x = operand("gumbel_softmax", logits)
+    noise = generator(rng, "gumbel_softmax").gumbel(size=x.shape).astype(x.dtype)
+    y = softmax((x + noise) / tau, dim)
+    if not hard:
+        return y
+    value = np.asarray(value_of(y))
+    chosen = np.zeros_like(value)
+    np.put_along_axis(chosen, value.argmax(dim, keepdims=True), 1, dim)
+    return y + (chosen - value)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """yₖ = x1ᵀ Wₖ x2 + bₖ: x1 (…, I), x2 (…, J), weight (K, I, J), bias (K) → (…, K)."""
+    y = einsum("...i,kij,...j->...k", input1, weight, input2)
+    return y if bias is None else y + bias
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """softmax(q kᵀ/√E + mask) v: (…, L, E), (…, S, E), (…, S, V) → (…, L, V). Vaswani et al. 2017.
+
+    ``attn_mask``: added, or True where a key may be seen; ``is_causal``: key j is seen by queries from j on.
+    """
+    q, k = operand("scaled_dot_product_attention", query), operand("scaled_dot_product_attention", key)
+    factor = q.dtype.type(1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    scores = matmul(q * factor, matrix_transpose(k))
+    if is_causal:
+        attn_mask = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+    if attn_mask is not None:
+        added = operand("scaled_dot_product_attention", attn_mask)
+        scores = where(added, scores, -np.inf) if added.dtype == bool else scores + added
+    return matmul(softmax(scores, -1), value)
 
 
 # --- norms and distances -----------------------------------------------------------------------------------
@@ -301,3 +336,57 @@ def triplet_margin_loss(anchor: Any, positive: Any, negative: Any, margin: float
     if swap:
         far = -maximum(-far, -pairwise_distance(positive, negative, p, eps))
     return _reduced("triplet_margin_loss", maximum(near - far + margin, 0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Any, positive: Any, negative: Any, *, distance_function: Any = None, margin: float = 1.0, swap: bool = False,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """triplet_margin_loss with a distance of your own, a function of two arrays; the pairwise distance unless given."""
+    d = distance_function or pairwise_distance
+    near, far = d(anchor, positive), d(anchor, negative)
+    if swap:
+        far = -maximum(-far, -d(positive, negative))
+    return _reduced("triplet_margin_with_distance_loss", maximum(near - far + margin, 0), reduction)
+
+
+def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """Σ max(0, 1 − (x at a label − x at another class)) / K: input (N, K) or (K), target its labels before the first −1."""
+    x, t = operand("multilabel_margin_loss", input), np.asarray(value_of(target))
+    expect(
+        t.shape == x.shape and len(x.shape) in (1, 2),
+        "multilabel_margin_loss",
+        "target of input's shape",
+        input=x.shape,
+        target=t.shape,
+    )
+    if len(x.shape) == 1:
+        return multilabel_margin_loss(expand_dims(x, 0), t[None], "sum" if reduction == "none" else reduction)
+    K = x.shape[1]
+    if t.dtype.kind not in "iu" or (t.size and t.max() >= K):
+        raise ValueError(
+            f"multilabel_margin_loss: got labels up to {t.max()} of dtype {t.dtype}; wanted integers below {K}"
+        )
+    given = np.cumprod(t >= 0, axis=1, dtype=bool)
+    labels = np.where(given, t, 0)
+    is_label = np.zeros(t.shape, bool)
+    np.logical_or.at(is_label, (np.nonzero(given)[0], t[given]), True)
+    pairs = given[:, :, None] & ~is_label[:, None, :]
+    differences = 1 - expand_dims(take_along_axis(x, labels, 1), 2) + expand_dims(x, 1)
+    losses = total(where(pairs, maximum(differences, 0), 0), (1, 2)) / K
+    return _reduced("multilabel_margin_loss", losses, reduction)
+
+
+def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    """The mean over classes of −t log σ(x) − (1 − t) log σ(−x): input, target (…, K) → (…), reduced."""
+    x, t = _pair("multilabel_soft_margin_loss", input, target)
+    losses = t * softplus(-x) + (1 - t) * softplus(x)
+    return _reduced("multilabel_soft_margin_loss", mean(losses if weight is None else losses * weight, -1), reduction)
+
+
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """The distances of all pairs of rows, x (N, D) → (N (N − 1)/2,), in the order of scipy.spatial.distance.pdist."""
+    x = operand("pdist", input)
+    expect(len(x.shape) == 2, "pdist", "x (N, D)", input=x.shape)
+    i, j = np.triu_indices(x.shape[0], 1)
+    return norm(take(x, i, 0) - take(x, j, 0), p, -1)

@@ -14,7 +14,7 @@ import numpy as np
 from minigraph.arguments import expect_integer, expect_number
 from minigraph.mode import MODE
 from minigraph.nn import init
-from minigraph.nn.composed import embedding, prelu, rms_norm
+from minigraph.nn.composed import alpha_dropout, bilinear, embedding, feature_alpha_dropout, prelu, rms_norm
 from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
@@ -167,39 +167,57 @@ class Linear(_Weighted):
         return linear(x, self.weight, self.bias)
 
 
+def track(module: Module, num_features: int, dtype: Any) -> None:
+    """Give a normalisation the buffers of its running statistics."""
+    module.running_mean = Buffer(np.zeros(num_features, dtype))  # type: ignore[attr-defined]
+    module.running_var = Buffer(np.ones(num_features, dtype))  # type: ignore[attr-defined]
+    module.num_batches_tracked = Buffer(np.int64(0), optional=True)  # type: ignore[attr-defined]  # older files lack it
+
+
 class _BatchNorm(Module):
     """Batch normalisation (Ioffe & Szegedy 2015): by the batch in training, by running statistics after ``eval()``."""
 
     weight: Parameter | None
     bias: Parameter | None
+    running_mean: Buffer
+    running_var: Buffer
+    num_batches_tracked: Buffer
     axes: tuple[int, ...] = (2, 3, 4, 5)
 
-    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True, *, dtype: Any = np.float32) -> None:  # fmt: skip
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+        track_running_stats: bool = True, *, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
         expect_integer(type(self).__name__, 1, MAX_ARGUMENT, num_features=num_features)
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.track_running_stats = track_running_stats
         self.weight = self.bias = None
         if affine:  # nothing here is random, so that the parameters are there at once
             self.new_parameter("weight", (num_features,), init.ones, 0, dtype)
             self.new_parameter("bias", (num_features,), init.zeros, 0, dtype)
-        self.running_mean = Buffer(np.zeros(num_features, dtype))
-        self.running_var = Buffer(np.ones(num_features, dtype))
-        self.num_batches_tracked = Buffer(np.int64(0), optional=True)  # older files lack it
+        if track_running_stats:
+            track(self, num_features, dtype)
 
     def initialize_self(self, rng: np.random.Generator) -> None:
         super().initialize_self(rng)
-        self.running_mean.value = np.zeros_like(self.running_mean.value)
-        self.running_var.value = np.ones_like(self.running_var.value)
-        self.num_batches_tracked.value = np.array(0)
+        if self.track_running_stats:
+            self.running_mean.value = np.zeros_like(self.running_mean.value)
+            self.running_var.value = np.ones_like(self.running_var.value)
+            self.num_batches_tracked.value = np.array(0)
 
     def forward(self, x: Any) -> Any:
         expect(
             len(x.shape) in self.axes, type(self).__name__, f"x of {' or '.join(map(str, self.axes))} axes", x=x.shape
         )
+        if not self.track_running_stats:
+            return batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        count = int(self.num_batches_tracked.value) + 1
+        momentum = 1 / count if self.momentum is None else self.momentum  # None: the mean of all batches
         y = batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps
+            x, self.running_mean, self.running_var, self.weight, self.bias, self.training, momentum, self.eps
         )
         if self.training and not _abstract(x) and not MODE.get().recomputing:
-            self.num_batches_tracked.value = self.num_batches_tracked.value + 1
+            self.num_batches_tracked.value = np.asarray(count)
         return y
 
     def describe(self) -> str:
@@ -322,17 +340,30 @@ class GroupNorm(_Norm):
 class _InstanceNorm(_Norm):
     """Normalisation over the positions of each channel of each sample (Ulyanov et al. 2016)."""
 
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float32) -> None:
+    running_mean: Buffer
+    running_var: Buffer
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
+        track_running_stats: bool = False, *, dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
         expect_integer(type(self).__name__, 1, MAX_ARGUMENT, num_features=num_features)
-        self.num_features, self.eps = num_features, eps
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.track_running_stats = track_running_stats
         self.settings = {"num_features": num_features, "eps": eps}
         self.affine((num_features,), affine, True, dtype)
+        if track_running_stats:
+            track(self, num_features, dtype)
 
     def forward(self, x: Any) -> Any:
         name, axes = type(self).__name__, int(type(self).__name__[-2])
+        if len(x.shape) == axes + 1:
+            return self.forward(np.expand_dims(x, 0))[0]
         expect(len(x.shape) == axes + 2, name, f"x of {axes + 2} axes", x=x.shape)
         expect(x.shape[1] == self.num_features, name, f"{self.num_features} channels", x=x.shape)
-        return instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+        running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        by_input = self.training or not self.track_running_stats
+        return instance_norm(x, *running, self.weight, self.bias, by_input, self.momentum, self.eps)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -370,3 +401,83 @@ class Embedding(_Weighted):
 
     def forward(self, x: Any) -> Any:
         return embedding(x, self.weight)
+
+
+class Bilinear(_Weighted):
+    """yₖ = x1ᵀ Wₖ x2 + bₖ with weight (K, I, J), bias (K).   (…, I), (…, J) → (…, K)."""
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, *,
+        weight_init: Initializer = init.lecun_uniform, bias_init: Initializer = init.zeros, rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:  # fmt: skip
+        shape = {"in1_features": in1_features, "in2_features": in2_features, "out_features": out_features}
+        expect_integer("Bilinear", 1, MAX_ARGUMENT, **shape)
+        self.settings = dict(shape)
+        self.make(
+            (out_features, in1_features, in2_features),
+            out_features if bias else None,
+            (weight_init, bias_init),
+            rng,
+            dtype,
+        )
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        return bilinear(x1, x2, self.weight, self.bias)
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean and variance of SELU's outputs (Klambauer et al. 2017)."""
+
+    op = staticmethod(lambda x, p, rng, training: alpha_dropout(x, p, training, rng))
+
+
+class FeatureAlphaDropout(Dropout):
+    """AlphaDropout of whole channels of (N, C, …)."""
+
+    op = staticmethod(lambda x, p, rng, training: feature_alpha_dropout(x, p, training, rng))
+
+
+# --- layers that learn the number of their inputs from the first input -----------------------------------
+
+
+class _Lazy(Module):
+    """A layer that is made when it is first called, for as many channels as its input has; it becomes that layer then."""
+
+    kind: type[Module]
+    axis = 1
+    defaults: dict[str, Any] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args, self.kwargs = args, self.defaults | kwargs
+
+    def forward(self, *xs: Any) -> Any:
+        made = self.kind(xs[0].shape[self.axis], *self.args, **self.kwargs)
+        name, training = self.name, self.training
+        vars(self).clear()
+        self.__class__ = self.kind  # type: ignore[assignment]
+        vars(self).update(vars(made))
+        self.name, self.training = name, training
+        return self(*xs)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.args))})"
+
+
+def _lazy(kind: type[Module], axis: int = 1, **defaults: Any) -> Any:
+    text = (
+        f"{kind.__name__} for as many inputs as the first input has. Give rng=, so that its parameters get values then."
+    )
+    members = {"kind": kind, "axis": axis, "defaults": defaults, "__doc__": text, "__module__": __name__}
+    return type(f"Lazy{kind.__name__}", (_Lazy,), members)
+
+
+LazyConv1d, LazyConv2d, LazyConv3d = (_lazy(kind) for kind in (Conv1d, Conv2d, Conv3d))
+LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d = (
+    _lazy(kind) for kind in (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+)
+LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d = (_lazy(kind) for kind in (BatchNorm1d, BatchNorm2d, BatchNorm3d))
+LazyInstanceNorm1d, LazyInstanceNorm2d, LazyInstanceNorm3d = (
+    _lazy(kind, affine=True, track_running_stats=True) for kind in (InstanceNorm1d, InstanceNorm2d, InstanceNorm3d)
+)
+LazyLinear = _lazy(Linear, -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from difflib import get_close_matches
 from numbers import Integral
 from operator import index
 from types import NoneType
@@ -38,6 +39,20 @@ class Buffer:
         self.optional = optional
 
 
+class RemovableHandle:
+    """A hook of a module, until ``remove`` is called."""
+
+    def __init__(self, module: Module, entry: tuple[bool, Callable[..., Any]]) -> None:
+        if not callable(entry[1]):
+            raise TypeError(f"{type(module).__name__}: got {type(entry[1]).__name__} as a hook; wanted a function")
+        self.module, self.entry = module, entry
+        vars(module)["_hooks"] = (*module._hooks, entry)
+
+    def remove(self) -> None:
+        """Call the hook no more."""
+        vars(self.module)["_hooks"] = tuple(entry for entry in self.module._hooks if entry is not self.entry)
+
+
 class Module:
     """Holds parameters, buffers and modules as attributes, and computes ``forward``.
 
@@ -47,6 +62,7 @@ class Module:
 
     training = True
     name = ""
+    _hooks: tuple[tuple[bool, Callable[..., Any]], ...] = ()  # (whether it is called before forward, the hook)
 
     def forward(self, x: Any) -> Any:
         """Compute the output of the module."""
@@ -67,12 +83,33 @@ class Module:
                 if p.abstract and not abstract:
                     raise GraphError(f"{p.label} has no values yet; call initialize(rng) or load(path) on the model")
             try:
-                return self.forward(x, *args, **kwargs)
+                if not self._hooks:
+                    return self.forward(x, *args, **kwargs)
+                return self._hooked(x, *args, **kwargs)
             except ShapeError as error:
                 if path and not hasattr(error, "scope"):  # named by the innermost module
                     error.scope = path  # type: ignore[attr-defined]
                     error.args = (f"{path}: {error}",)
                 raise
+
+    def _hooked(self, *args: Any, **kwargs: Any) -> Any:
+        """``forward`` between the hooks."""
+        for before, hook in self._hooks:
+            if before and (changed := hook(self, args)) is not None:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        y = self.forward(*args, **kwargs)
+        for before, hook in self._hooks:
+            if not before and (changed := hook(self, args, y)) is not None:
+                y = changed
+        return y
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call hook(module, inputs, output) after every ``forward``; what it returns, unless None, replaces the output."""
+        return RemovableHandle(self, (False, hook))
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call hook(module, inputs) before every ``forward``; what it returns, unless None, replaces the inputs."""
+        return RemovableHandle(self, (True, hook))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, PARTS) and (not name or "." in name):
@@ -184,6 +221,58 @@ class Module:
     def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
         """Buffers by dotted path."""
         return self._named(Buffer)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules that are attributes of this one, by name."""
+        return ((name, part) for name, part in vars(self).items() if isinstance(part, Module))
+
+    def children(self) -> Iterator[Module]:
+        """The modules that are attributes of this one."""
+        return (module for _, module in self.named_children())
+
+    def get_submodule(self, path: str) -> Module:
+        """The module at a dotted path, this one at "". Raises KeyError naming close paths."""
+        return self._at("module", path, dict(self.named_modules(once=False)))
+
+    def get_parameter(self, path: str) -> Parameter:
+        """The parameter at a dotted path. Raises KeyError naming close paths."""
+        return self._at("parameter", path, dict(self._named(Parameter, once=False)))
+
+    def _at(self, what: str, path: str, parts: dict[str, Any]) -> Any:
+        if path not in parts:
+            close = get_close_matches(path, parts, cutoff=0.5)
+            raise KeyError(
+                f"{type(self).__name__}: got no {what} {path!r}; wanted {' or '.join(close) or 'one of its own'}"
+            )
+        return parts[path]
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function`` with every module below this one and with this one, as PyTorch does; returns the module."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, dtype: Any) -> Self:
+        """Convert all parameters and buffers of floats to ``dtype``, float32 or float64; returns the module."""
+        dtype = np.dtype(dtype)
+        if dtype not in FLOATS:
+            raise TypeError(f"to: got dtype {dtype}; wanted float32 or float64")
+        for _, module in self.named_modules():
+            for part in vars(module).values():
+                if isinstance(part, Parameter):
+                    part.convert(dtype)
+                elif isinstance(part, Buffer) and part.value.dtype.kind == "f":
+                    part.value = part.value.astype(dtype)
+        return self
+
+    def float(self) -> Self:
+        """Convert all parameters and buffers of floats to float32; returns the module."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Convert all parameters and buffers of floats to float64; returns the module."""
+        return self.to(np.float64)
 
     # --- state -----------------------------------------------------------------------------------------
 

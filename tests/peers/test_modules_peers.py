@@ -40,7 +40,16 @@ MODULES = [
     ("BCEWithLogitsLoss", (), {}, (A, Q)), ("KLDivLoss", (), {"reduction": "batchmean"}, (np.log(P), Q)), ("PoissonNLLLoss", (), {}, (A, P)),
     ("GaussianNLLLoss", (), {}, (A, B, P)), ("HingeEmbeddingLoss", (), {}, (A, np.sign(B))), ("SoftMarginLoss", (), {}, (A, np.sign(B))),
     ("MarginRankingLoss", (), {"margin": 0.1}, (A[:, 0], B[:, 0], SIGNS)), ("CosineEmbeddingLoss", (), {}, (A, B, SIGNS)),
-    ("TripletMarginLoss", (), {}, (A, B, Z[0])),
+    ("TripletMarginLoss", (), {}, (A, B, Z[0])), ("RReLU", (), {}, (IMAGE,)), ("Softmax2d", (), {}, (IMAGE,)),
+    ("LPPool1d", (2, 2), {}, (LINE,)), ("LPPool2d", (2, 3), {"stride": 1}, (IMAGE,)), ("LPPool3d", (2, 2), {}, (VOLUME,)),
+    ("Unfold", (2,), {"padding": 1}, (IMAGE,)), ("Fold", ((4, 5), (1, 3)), {}, (rng.standard_normal((2, 6, 12)),)),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, (IMAGE,)), ("UpsamplingBilinear2d", ((9, 5),), {}, (IMAGE,)),
+    ("Bilinear", (4, 4, 3), {}, (A, B)), ("MultiLabelSoftMarginLoss", (), {}, (A, Q)), ("TripletMarginWithDistanceLoss", (), {}, (A, B, Z[0])),
+    *[(f"Lazy{kind}{d}d", (5, 2), {}, (x,)) for kind in ("Conv", "ConvTranspose") for d, x in ((1, LINE), (2, IMAGE), (3, VOLUME))],
+    *[(f"Lazy{kind}Norm{d}d", (), {}, (x,)) for kind in ("Batch", "Instance") for d, x in ((1, LINE), (2, IMAGE), (3, VOLUME))],
+    ("LazyLinear", (3,), {}, (IMAGE,)), ("BatchNorm2d", (12,), {"momentum": None}, (IMAGE,)), ("BatchNorm1d", (6,), {"affine": False}, (LINE,)),
+    ("BatchNorm3d", (4,), {"track_running_stats": False}, (VOLUME,)), ("InstanceNorm2d", (12,), {"affine": True, "track_running_stats": True}, (IMAGE,)),
+    ("InstanceNorm2d", (12,), {}, (IMAGE[0],)),
 ]  # fmt: skip
 
 
@@ -49,8 +58,15 @@ MODULES = [
 )
 def test_modules(name, arguments, options, inputs):
     theirs = getattr(torch.nn, name)(*arguments, **options).double()
+    theirs = theirs.eval() if name == "RReLU" else theirs
+    if name.startswith("Lazy"):
+        theirs(torch.tensor(inputs[0]))
     wide = {"dtype": np.float64} if any(True for _ in theirs.parameters()) else {}
+    wide |= {"rng": 0} if name.startswith("Lazy") and "Norm" not in name else {}
     ours = getattr(mg.nn, name)(*arguments, **options, **wide)
+    if name.startswith("Lazy"):
+        ours(inputs[0])
+        assert type(ours).__name__ == name.removeprefix("Lazy")
     state = {k: v.numpy(force=True) for k, v in theirs.state_dict().items()}
     if state and wide:
         ours.load_state_dict(state)
@@ -67,6 +83,9 @@ def test_modules(name, arguments, options, inputs):
     pairs += [(mine[k], p) for k, p in theirs.named_parameters()]
     for node, tensor in pairs:
         np.testing.assert_allclose(node.grad, tensor.grad.numpy(), rtol=1e-8, atol=1e-9)
+    buffers = dict(theirs.named_buffers())
+    for key, buffer in ours.named_buffers():
+        np.testing.assert_allclose(buffer.value, buffers[key].numpy(), rtol=1e-6)
 
 
 def test_an_embedding():
