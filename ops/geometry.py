@@ -101,10 +101,8 @@ def _over(function: Callable[Concatenate[int, P], R], d: int) -> Callable[P, R]:
         try:
             if len(shape_of(x)) == d + 1:  # one image
                 batch = np.expand_dims(x, 0)  # type: ignore[call-overload]
-                y: Any = function(
-                    d, *((batch, *args[1:]) if args else ()), **(kwargs if args else kwargs | {first: batch})
-                )
-                return tuple(part[0] for part in y) if isinstance(y, tuple) else y[0]
+                y: Any = function(d, batch, *args[1:], **kwargs) if args else function(d, **{**kwargs, first: batch})  # type: ignore[arg-type, call-arg]
+                return tuple(part[0] for part in y) if isinstance(y, tuple) else y[0]  # type: ignore[return-value]
             return function(d, *args, **kwargs)
         except TypeError:
             try:

@@ -81,7 +81,7 @@ def _kernel(mode: str, t: Array, a: float) -> Array:
     """The linear or the cubic kernel at distances t."""
     t = np.abs(t)
     if mode != "bicubic":
-        return np.maximum(1 - t, 0)
+        return np.maximum(1 - t, 0)  # type: ignore[no-any-return]
     near, far = ((a + 2) * t - (a + 3)) * t * t + 1, (((t - 5) * t + 8) * t - 4) * a
     return np.where(t <= 1, near, np.where(t < 2, far, 0))
 

@@ -466,10 +466,10 @@ def cumsum(x: Any, axis: int | None = None, *, dtype: Any = None) -> Any:
 def _running(name: str, x: Any, axis: int | None, dtype: Any, reduction: Callable[..., Any], neutral: float) -> Any:
     """yᵢ = r(x₁, …, xᵢ) along ``axis``: the reductions of the rows of a triangle, which takes n² memory for each line."""
     x = operand(name, x) if dtype is None else astype(operand(name, x), dtype)
-    x, axis = (np.reshape(x, -1), 0) if axis is None else (x, checked_axis(name, axis))
-    expect(-len(x.shape) <= axis < len(x.shape), name, f"axis {axis} to name an axis of x", x=x.shape)  # type: ignore[operator]
-    lines = np.expand_dims(np.moveaxis(x, axis, -1), -2)
-    return np.moveaxis(reduction(choose(np.tri(lines.shape[-1], dtype=bool), lines, neutral), -1), -1, axis)
+    x, at = (np.reshape(x, -1), 0) if axis is None else (x, index(axis))
+    expect(-len(x.shape) <= at < len(x.shape), name, f"axis {axis} to name an axis of x", x=x.shape)
+    lines = np.expand_dims(np.moveaxis(x, at, -1), -2)
+    return np.moveaxis(reduction(choose(np.tri(lines.shape[-1], dtype=bool), lines, neutral), -1), -1, at)
 
 
 @implements(np.cumprod)

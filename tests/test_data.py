@@ -1,5 +1,8 @@
 """Transforms against what they say, and loaders: orders, balance, prefetching, reproducibility, errors."""
 
+import re
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -121,9 +124,12 @@ def test_labels():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: T.Normalize([0.5], [0]), r"std \[0.0\]; wanted numbers above 0: all images are the same"),
+        (lambda: T.Normalize([0.5], [0]), r"std \[0.0\]; wanted numbers above 0 .*all images are the same"),
         (lambda: T.Normalize.fit(np.zeros((3, 1, 4, 4))), "all images are the same"),
-        (lambda: T.Normalize([1, 2], [1]), "2 means and 1 deviations"),
+        (lambda: T.Normalize([np.nan], [1]), r"mean \[nan\]; wanted finite numbers"),
+        (lambda: T.Normalize.fit(X[:0]), "Normalize.fit: got no images; wanted at least one"),
+        (lambda: T.Normalize.fit(X[0]), r"Normalize.fit: got images of shape \(3, 9, 7\); wanted \(N, C, H, W\)"),
+        (lambda: T.Normalize([1, 2], [1]), "2 means and 1 standard deviations"),
         (lambda: T.Normalize([1, 2], [1, 1])(X, None), "3 channels; wanted 2"),
         (lambda: T.CenterCrop(10)(X, None), "images of 9×7; wanted at least 10×10"),
         (lambda: T.RandomCrop(8)(X, None, RNG), "images of 9×7; wanted at least 8×8"),
@@ -134,7 +140,9 @@ def test_labels():
             r"scale \(1.1, 0.9\); wanted two numbers above 0, the smaller first",
         ),
         (lambda: T.Cutout(0), "size 0; wanted an integer of at least 1"),
-        (lambda: T.ColorJitter(hue=0.6), "hue 0.6"),
+        (lambda: T.ColorJitter(hue=0.6), "hue 0.6; wanted a number from 0 to 0.5"),
+        (lambda: T.RandomRotation(361), "degrees 361; wanted a number from 0 to 360"),
+        (lambda: T.RandomAffine(0, (1, 0, 0)), r"translate \(1, 0, 0\); wanted a number or two"),
         (lambda: T.Mixup(3, 0), "alpha 0"),
         (lambda: T.Mixup(2)(X, Y, RNG), "labels from 0 to 2; wanted 0 to 1"),
         (lambda: T.Resize((1, 2, 3)), r"size \(1, 2, 3\)"),
@@ -144,6 +152,45 @@ def test_labels():
 def test_wrong_transforms(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+NUMBERS = [
+    (T.RandomHorizontalFlip, "p"), (T.RandomAffine, "degrees"), (T.RandomAffine, "translate"), (T.RandomAffine, "fill"),
+    (T.ColorJitter, "hue"), (T.ColorJitter, "contrast"), (lambda **o: T.Cutout(1, **o), "fill"), (lambda **o: T.Pad(1, **o), "fill"),
+    (lambda **o: T.RandomCrop(1, **o), "fill"), (lambda **o: T.Mixup(3, **o), "alpha"), (lambda **o: T.LabelSmoothing(3, **o), "epsilon"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "name"), NUMBERS)
+@pytest.mark.parametrize("value", ["a", None, b"2", 1j, True])
+def test_settings_that_are_no_numbers(made, name, value):
+    with pytest.raises(TypeError, match=rf"^[A-Z]\w+: got {name} {re.escape(repr(value))}; wanted a number"):
+        made(**{name: value})
+
+
+PROBABILITIES = np.full((6, 3), 1 / 3, np.float32)
+
+
+@pytest.mark.parametrize("transform", [T.LabelSmoothing(3), T.Mixup(3)], ids=repr)
+@pytest.mark.parametrize(
+    "labels",
+    [Y > 0, Y * 1.0, Y.astype(str), Y.astype(object), Y * 1j, Y[:5], Y[:, None], PROBABILITIES[:, :2], PROBABILITIES[0], None],
+)  # fmt: skip
+def test_labels_that_transforms_cannot_take(transform, labels):
+    a = np.asarray(labels)
+    wanted = rf"^{type(transform).__name__}: got labels of {a.dtype} {re.escape(str(a.shape))}; wanted integers \(6,\), or prob"
+    with pytest.raises(TypeError, match=wanted):
+        transform(X, labels, RNG)
+    assert transform(X, PROBABILITIES, RNG)[1].shape == transform(X, Y.astype(np.uint8), RNG)[1].shape == (6, 3)
+
+
+@pytest.mark.parametrize("transform", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", ["u1", "i8", "?", "O", "c8"])
+def test_images_that_transforms_cannot_take(transform, dtype):
+    with pytest.raises(TypeError, match=f"got images of {np.dtype(dtype)}; wanted floats"):
+        transform(X.astype(dtype), Y, RNG)
+    with pytest.raises((TypeError, ValueError), match="got int as rng|got images"):
+        transform(X if transform.random else X[0], Y, 3)
 
 
 # --- batches -----------------------------------------------------------------------------------------------
@@ -231,23 +278,56 @@ def test_errors_come_where_the_batch_is_wanted(workers):
             r"several shapes, such as \(1, 2, 2\) and \(1, 3, 2\)",
         ),
         (lambda: data.Loader(IMAGES[:0], LABELS[:0]), ValueError, "got no images"),
-        (lambda: data.Loader(IMAGES, LABELS[:3]), ValueError, r"23 images and labels of shape \(3,\)"),
-        (lambda: data.Loader(IMAGES, LABELS - 1), ValueError, "label -1 at 0"),
-        (lambda: data.Loader(IMAGES, LABELS + (1 << 40)), ValueError, "label 1099511627776 at 0"),
+        (lambda: data.Loader(np.float32(1), LABELS), ValueError, "got no images"),
+        (lambda: data.Loader(IMAGES, LABELS.astype(str)), TypeError, "labels of <U21; wanted integers, or floats"),
+        (lambda: data.Loader(IMAGES, np.where(LABELS == 3, np.nan, 0)), ValueError, "label 3 has a NaN or an infinity"),
+        (lambda: next(iter(data.Loader(IMAGES.astype(str), LABELS))), TypeError, "got images of <U3; wanted unsigned"),
+        (lambda: data.split(IMAGES, LABELS, "a", 0), TypeError, "split: got fraction 'a'; wanted a number"),
+        (lambda: data.load(3), TypeError, "load: got data 3; wanted a string"),
+        (lambda: data.Loader(IMAGES, LABELS[:3]), ValueError, r"labels of shape \(3,\) for 23 images"),
+        (
+            lambda: data.Loader(IMAGES, LABELS - 1),
+            ValueError,
+            "label -1 at position 0; wanted an integer from 0 to 9999",
+        ),
+        (lambda: data.Loader(IMAGES, LABELS + (1 << 40)), ValueError, "label 1099511627776 at position 0"),
         (lambda: data.Loader(IMAGES, LABELS, 0), ValueError, "batch_size 0; wanted an integer of at least 1"),
         (
             lambda: data.Loader(IMAGES, LABELS, 50, drop_last=True),
             ValueError,
-            "23 images; wanted at least one batch of 50",
+            "23 images; wanted at least 50, one batch",
         ),
-        (lambda: data.Loader(IMAGES, LABELS * 2, balanced=True, rng=0), ValueError, "no image of class 1; wanted some"),
-        (lambda: data.Loader(IMAGES, LABELS * 1.0, balanced=True, rng=0), ValueError, "labels float64"),
+        (
+            lambda: data.Loader(IMAGES, LABELS * 2, balanced=True, rng=0),
+            ValueError,
+            "no image of class 1; wanted images of each class",
+        ),
+        (lambda: data.Loader(IMAGES, LABELS * 1.0, balanced=True, rng=0), ValueError, "labels of float64"),
         (lambda: data.Loader(IMAGES, LABELS, shuffle=True), TypeError, "Loader: got rng None"),
-        (lambda: data.Loader(IMAGES, LABELS, transform=[3]), TypeError, "Compose: got int; wanted functions"),
+        (
+            lambda: data.Loader(IMAGES, LABELS, transform=[3]),
+            TypeError,
+            "Compose: got int as transform; wanted a function",
+        ),
+        (
+            lambda: data.Loader(IMAGES, LABELS, transform=3),
+            TypeError,
+            "Loader: got int as transform; wanted a function",
+        ),
+        (
+            lambda: data.Loader(IMAGES, LABELS, transform=T.Pad),
+            TypeError,
+            r"Loader: got the class Pad .*; wanted Pad\(…\)",
+        ),
+        (lambda: data.Loader(None, LABELS), TypeError, "Loader: got NoneType as images; wanted an array or"),
         (lambda: data.Loader(IMAGES, LABELS, num_workers=-1), ValueError, "num_workers -1"),
         (lambda: data.split(IMAGES, LABELS, 1.0, 0), ValueError, "fraction 1.0; wanted a number between 0 and 1"),
-        (lambda: data.split(IMAGES, LABELS, 0.01, 0), ValueError, "wanted enough for both parts"),
-        (lambda: data.split(IMAGES, LABELS[:2], 0.5, 0), ValueError, "23 images and 2 labels"),
+        (
+            lambda: data.split(IMAGES, LABELS, 0.01, 0),
+            ValueError,
+            "at most 5 images of a class, which leaves the second part empty",
+        ),
+        (lambda: data.split(IMAGES, LABELS[:2], 0.5, 0), ValueError, r"labels of shape \(2,\) for 23 images"),
     ],
 )
 def test_wrong_data(call, error, match):
@@ -261,3 +341,114 @@ def test_a_part_held_out():
     np.testing.assert_array_equal(np.sort(np.concatenate([x, a])[:, 0, 0, 0]), IMAGES[:, 0, 0, 0])
     for images, labels in ((x, y), (a, b)):
         np.testing.assert_array_equal(labels, LABELS[images[:, 0, 0, 0] // 4])
+
+
+def flipped(x, y, rng):
+    return x[:, :, :, ::-1]
+
+
+@pytest.mark.parametrize(
+    ("transform", "match"),
+    [
+        (lambda x, y, rng: None, r"<lambda> \(test_data.py, line \d+\) returned None; wanted \(x, y\)"),
+        (
+            flipped,
+            r"flipped \(test_data.py, line \d+\) returned an array of shape \(4, 1, 2, 2\); wanted \(x, y\), images and labels",
+        ),
+        (lambda x, y, rng: (x, y, rng), "returned a tuple of length 3; wanted"),
+        (lambda x, y, rng: (None, y), "returned None as images; wanted an array"),
+        (
+            lambda x, y, rng: (x[0], y),
+            r"returned an array of shape \(1, 2, 2\) for images of shape \(4, 1, 2, 2\); wanted 4",
+        ),
+        (lambda x, y, rng: (x[:2], y[:2]), r"returned an array of shape \(2, 1, 2, 2\) for images"),
+        (lambda x, y, rng: (x[..., 0], y), r"returned an array of shape \(4, 1, 2\) for images"),
+        (
+            lambda x, y, rng: (x, y[:3]),
+            r"returned an array of shape \(3,\) as labels of 4 images; wanted one label for each",
+        ),
+        (lambda x, y, rng: (x, None), "returned None as labels of 4 images"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("nested", [False, True])
+def test_transforms_that_return_something_else(transform, match, workers, nested):
+    """The error names the transform, what it returned, what was wanted, and the images."""
+    given = T.Compose([T.RandomHorizontalFlip(), transform]) if nested else transform
+    loader = data.Loader(IMAGES, LABELS, 4, transform=given, rng=0, num_workers=workers)
+    with pytest.raises(ValueError, match=f"Loader: transform .*{match}.*; in batch 2, which begins with image 8$"):
+        list(loader.batches(0, start=2))
+
+
+def test_transforms_may_flatten_and_resize():
+    for changed in (lambda x, y, rng: (x.reshape(len(x), -1), y), lambda x, y, rng: (x[:, :, :1], y[:, None])):
+        assert len(list(data.Loader(IMAGES, LABELS, 4, transform=changed, rng=0))) == 6
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "held"),
+    [((1, 9), 0.9, (0, 8)), ((2, 2), 0.9, (1, 1)), ((1, 1, 4), 0.5, (0, 0, 2)), ((2, 20), 0.1, (0, 2)), ((3,), 0.99, (2,))],
+)  # fmt: skip
+def test_no_class_is_lost_from_the_first_part(counts, fraction, held):
+    y = np.repeat(np.arange(len(counts)), counts)
+    (_, first), (_, second) = data.split(np.zeros((len(y), 1, 1, 1)), y, fraction, 0)
+    assert tuple(np.bincount(second, minlength=len(counts))) == held
+    np.testing.assert_array_equal(np.bincount(first), np.subtract(counts, held))
+    with pytest.raises(
+        ValueError, match="at most 1 images of a class, which leaves the second part empty; wanted a larger"
+    ):
+        data.split(np.zeros((5, 1, 1, 1)), np.arange(5), fraction, 0)
+    with pytest.raises(ValueError, match="got no images"):
+        data.split(np.zeros((0, 1, 1, 1)), [], fraction, 0)
+
+
+def test_splits_in_one_line():
+    split = data.Split(IMAGES, LABELS, IMAGES[:3], LABELS[:3])
+    assert repr(split) == "Split(23 images (1, 2, 2) uint8 to learn from, 3 held out, 5 classes)"
+    named = split._replace(classes=tuple("abcde"), x_test=IMAGES[:0], y_test=LABELS[:0])
+    assert repr(named).endswith("0 held out, 5 classes (a, b, c, d, …))")
+    assert repr(data.Split(None, None, [], [])).startswith("Split(0 images () NoneType")
+    assert "10 classes (0, 1, 2, 3, …)" in repr(data.digits())
+
+
+def changed(array, i, value):
+    new = array.copy()
+    new[i] = value
+    return new
+
+
+DATA = data.Split(IMAGES, LABELS, IMAGES[:4], LABELS[:4], ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DATA._replace(y_train=changed(LABELS, 7, 4)), DATA._replace(y_test=changed(LABELS[:4], 0, 4)),
+        DATA._replace(x_train=changed(IMAGES, 22, 1)), DATA._replace(x_test=changed(IMAGES[:4], 1, 9)),
+        DATA._replace(x_train=IMAGES.reshape(N, 1, 1, 4)), DATA._replace(x_train=IMAGES.astype("i1")),
+        DATA._replace(x_train=IMAGES[:-1], y_train=LABELS[:-1]), DATA._replace(y_train=LABELS.astype("i4")),
+        DATA._replace(classes=("ab",)), DATA._replace(x_train=IMAGES[::-1]), DATA[:2], data.Loader(*DATA[:2]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fingerprints_tell_data_apart(other):
+    assert data.fingerprint(other) != data.fingerprint(DATA)
+
+
+def test_fingerprints_of_equal_data_are_equal():
+    """However they are laid out in memory, in a Loader or not, and in other processes."""
+    known = data.fingerprint(DATA)
+    for x in (np.asfortranarray(IMAGES), IMAGES.copy(), np.repeat(IMAGES, 2, axis=3)[..., ::2]):
+        assert data.fingerprint(DATA._replace(x_train=x)) == known
+    for order in "<>":
+        assert data.fingerprint((IMAGES, LABELS.astype(f"{order}i8"))) == data.fingerprint(data.Loader(IMAGES, LABELS))
+    code = "from minigraph import data; print(data.fingerprint(data.digits()))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == data.fingerprint(data.digits())
+    huge = np.broadcast_to(np.uint8(3), (1 << 40, 1, 8, 8))  # only evenly spaced images are read
+    assert data.fingerprint((huge, LABELS)) != data.fingerprint((huge[1:], LABELS))
+    for wrong in (IMAGES, [IMAGES, LABELS], (IMAGES,), (IMAGES, LABELS, IMAGES), None):
+        with pytest.raises(TypeError, match="wanted a Split, a Loader or"):
+            data.fingerprint(wrong)
+    with pytest.raises(TypeError, match="got an array of object"):
+        data.fingerprint((IMAGES, LABELS.astype(object)))

@@ -463,3 +463,52 @@ def test_a_summary_leaves_the_names_of_parameters():
     before = net.parameters()[0].path
     mg.summary(net, (1, 2))
     assert net.parameters()[0].path == before == "outer/a/weight"
+
+
+def test_hooks_and_parts_by_path():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3, rng=1)).initialize(0)
+    x, seen = np.random.default_rng(0).standard_normal((2, 1, 5, 5)).astype(np.float32), []
+    y = net(x).value
+    handles = [
+        net[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape)),
+        net[1].register_forward_hook(lambda module, inputs, output: seen.append((module, output.shape))),
+    ]
+    np.testing.assert_array_equal(net(x).value, y)
+    assert seen == [(2, 1, 5, 5), (net[1], (2, 2, 3, 3))]
+    replaced = net[1].register_forward_hook(lambda module, inputs, output: 0 * output)
+    doubled = net[0].register_forward_pre_hook(lambda module, inputs: 2 * inputs[0])
+    np.testing.assert_allclose(net(x).value, np.broadcast_to(net[3].bias.value, (2, 3)))
+    for handle in (*handles, replaced, doubled):
+        handle.remove()
+    np.testing.assert_array_equal(net(x).value, y)
+    assert len(seen) == 4
+    with pytest.raises(TypeError, match="Sequential: got int as a hook; wanted a function"):
+        net.register_forward_hook(3)
+
+    assert net.get_submodule("3") is net[3] and net.get_submodule("") is net
+    assert net.get_parameter("3.weight") is net[3].weight and dict(net.named_children())["1"] is net[1]
+    with pytest.raises(KeyError, match="no parameter '3.weigth'; wanted 3.weight"):
+        net.get_parameter("3.weigth")
+    visited = []
+    assert net.apply(visited.append) is net and visited[-1] is net and len(visited) == 5
+
+
+def test_a_lazy_layer_becomes_what_it_makes():
+    net = nn.Sequential(nn.LazyConv2d(4, 3, rng=0), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2, rng=0))
+    assert "LazyConv2d(4, 3)" in repr(net)
+    y = net(np.ones((2, 3, 5, 5), np.float32))
+    assert [type(m).__name__ for m in net] == ["Conv2d", "BatchNorm2d", "Flatten", "Linear"]
+    assert net.state_dict()["0.weight"].shape == (4, 3, 3, 3) and net.state_dict()["3.weight"].shape == (2, 36)
+    assert {node.scope for node in mg.Tape.of(y).nodes} >= {"0", "1", "2", "3"}
+
+
+def test_conversion_to_another_dtype():
+    net = nn.Sequential(nn.Linear(3, 2, rng=0), nn.BatchNorm1d(2))
+    net(np.ones((4, 3), np.float32)).backward(np.ones((4, 2), np.float32))
+    wide = {name: value.astype(float) for name, value in net.state_dict().items() if value.dtype.kind == "f"}
+    assert net.double() is net and net[0].weight.grad is None
+    assert all(np.array_equal(net.state_dict()[name], value) for name, value in wide.items())
+    assert net.state_dict()["1.running_mean"].dtype == np.float64 and net.to("float32")[0].weight.dtype == np.float32
+    assert nn.Linear(3, 2).double().weight.dtype == np.float64  # without values
+    with pytest.raises(TypeError, match="to: got dtype int64; wanted float32 or float64"):
+        net.to(int)

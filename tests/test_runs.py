@@ -144,7 +144,7 @@ def test_data_and_models_that_need_to_fit(here, capsys):
                 here / "mixed" / c / f"{i}.png"
             )
     assert command("train", "resnet20", "--data", "folder:mixed", *small, "--out", "e") == 1
-    assert "wanted one size, or a size to resize to" in capsys.readouterr().err
+    assert "wanted pictures of one size, or a size to resize them to" in capsys.readouterr().err
     assert command("train", "resnet20", "--data", "folder:mixed", "--size", 16, *small, "--out", "e") == 0
     assert json.loads((here / "e/preprocessing.json").read_text())["picture"] == [16, 16]
     assert command("eval", "e") == 0 and command("predict", "e", "mixed/dark/1.png") == 0

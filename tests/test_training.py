@@ -717,6 +717,14 @@ def test_fit_goes_on_by_the_same_settings_alone(tmp_path, changes):
         train.fit(model(), (X, Y), resume=True, **{**settings, **changes})
 
 
+def test_fit_does_not_go_on_with_other_data(tmp_path):
+    settings = {"epochs": 1, "folder": tmp_path, "progress": False}
+    train.fit(model(), (X, Y), **settings)
+    for other in ((X[:, :, ::-1], Y), (X, Y[::-1])):
+        with pytest.raises(ValueError, match="training began with data .* wanted the same"):
+            train.fit(model(), other, resume=True, **settings)
+
+
 def test_fit_goes_on_for_more_epochs_at_a_constant_rate(tmp_path):
     settings = {"folder": tmp_path, "schedule": "constant", "progress": False}
     train.fit(model(), (X, Y), epochs=1, **settings)

@@ -6,6 +6,7 @@ A reader gives a Split; nothing is downloaded. ``data.Loader(x, y, 32, shuffle=T
 from minigraph.data import transforms
 from minigraph.data.cifar_files import cifar10, cifar100
 from minigraph.data.dataset import Split, split
+from minigraph.data.fingerprints import fingerprint
 from minigraph.data.handwritten import digits
 from minigraph.data.idx_files import idx, read_idx
 from minigraph.data.loader import Loader
@@ -14,6 +15,6 @@ from minigraph.data.npz_files import npz
 from minigraph.data.picture_folders import Pictures, folder, read_picture
 
 __all__ = [
-    "Loader", "Pictures", "Split", "cifar10", "cifar100", "digits", "folder", "idx", "load", "npz", "read_idx",
-    "read_picture", "split", "transforms",
+    "Loader", "Pictures", "Split", "cifar10", "cifar100", "digits", "fingerprint", "folder", "idx", "load", "npz",
+    "read_idx", "read_picture", "split", "transforms",
 ]  # fmt: skip

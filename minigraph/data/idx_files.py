@@ -4,79 +4,76 @@ from __future__ import annotations
 
 import gzip
 import os
-import zlib
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.data.dataset import Split, expect_labels
-from minigraph.files import checked_path
+from minigraph.data.dataset import Part, Split, as_images, checked_split
+from minigraph.files import Readable, checked_path, decoding, open_regular, read_blocks
 
 DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 FILES = {
     "x_train": "train-images-idx3-ubyte", "y_train": "train-labels-idx1-ubyte",
     "x_test": "t10k-images-idx3-ubyte", "y_test": "t10k-labels-idx1-ubyte",
 }  # fmt: skip
-CHUNK = 1 << 22
-GZIP_RATIO = 1032  # at most so many bytes come from one compressed byte
+MAX_BYTES = 1 << 32
+FORMAT = "an IDX file, plain or compressed by gzip"
 
 
-def read_idx(path: str | os.PathLike[str]) -> Array:
+def read_idx(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Array:
     """The array of an IDX file, plain or compressed by gzip, whatever its name.
 
-    Raises ValueError naming the offset if the file is cut short, too long or of another format; OSError if it cannot be
-    read. What a header claims is compared with the file's size before memory is taken.
+    Raises ValueError naming the offset if the file is truncated, too long or of another format, and for an array of more
+    than ``max_bytes``; OSError if it cannot be read. Memory is taken as the data are read, whatever the header claims.
     """
     path = checked_path("read_idx", path)
-    size = os.stat(path).st_size
-    with open(path, "rb") as raw:
+    with open_regular(path, FORMAT) as raw:
         compressed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        with gzip.GzipFile(fileobj=raw) if compressed else raw as file:
-            try:
-                return _read(path, file, size * GZIP_RATIO if compressed else size)  # type: ignore[arg-type]
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise ValueError(f"{path}: a gzip file that is cut short or damaged: {error}; get it again") from None
+        if not compressed:
+            return _read(path, raw, max_bytes)
+        with gzip.GzipFile(fileobj=raw) as file:
+            return _read(path, file, max_bytes)
 
 
-def _read(path: str, file: BinaryIO, most: int) -> Array:
-    """The array of an open file that can have ``most`` bytes."""
-    magic = file.read(4)
+def _read(path: str, file: Readable, max_bytes: int) -> Array:
+    """The array of an open file."""
+
+    def read(size: int) -> bytearray:
+        with decoding(path, FORMAT):
+            return read_blocks(file, size)
+
+    magic = read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or not 1 <= magic[3] <= 8:
         raise ValueError(
-            f"{path}: not an IDX file: got {magic.hex(' ') or 'nothing'} at offset 0; wanted 00 00, a type and a rank"
+            f"{path}: not an IDX file: got {magic.hex(' ') or 'nothing'} at offset 0; wanted 00 00, a type code and a rank"
         )
     dtype, rank = np.dtype(DTYPES[magic[2]]), magic[3]
-    head = file.read(4 * rank)
+    head = read(4 * rank)
     if len(head) < 4 * rank:
         raise ValueError(
-            f"{path}: an IDX file that is cut short: got {4 + len(head)} bytes; wanted {rank} sizes, of 4 bytes each"
+            f"{path}: truncated IDX header: got {4 + len(head)} bytes; wanted {4 + 4 * rank}, for {rank} sizes"
         )
     shape = tuple(int(n) for n in np.frombuffer(head, ">u4"))
-    begin, wanted = 4 + 4 * rank, prod(shape) * dtype.itemsize
-    if begin + wanted > most:
+    begin, size = 4 + 4 * rank, prod(shape) * dtype.itemsize
+    if size > max_bytes:
+        raise ValueError(f"{path}: its header claims {size} bytes, {shape}; wanted at most {max_bytes}")
+    data = read(size)
+    if len(data) < size:
         raise ValueError(
-            f"{path}: its header says {shape} of {dtype.itemsize} bytes each, {wanted} in all; the file has less"
+            f"{path}: truncated IDX file: ends at offset {begin + len(data)}; wanted {begin + size} bytes for {shape}"
         )
-    parts, got = [], 0
-    while got < wanted and (part := file.read(min(CHUNK, wanted - got))):
-        parts.append(part)
-        got += len(part)
-    if got < wanted:
-        raise ValueError(
-            f"{path}: an IDX file that is cut short at offset {begin + got}; wanted {begin + wanted} bytes for {shape}"
-        )
-    if file.read(1):
-        raise ValueError(f"{path}: more data at offset {begin + wanted}, where {shape} ends")
-    array: Array = np.frombuffer(b"".join(parts), dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="))
+    if read(1):
+        raise ValueError(f"{path}: got more data at offset {begin + size}; wanted the file to end there, after {shape}")
+    with decoding(path, FORMAT):  # sizes that no array has, beside a size of 0
+        array: Array = np.ndarray(shape, dtype, data)
+    return array.byteswap(inplace=True).view(dtype.newbyteorder("=")) if dtype.byteorder == ">" else array
 
 
 def idx(path: str | os.PathLike[str]) -> Split:
-    """MNIST, Fashion-MNIST or any data of that form: a folder of IDX files; images (N, 1, H, W) of unsigned bytes.
+    """MNIST, Fashion-MNIST or any data of that form: a folder of IDX files; images (N, 1, H, W) of unsigned bytes or floats.
 
     Wanted: train-images-idx3-ubyte and train-labels-idx1-ubyte, and for the test t10k-images-idx3-ubyte and
     t10k-labels-idx1-ubyte; each may end in .gz. Raises FileNotFoundError naming what is missing; ValueError for files that
@@ -84,29 +81,27 @@ def idx(path: str | os.PathLike[str]) -> Split:
     """
     folder = Path(checked_path("idx", path))
     found = {part: _find(folder, name) for part, name in FILES.items()}
-    missing = [FILES[part] for part in ("x_train", "y_train") if found[part] is None]
-    missing += [
-        FILES[part] for part in ("x_test", "y_test") if found[part] is None and (found["x_test"] or found["y_test"])
-    ]
+    wanted = FILES if found["x_test"] or found["y_test"] else ("x_train", "y_train")
+    missing = [FILES[part] for part in wanted if found[part] is None]
     if missing:
-        raise FileNotFoundError(f"{folder}: no {' and no '.join(missing)}, nor with .gz; wanted a folder of IDX files")
-    arrays: dict[str, Any] = {part: read_idx(path) for part, path in found.items() if path}
-    for part, array in arrays.items():
-        wanted = 3 if part[0] == "x" else 1
-        if array.ndim != wanted:
-            raise ValueError(f"{found[part]}: got an array of shape {array.shape}; wanted {wanted} axes")
-    x_train = arrays["x_train"][:, None]
-    x_test = arrays["x_test"][:, None] if "x_test" in arrays else np.empty((0, *x_train.shape[1:]), x_train.dtype)
-    y_train, y_test = arrays["y_train"], arrays.get("y_test", np.empty(0, np.int64))
-    for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        expect_labels(f"{found[f'y_{part}']}", x, y)
-    return Split(x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64), ())
+        raise FileNotFoundError(
+            f"{folder}: no {' and no '.join(missing)}, plain or with .gz; wanted a folder of IDX files"
+        )
+    pairs = ((found[f"x_{part}"], found[f"y_{part}"]) for part in ("train", "test"))
+    return checked_split(*(_part(images, labels) for images, labels in pairs if images and labels))
+
+
+def _part(images: Path, labels: Path) -> Part:
+    x, y = read_idx(images), read_idx(labels)
+    if x.ndim != 3:
+        raise ValueError(f"{images}: got an array of shape {x.shape}; wanted images (N, H, W)")
+    return Part(as_images(str(images), x), y, str(images), str(labels))
 
 
 def _find(folder: Path, name: str) -> Path | None:
     """The file of this name, or one with a dot before its last part, each possibly with .gz."""
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: no folder; wanted a folder of IDX files, such as MNIST's")
+        raise NotADirectoryError(f"{folder}: not a folder; wanted a folder of IDX files, such as MNIST's")
     first, _, last = name.partition("-idx")
     names = [plain + end for plain in (name, f"{first}.idx{last}") for end in ("", ".gz")]
-    return next((folder / n for n in names if (folder / n).is_file()), None)
+    return next((folder / n for n in names if (folder / n).exists()), None)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.data.dataset import expect_labels
-from minigraph.data.transforms import Compose, Transform, as_floats
+from minigraph.data.dataset import Subset, class_labels
+from minigraph.data.transforms import Compose, Transform, TransformError, applied, as_floats, expect_transform
 from minigraph.random import generator
 
 Batch = tuple[Array, Array]
@@ -54,35 +54,40 @@ class Loader:
         self.batch_size, self.num_workers = int(batch_size), int(num_workers)
         self.shuffle, self.drop_last, self.balanced = bool(shuffle), bool(drop_last), bool(balanced)
         transform = Compose(transform) if isinstance(transform, (list, tuple)) else transform
-        self.transform = transform or Compose([])
+        self.transform = Compose([]) if transform is None else expect_transform("Loader", transform)
         self._check()
         needed = self.shuffle or self.balanced or getattr(self.transform, "random", True)
         self.seed = int(generator(rng, "Loader").integers(2**63)) if needed or rng is not None else 0
         self.epoch = 0
 
     def _check(self) -> None:
-        n = len(self.x)
+        n = len(self.x) if self.x.shape else 0
         if not n:
             raise ValueError("Loader: got no images; wanted at least one")
         if self.y.shape[:1] != (n,):
             raise ValueError(
-                f"Loader: got {n} images and labels of shape {self.y.shape}; wanted one label for each image"
+                f"Loader: got labels of shape {self.y.shape} for {n} images; wanted one label for each image"
             )
         if self.y.dtype.kind in "iu" and self.y.ndim == 1:
-            expect_labels("Loader", self.x, self.y)
+            class_labels("Loader", self.y, n)
+        if self.y.dtype.kind not in "buif":
+            raise TypeError(f"Loader: got labels of {self.y.dtype}; wanted integers, or floats such as probabilities")
+        if not np.isfinite(self.y).all():
+            bad = np.isfinite(self.y).reshape(n, -1).all(axis=1).argmin()
+            raise ValueError(f"Loader: label {bad} has a NaN or an infinity; wanted finite labels")
         if self.drop_last and n < self.batch_size:
             raise ValueError(
-                f"Loader: got {n} images; wanted at least one batch of {self.batch_size}, as drop_last drops less"
+                f"Loader: got {n} images; wanted at least {self.batch_size}, one batch, since drop_last drops smaller ones"
             )
         if self.balanced:
             if self.y.ndim != 1 or self.y.dtype.kind not in "iu":
                 raise ValueError(
-                    f"Loader: got labels {self.y.dtype} {self.y.shape}; wanted one class for each image to balance"
+                    f"Loader: got labels of {self.y.dtype} {self.y.shape}; wanted one class for each image to balance"
                 )
             counts = np.bincount(self.y)
             if not counts.all():
                 raise ValueError(
-                    f"Loader: got no image of class {int(np.argmin(counts))}; wanted some of each class to balance"
+                    f"Loader: got no image of class {int(np.argmin(counts))}; wanted images of each class to balance"
                 )
 
     def __len__(self) -> int:
@@ -111,11 +116,15 @@ class Loader:
         if not len(indices):
             raise IndexError(f"Loader: got batch {i}; wanted 0 to {len(self) - 1}")
         x, y = as_floats(self.x[indices]), self.y[indices]
+        if len(x) != len(y):
+            raise ValueError(f"Loader: got images of shape {x.shape} for {len(y)} indices; wanted one for each")
         if not np.isfinite(x).all():
             bad = indices[np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1))]
             raise ValueError(f"Loader: image {bad} has a NaN or an infinity; wanted finite pixels")
-        x, y = self.transform(x, y, np.random.default_rng([self.seed, epoch, i]))
-        return x, y
+        try:
+            return applied(self.transform, x, y, np.random.default_rng([self.seed, epoch, i]))
+        except TransformError as error:
+            raise TransformError(f"Loader: {error}; in batch {i}, {_named(self.x, indices)}") from None
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number ``start`` on, in order."""
@@ -141,12 +150,26 @@ class Loader:
         return f"Loader({len(self.x)} images, batch_size={self.batch_size}, shuffle={self.shuffle}, transform={self.transform})"
 
 
+def _named(x: Any, indices: Array) -> str:
+    """The first of these images, by its file if it has one, and its number."""
+    first = int(indices[0])
+    number, source = first, x
+    while isinstance(source, Subset):
+        first, source = int(source.indices[first]), source.x
+    paths = getattr(source, "paths", None)
+    return f"which begins with image {number}" + (f", {paths[first]}" if paths else "")
+
+
 def _images(x: Any) -> Any:
     """Images that can be indexed by an array of numbers; a list of arrays becomes one. Raises ValueError for several shapes."""
     if hasattr(x, "shape") and hasattr(x, "__getitem__"):
         return x
+    if not isinstance(x, Iterable):
+        raise TypeError(f"Loader: got {type(x).__name__} as images; wanted an array or a sequence of images")
     shapes = {np.shape(image) for image in x}
     if len(shapes) > 1:
         several = " and ".join(map(str, sorted(shapes)[:2]))
-        raise ValueError(f"Loader: got images of several shapes, such as {several}; wanted one; resize them first")
+        raise ValueError(
+            f"Loader: got images of several shapes, such as {several}; wanted one shape; resize them first"
+        )
     return np.asarray(x)

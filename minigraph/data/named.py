@@ -24,8 +24,11 @@ READERS: dict[str, Any] = {
 def load(name: str, **options: Any) -> Split:
     """The data that ``name`` tells: "digits", or "idx:", "mnist:", "cifar10:", "cifar100:", "npz:" or "folder:" and a path.
 
-    ``options`` are those of the reader. Raises ValueError for other names, listing these; and what the reader raises.
+    ``options`` are those of the reader. Raises ValueError for other names, listing these, TypeError for what is not a
+    string, and what the reader raises.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"load: got data {name!r}; wanted a string, such as 'digits' or 'cifar10:PATH'")
     kind, _, path = name.partition(":")
     if name == "digits":
         return digits(**options)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_integer
 from minigraph.array import Array
-from minigraph.data.dataset import Split
-from minigraph.files import checked_path
+from minigraph.data.dataset import Part, Split, checked_split
+from minigraph.files import checked_path, decoding, open_regular
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
@@ -22,38 +24,41 @@ Size = int | tuple[int, int] | None
 def folder(path: str | os.PathLike[str], size: Size = None, channels: int = 3) -> Split:
     """Pictures in ``path``/class/…, or in ``path``/train/class/… and ``path``/test/class/…; classes in alphabetical order.
 
-    Images are (channels, H, W) of unsigned bytes, read when they are asked for. ``size``: (H, W), or the side of a square
-    cut from the middle after the shorter side was resized to it; without it all pictures must have one size. Raises
-    ValueError for an empty class, for no class, for classes that differ and for pictures of several sizes; FileNotFoundError.
+    Images are (channels, H, W) of unsigned bytes, read when they are asked for. ``size=(H, W)`` stretches or squeezes each
+    picture to exactly that; ``size=S`` keeps its proportions: the shorter side becomes S, and the S×S square in the middle is
+    kept. Without a size all pictures must have one. Raises ValueError for an empty class, for no class, for classes that
+    differ and for pictures of several sizes; NotADirectoryError.
     """
     root = Path(checked_path("folder", path))
     if not root.is_dir():
-        raise NotADirectoryError(f"{root}: no folder; wanted one with a folder of pictures for each class")
+        raise NotADirectoryError(f"{root}: not a folder; wanted one with a folder of pictures for each class")
     train = next((root / name for name in TRAIN if (root / name).is_dir()), root)
     test = next((root / name for name in TEST if (root / name).is_dir()), None) if train != root else None
     paths, y, classes = _classes(train)
-    x = Pictures(paths, size, channels)
+    part = Part(Pictures(paths, size, channels), y, str(train), str(train))
     if test is None:
-        return Split(x, y, x[:0], y[:0], classes)
+        return checked_split(part, classes=classes)
     test_paths, y_test, test_classes = _classes(test)
     if test_classes != classes:
         differing = sorted({*classes} ^ {*test_classes})
         raise ValueError(
-            f"{root}: got the class {differing[0]} in one of {train.name} and {test.name} only; wanted it in both"
+            f"{root}: got the class {differing[0]} in only one of {train.name} and {test.name}; wanted it in both"
         )
-    return Split(x, y, Pictures(test_paths, size or x.shape[2:], channels), y_test, classes)
+    return checked_split(
+        part, Part(Pictures(test_paths, size, channels), y_test, str(test), str(test)), classes=classes
+    )
 
 
 def _classes(root: Path) -> tuple[list[Path], Array, tuple[str, ...]]:
     """The pictures of all classes, their labels, and the classes."""
     folders = sorted(p for p in root.iterdir() if p.is_dir() and p.name[0] not in "._")
     if not folders:
-        raise ValueError(f"{root}: got no folders in it; wanted a folder of pictures for each class")
+        raise ValueError(f"{root}: contains no folders; wanted a folder of pictures for each class")
     members = [sorted(p for p in f.rglob("*") if p.suffix.lower() in SUFFIXES and p.name[0] != ".") for f in folders]
     for f, pictures in zip(folders, members, strict=True):
         if not pictures:
             raise ValueError(
-                f"{f}: got no picture of this class; wanted files that end in {', '.join(sorted(SUFFIXES))}"
+                f"{f}: contains no pictures of this class; wanted files that end in {', '.join(sorted(SUFFIXES))}"
             )
     labels = np.repeat(np.arange(len(folders)), [len(pictures) for pictures in members])
     return [p for pictures in members for p in pictures], labels, tuple(f.name for f in folders)
@@ -69,9 +74,8 @@ class Pictures:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, paths: Sequence[Any], size: Size = None, channels: int = 3) -> None:
-        if channels not in (1, 3):
-            raise ValueError(f"Pictures: got channels {channels}; wanted 1, grey, or 3, colours")
-        self.paths, self.size, self.channels = [Path(p) for p in paths], size, channels
+        self.size, self.channels = _checked(size, channels)
+        self.paths = [Path(p) for p in paths]
         sides = (size, size) if isinstance(size, int) else size
         if sides is None:
             sides = read_picture(self.paths[0], None, channels).shape[1:] if self.paths else (0, 0)
@@ -82,7 +86,10 @@ class Pictures:
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
-            return Pictures(self.paths[i], self.size or self.shape[2:], self.channels)
+            part = copy.copy(self)
+            part.paths = self.paths[i]
+            part.shape = (len(part.paths), *self.shape[1:])
+            return part
         if np.ndim(i) == 0:
             return self._read(self.paths[i])
         return (
@@ -96,37 +103,51 @@ class Pictures:
         if picture.shape != self.shape[1:]:
             (h, w), (H, W) = picture.shape[1:], self.shape[2:]
             raise ValueError(
-                f"{path}: got a picture of {h}×{w} pixels where {self.paths[0].name} has {H}×{W}; wanted one size, or a size to resize to"
+                f"{path}: got a picture of {h}×{w} pixels where the others have {H}×{W}; wanted pictures of one size, or "
+                f"a size to resize them to"
             )
         return picture
+
+    def __repr__(self) -> str:
+        return f"Pictures({len(self)} of {self.shape[1:]})"
 
 
 def read_picture(path: str | os.PathLike[str], size: Size = None, channels: int = 3) -> Array:
     """A picture (C, H, W) of unsigned bytes, upright, grey or in colours, resized to ``size`` as ``folder`` says.
 
-    Raises ValueError for a file that is damaged, no picture, or larger than Pillow allows; OSError if it cannot be read.
+    Raises ValueError for a file that is damaged, not a picture, or larger than Pillow allows; OSError if it cannot be read.
     """
     try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
     except ImportError:
         raise ImportError("folder: reading pictures needs Pillow: pip install 'minigraph[images]'") from None
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            opened = ImageOps.exif_transpose(Image.open(file))
-            if opened.mode in ("P", "PA", "LA", "RGBA") and channels == 3:
-                opened = opened.convert("RGBA").convert("RGB")
-            picture = opened.convert("L" if channels == 1 else "RGB")
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: a picture that is too large: {error}") from None
-        except UnidentifiedImageError:
-            raise ValueError(f"{path}: no picture that Pillow knows") from None
-        except (OSError, SyntaxError, EOFError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{path}: a picture that is damaged: {error}") from None
-        if isinstance(size, int):
-            picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
-        elif size is not None:
-            picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        array = np.asarray(picture)
+    (size, channels), wanted = _checked(size, channels), "a picture that Pillow can read"
+    path = checked_path("read_picture", path)
+    with open_regular(path, wanted) as file, decoding(path, wanted):
+        content = io.BytesIO(file.read())  # a file would take memory for whatever size Pillow asks for
+        opened: Image.Image = Image.open(content)
+        if Image.MAX_IMAGE_PIXELS and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:  # Pillow itself warns
+            raise ValueError(f"got {opened.width}×{opened.height} pixels; wanted at most {Image.MAX_IMAGE_PIXELS}")
+        opened = ImageOps.exif_transpose(opened)
+        if opened.mode in ("P", "PA", "LA", "RGBA") and channels == 3:
+            opened = opened.convert("RGBA").convert("RGB")
+        picture = opened.convert("L" if channels == 1 else "RGB")
+    if isinstance(size, int):
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    elif size is not None:
+        picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    array = np.asarray(picture)
     return np.ascontiguousarray(array[None] if channels == 1 else np.moveaxis(array, 2, 0))
+
+
+def _checked(size: Any, channels: Any) -> tuple[Size, int]:
+    """Size, which is None, a side, or (H, W); and channels. Raises TypeError or ValueError for anything else."""
+    if channels not in (1, 3):
+        raise ValueError(f"folder: got channels {channels!r}; wanted 1 (grey) or 3 (colour)")
+    pair = isinstance(size, (tuple, list))
+    if pair and len(size) != 2:
+        raise ValueError(f"folder: got size {size!r}; wanted an integer or (H, W)")
+    for side in size if pair else () if size is None else (size,):
+        expect_integer("folder", 1, size=side)
+    whole: Size = (int(size[0]), int(size[1])) if pair else None if size is None else int(size)
+    return whole, int(channels)

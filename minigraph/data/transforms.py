@@ -7,20 +7,78 @@ colours count from 0 to 1.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from minigraph.arguments import expect_number, expect_positive
 from minigraph.array import Array
 from minigraph.ops.interpolate import interpolate
 
 Rng = np.random.Generator
 
 
+class TransformError(ValueError):
+    """A transform returned something other than a batch."""
+
+
+def applied(transform: Any, x: Array, y: Any, rng: Rng | None) -> tuple[Array, Any]:
+    """``transform(x, y, rng)``. Raises TransformError, which names the transform, unless it returned as many images and labels.
+
+    Images may be of another size, or flattened to (N, features).
+    """
+    result = transform(x, y, rng)
+    n, shape, name = len(x), np.shape(x), _name(transform)
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise TransformError(f"transform {name} returned {_kind(result)}; wanted (x, y), images and labels")
+    images, labels = result
+    if not isinstance(images, np.ndarray):
+        raise TransformError(f"transform {name} returned {_kind(images)} as images; wanted an array")
+    if images.ndim not in (2, len(shape)) or len(images) != n:
+        raise TransformError(
+            f"transform {name} returned {_kind(images)} for images of shape {shape}; wanted {n} images"
+        )
+    if y is not None and np.shape(labels)[:1] != (n,):
+        raise TransformError(
+            f"transform {name} returned {_kind(labels)} as labels of {n} images; wanted one label for each"
+        )
+    return images, labels
+
+
+def expect_transform(name: str, t: Any) -> Any:
+    """``t`` itself. Raises TypeError unless it can be called; a class is refused too, since calling it makes a transform."""
+    if isinstance(t, type):
+        raise TypeError(f"{name}: got the class {t.__name__} as transform; wanted {t.__name__}(…)")
+    if not callable(t):
+        raise TypeError(f"{name}: got {type(t).__name__} as transform; wanted a function of (x, y, rng)")
+    return t
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in a few words."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of length {len(value)}"
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _name(transform: Any) -> str:
+    """The name of a function and the file that it is in, or the repr of anything else."""
+    code = getattr(transform, "__code__", None)
+    where = f" ({os.path.basename(code.co_filename)}, line {code.co_firstlineno})" if code else ""
+    return f"{getattr(transform, '__qualname__', None) or repr(transform)}{where}"
+
+
 class Transform:
-    """The base: ``images(x, rng)`` changes the images alone. ``random``: whether it draws from the rng."""
+    """The base: ``images(x, rng)`` changes the images alone, ``change(x, y, rng)`` labels too.
+
+    ``random``: whether it draws from the rng. Raises ValueError for images that are not (N, C, H, W), TypeError unless they
+    are floats.
+    """
 
     random = True
 
@@ -28,13 +86,20 @@ class Transform:
         """The images, changed; ``x`` itself stays as it is."""
         raise NotImplementedError
 
+    def change(self, x: Array, y: Any, rng: Rng) -> tuple[Array, Any]:
+        """Images and labels, changed."""
+        return self.images(x, rng), y
+
     def __call__(self, x: Array, y: Any, rng: Rng | None = None) -> tuple[Array, Any]:
-        x = np.asarray(x)
+        name, x = type(self).__name__, np.asarray(x)
         if x.ndim != 4:
-            raise ValueError(f"{type(self).__name__}: got images of shape {x.shape}; wanted (N, C, H, W)")
-        if rng is None and self.random:
-            raise TypeError(f"{type(self).__name__}: got no rng; wanted a numpy.random.Generator")
-        return self.images(x, rng), y  # type: ignore[arg-type]
+            raise ValueError(f"{name}: got images of shape {x.shape}; wanted (N, C, H, W)")
+        if x.dtype.kind != "f":
+            raise TypeError(f"{name}: got images of {x.dtype}; wanted floats, as transforms.as_floats makes them")
+        if self.random and not isinstance(rng, np.random.Generator):
+            got = "no rng" if rng is None else f"{type(rng).__name__} as rng"
+            raise TypeError(f"{name}: got {got}; wanted a numpy.random.Generator")
+        return self.change(x, y, rng)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         shown = (
@@ -47,10 +112,7 @@ class Compose(Transform):
     """Several transforms one after another."""
 
     def __init__(self, transforms: Sequence[Any]) -> None:
-        self.transforms = list(transforms)
-        for t in self.transforms:
-            if not callable(t):
-                raise TypeError(f"Compose: got {type(t).__name__}; wanted functions of (x, y, rng)")
+        self.transforms = [expect_transform("Compose", t) for t in transforms]
 
     @property
     def random(self) -> bool:  # type: ignore[override]
@@ -58,7 +120,7 @@ class Compose(Transform):
 
     def __call__(self, x: Array, y: Any, rng: Rng | None = None) -> tuple[Array, Any]:
         for t in self.transforms:
-            x, y = t(x, y, rng)
+            x, y = applied(t, x, y, rng)
         return x, y
 
     def __repr__(self) -> str:
@@ -74,14 +136,23 @@ class Normalize(Transform):
         self.mean, self.std = (np.atleast_1d(np.asarray(a, np.float64)) for a in (mean, std))
         if self.mean.shape != self.std.shape or self.mean.ndim != 1:
             raise ValueError(
-                f"Normalize: got {self.mean.size} means and {self.std.size} deviations; wanted one for each channel"
+                f"Normalize: got {self.mean.size} means and {self.std.size} standard deviations; wanted one for each channel"
             )
-        if not np.isfinite(self.mean).all() or not (np.isfinite(self.std) & (self.std > 0)).all():
-            raise ValueError(f"Normalize: got std {self.std.tolist()}; wanted numbers above 0: all images are the same")
+        if not np.isfinite(self.mean).all():
+            raise ValueError(f"Normalize: got mean {self.mean.tolist()}; wanted finite numbers")
+        if not (np.isfinite(self.std) & (self.std > 0)).all():
+            raise ValueError(
+                f"Normalize: got std {self.std.tolist()}; wanted numbers above 0 (a std of 0 means that all images are the same)"
+            )
 
     @classmethod
     def fit(cls, x: Any, sample: int = 10_000) -> Normalize:
         """With the mean and the standard deviation of each channel over (at most ``sample``) images, evenly spaced."""
+        x = x if hasattr(x, "shape") else np.asarray(x)
+        if not len(x):
+            raise ValueError("Normalize.fit: got no images; wanted at least one")
+        if len(np.shape(x)) != 4:
+            raise ValueError(f"Normalize.fit: got images of shape {np.shape(x)}; wanted (N, C, H, W)")
         taken = as_floats(x[np.linspace(0, len(x) - 1, min(len(x), sample)).astype(int)])
         return cls(taken.mean(axis=(0, 2, 3), dtype=np.float64), taken.std(axis=(0, 2, 3), dtype=np.float64))
 
@@ -99,7 +170,7 @@ class Pad(Transform):
     random = False
 
     def __init__(self, padding: int, fill: float = 0.0) -> None:
-        self.padding, self.fill = _count("Pad", 0, padding=padding), float(fill)
+        self.padding, self.fill = _count("Pad", 0, padding=padding), _number("Pad", fill=fill)
 
     def images(self, x: Array, rng: Rng) -> Array:
         p = self.padding
@@ -139,7 +210,7 @@ class RandomCrop(Transform):
 
     def __init__(self, size: int | tuple[int, int] | None = None, padding: int = 0, fill: float = 0.0) -> None:
         self.size = None if size is None else _pair("RandomCrop", size)
-        self.padding, self.fill = _count("RandomCrop", 0, padding=padding), float(fill)
+        self.padding, self.fill = _count("RandomCrop", 0, padding=padding), _number("RandomCrop", fill=fill)
 
     def images(self, x: Array, rng: Rng) -> Array:
         size = self.size or x.shape[2:]
@@ -211,10 +282,12 @@ class RandomAffine(Transform):
         scale: tuple[float, float] = (1.0, 1.0),
         fill: float = 0.0,
     ) -> None:
-        if not 0 <= degrees <= 360:
-            raise ValueError(f"RandomAffine: got degrees {degrees}; wanted a number from 0 to 360")
-        self.degrees, self.scale, self.fill = float(degrees), _range("RandomAffine", scale=scale), float(fill)
-        right, down = translate if isinstance(translate, (tuple, list)) else (translate, translate)
+        self.degrees, self.scale = _share("RandomAffine", 360, degrees=degrees), _range("RandomAffine", scale=scale)
+        self.fill = _number("RandomAffine", fill=fill)
+        shares = translate if isinstance(translate, (tuple, list)) else (translate, translate)
+        if len(shares) != 2:
+            raise ValueError(f"RandomAffine: got translate {translate!r}; wanted a number or two")
+        right, down = shares
         self.translate = _share("RandomAffine", translate=down), _share("RandomAffine", translate=right)
 
     def images(self, x: Array, rng: Rng) -> Array:
@@ -252,9 +325,7 @@ class ColorJitter(Transform):
     def __init__(self, brightness: float = 0, contrast: float = 0, saturation: float = 0, hue: float = 0) -> None:
         given = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
         self.brightness, self.contrast, self.saturation = (_share("ColorJitter", **{k: v}) for k, v in given.items())
-        if not 0 <= hue <= 0.5:
-            raise ValueError(f"ColorJitter: got hue {hue}; wanted a number from 0 to 0.5")
-        self.hue = float(hue)
+        self.hue = _share("ColorJitter", 0.5, hue=hue)
 
     def images(self, x: Array, rng: Rng) -> Array:
         n, channels = x.shape[:2]
@@ -289,7 +360,7 @@ class Cutout(Transform):
     """A square of ``size`` pixels set to ``fill``, its middle anywhere in the image (DeVries and Taylor 2017)."""
 
     def __init__(self, size: int, fill: float = 0.0) -> None:
-        self.size, self.fill = _count("Cutout", 1, size=size), float(fill)
+        self.size, self.fill = _count("Cutout", 1, size=size), _number("Cutout", fill=fill)
 
     def images(self, x: Array, rng: Rng) -> Array:
         out, (H, W) = x.copy(), x.shape[2:]
@@ -311,43 +382,51 @@ class LabelSmoothing(Transform):
             _share("LabelSmoothing", epsilon=epsilon),
         )
 
-    def __call__(self, x: Array, y: Any, rng: Rng | None = None) -> tuple[Array, Any]:
-        return x, (1 - self.epsilon) * as_probabilities(y, self.num_classes, x.dtype) + self.epsilon / self.num_classes
+    def change(self, x: Array, y: Any, rng: Rng) -> tuple[Array, Any]:
+        t = as_probabilities("LabelSmoothing", y, len(x), self.num_classes, x.dtype)
+        return x, (1 - self.epsilon) * t + self.epsilon / self.num_classes
 
 
 class Mixup(Transform):
     """Each image and its label mixed with another's: λ x + (1 − λ) x′, λ from Beta(α, α) (Zhang et al. 2018)."""
 
     def __init__(self, num_classes: int, alpha: float = 0.2) -> None:
+        expect_positive("Mixup", alpha=alpha)
         self.num_classes, self.alpha = _count("Mixup", 1, num_classes=num_classes), float(alpha)
-        if not self.alpha > 0:
-            raise ValueError(f"Mixup: got alpha {alpha}; wanted a number above 0")
 
-    def __call__(self, x: Array, y: Any, rng: Rng | None = None) -> tuple[Array, Any]:
-        if rng is None:
-            raise TypeError("Mixup: got no rng; wanted a numpy.random.Generator")
+    def change(self, x: Array, y: Any, rng: Rng) -> tuple[Array, Any]:
         share, others = rng.beta(self.alpha, self.alpha, len(x)).astype(x.dtype), rng.permutation(len(x))
-        t = as_probabilities(y, self.num_classes, x.dtype)
+        t = as_probabilities("Mixup", y, len(x), self.num_classes, x.dtype)
         a = share.reshape(-1, 1, 1, 1)
         return a * x + (1 - a) * x[others], share[:, None] * t + (1 - share[:, None]) * t[others]
 
 
 def as_floats(x: Any) -> Array:
-    """Unsigned bytes as float32 from 0 to 1; floats as they are, other numbers as float32."""
+    """Unsigned bytes as float32 from 0 to 1; floats as they are, other numbers as float32. TypeError for anything else."""
     images: Array = np.asarray(x)
+    if images.dtype.kind not in "buif":
+        raise TypeError(f"got images of {images.dtype}; wanted unsigned bytes or floats")
     if images.dtype == np.uint8:
         images = images / np.float32(255)
     return images if images.dtype in (np.float32, np.float64) else images.astype(np.float32)
 
 
-def as_probabilities(y: Any, num_classes: int, dtype: Any) -> Array:
-    """Classes (N,) as one-hot rows (N, classes); probabilities as they are. Raises ValueError for labels out of range."""
+def as_probabilities(name: str, y: Any, n: int, num_classes: int, dtype: Any) -> Array:
+    """Classes (N,) as one-hot rows (N, classes); rows of probabilities as they are.
+
+    Raises TypeError for labels that are neither, ValueError for classes out of range; messages begin with ``name``.
+    """
     labels: Array = np.asarray(y)
-    if labels.ndim == 2 and labels.dtype.kind == "f":
+    if labels.dtype.kind == "f" and labels.shape == (n, num_classes):
         return labels
-    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
-        raise ValueError(f"got labels from {labels.min()} to {labels.max()}; wanted 0 to {num_classes - 1}")
-    one_hot: Array = np.eye(num_classes, dtype=dtype)[labels]
+    if labels.dtype.kind not in "iu" or labels.shape != (n,):
+        raise TypeError(
+            f"{name}: got labels of {labels.dtype} {labels.shape}; wanted integers ({n},), or probabilities ({n}, {num_classes})"
+        )
+    if n and (labels.min() < 0 or labels.max() >= num_classes):
+        raise ValueError(f"{name}: got labels from {labels.min()} to {labels.max()}; wanted 0 to {num_classes - 1}")
+    one_hot: Array = np.zeros((n, num_classes), dtype)
+    one_hot[np.arange(n), labels] = 1
     return one_hot
 
 
@@ -382,16 +461,24 @@ def _count(name: str, least: int, **given: Any) -> int:
     return int(value)
 
 
-def _share(name: str, **given: Any) -> float:
-    ((argument, value),) = given.items()
-    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
-        raise ValueError(f"{name}: got {argument} {value!r}; wanted a number from 0 to 1")
+def _number(name: str, **given: Any) -> float:
+    expect_number(name, **given)
+    (value,) = given.values()
     return float(value)
+
+
+def _share(name: str, most: float = 1, **given: Any) -> float:
+    value = _number(name, **given)
+    if not 0 <= value <= most:
+        raise ValueError(f"{name}: got {next(iter(given))} {value:g}; wanted a number from 0 to {most}")
+    return value
 
 
 def _range(name: str, **given: Any) -> tuple[float, float]:
     ((argument, value),) = given.items()
     low, high = value if isinstance(value, (tuple, list)) and len(value) == 2 else (0, 0)
+    expect_number(name, **{argument: low})
+    expect_number(name, **{argument: high})
     if not 0 < low <= high < math.inf:
         raise ValueError(f"{name}: got {argument} {value!r}; wanted two numbers above 0, the smaller first")
     return float(low), float(high)

@@ -210,7 +210,8 @@ def grid_sample(
     channel = np.arange(C).reshape(1, -1, *[1] * d)
     total: Any = 0.0
     for corner in np.ndindex(*([1] if mode == "nearest" else [2]) * d):
-        weight, pixel, inside = 1.0, np.zeros((), int), np.ones((), bool)
+        weight: Any = 1.0
+        pixel, inside = np.zeros((), int), np.ones((), bool)
         for p, n, up in zip(at, sides, corner, strict=True):
             value = np.asarray(value_of(p))
             near = np.rint(value) if mode == "nearest" else np.floor(value) + up

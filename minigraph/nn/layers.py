@@ -169,9 +169,9 @@ class Linear(_Weighted):
 
 def track(module: Module, num_features: int, dtype: Any) -> None:
     """Give a normalisation the buffers of its running statistics."""
-    module.running_mean = Buffer(np.zeros(num_features, dtype))  # type: ignore[attr-defined]
-    module.running_var = Buffer(np.ones(num_features, dtype))  # type: ignore[attr-defined]
-    module.num_batches_tracked = Buffer(np.int64(0), optional=True)  # type: ignore[attr-defined]  # older files lack it
+    module.running_mean = Buffer(np.zeros(num_features, dtype))
+    module.running_var = Buffer(np.ones(num_features, dtype))
+    module.num_batches_tracked = Buffer(np.int64(0), optional=True)  # older files lack it
 
 
 class _BatchNorm(Module):
@@ -361,9 +361,10 @@ class _InstanceNorm(_Norm):
             return self.forward(np.expand_dims(x, 0))[0]
         expect(len(x.shape) == axes + 2, name, f"x of {axes + 2} axes", x=x.shape)
         expect(x.shape[1] == self.num_features, name, f"{self.num_features} channels", x=x.shape)
-        running = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
-        by_input = self.training or not self.track_running_stats
-        return instance_norm(x, *running, self.weight, self.bias, by_input, self.momentum, self.eps)
+        tracked = self.track_running_stats
+        mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
+        by_input = self.training or not tracked
+        return instance_norm(x, mean, var, self.weight, self.bias, by_input, self.momentum, self.eps)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -422,7 +423,7 @@ class Bilinear(_Weighted):
             dtype,
         )
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Any:  # type: ignore[override]
         return bilinear(x1, x2, self.weight, self.bias)
 
 
@@ -444,21 +445,21 @@ class FeatureAlphaDropout(Dropout):
 class _Lazy(Module):
     """A layer that is made when it is first called, for as many channels as its input has; it becomes that layer then."""
 
-    kind: type[Module]
+    kind: Callable[..., Module]
     axis = 1
     defaults: dict[str, Any] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args, self.kwargs = args, self.defaults | kwargs
 
-    def forward(self, *xs: Any) -> Any:
-        made = self.kind(xs[0].shape[self.axis], *self.args, **self.kwargs)
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        made = self.kind(x.shape[self.axis], *self.args, **self.kwargs)
         name, training = self.name, self.training
         vars(self).clear()
         self.__class__ = self.kind  # type: ignore[assignment]
         vars(self).update(vars(made))
         self.name, self.training = name, training
-        return self(*xs)
+        return self(x, *args, **kwargs)
 
     def describe(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.args))})"

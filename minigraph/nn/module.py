@@ -232,11 +232,11 @@ class Module:
 
     def get_submodule(self, path: str) -> Module:
         """The module at a dotted path, this one at "". Raises KeyError naming close paths."""
-        return self._at("module", path, dict(self.named_modules(once=False)))
+        return self._at("module", path, dict(self.named_modules(once=False)))  # type: ignore[no-any-return]
 
     def get_parameter(self, path: str) -> Parameter:
         """The parameter at a dotted path. Raises KeyError naming close paths."""
-        return self._at("parameter", path, dict(self._named(Parameter, once=False)))
+        return self._at("parameter", path, dict(self._named(Parameter, once=False)))  # type: ignore[no-any-return]
 
     def _at(self, what: str, path: str, parts: dict[str, Any]) -> Any:
         if path not in parts:

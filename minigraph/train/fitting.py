@@ -11,7 +11,7 @@ import numpy as np
 
 from minigraph import optim
 from minigraph.arguments import expect_integer, known
-from minigraph.data import Loader, Split
+from minigraph.data import Loader, Split, fingerprint
 from minigraph.data.transforms import Compose
 from minigraph.nn import Module
 from minigraph.optim import Optimizer, lr_scheduler
@@ -108,6 +108,8 @@ def make_trainer(
         "nesterov": nesterov, "schedule": schedule, "warmup": warmup, "step_size": step_size, "gamma": gamma,
         "accumulate": accumulate, "clip_norm": clip_norm, "average": average,
     }  # fmt: skip
+    if isinstance(batches, Loader):
+        settings["data"] = fingerprint(batches)
     if schedule not in ("constant", "plateau") or warmup:
         settings["epochs"] = epochs
     if isinstance(optimizer, Optimizer):
