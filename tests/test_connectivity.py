@@ -130,7 +130,7 @@ MISTAKES = [
     (mg.ShapeError, r"in_shape \(C, \*n\)", lambda: mg.linear_to_conv(X[0, 0], (4,))),
     (mg.ShapeError, "conv_to_linear: got w .* wanted w of 3, 4 or 5 axes", lambda: mg.conv_to_linear(X[0, 0])),
     (mg.ShapeError, "tiled_conv2d: got w .* wanted w of 6 axes: 2 of the tile", lambda: mg.tiled_conv2d(X, W[0])),
-    (mg.ShapeError, "wanted x of 4 axes", lambda: mg.tiled_conv2d(X[0], W)),
+    (mg.ShapeError, "wanted x of 4 axes", lambda: mg.tiled_conv2d(X[0, 0], W)),
     (mg.ShapeError, "wanted x of 2 channels", lambda: mg.tiled_conv2d(X[:, :1], W)),
     (mg.ShapeError, r"no larger than the output \(1, 1\)", lambda: mg.tiled_conv2d(X, W, stride=3)),
     (mg.ShapeError, "at least one bank", lambda: mg.tiled_conv2d(X, W[:0])),

@@ -100,9 +100,9 @@ def test_numpy_protocols():
 
 def test_what_numpy_can_and_the_tape_cannot_is_said():
     x = mg.parameter([1.0, 2.0])
-    with pytest.raises(TypeError, match=r"np.linalg.qr has no Jacobian in minigraph; .* np.asarray\(node\)"):
+    with pytest.raises(TypeError, match=r"np.linalg.qr has no Jacobian in minigraph; use np.linalg.cholesky"):
         np.linalg.qr(x)
-    with pytest.raises(TypeError, match="np.spacing has no Jacobian"):
+    with pytest.raises(TypeError, match=r"np.spacing has no Jacobian in minigraph; .* np.asarray\(node\)"):
         np.spacing(x)
     with pytest.raises(TypeError, match="np.exp: out= is not possible"):
         np.exp(x, out=np.zeros(2))
