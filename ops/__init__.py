@@ -10,6 +10,7 @@ if __name__ != "minigraph.ops":
 from minigraph.ops import choice as _choice
 from minigraph.ops import composed as _composed
 from minigraph.ops import elementwise as _elementwise
+from minigraph.ops import linalg as _linalg
 from minigraph.ops import lines as _lines
 from minigraph.ops import products as _products
 from minigraph.ops import queries as _queries  # noqa: F401  enters itself into the table of NumPy's functions
@@ -18,6 +19,7 @@ from minigraph.ops import shape as _shape
 from minigraph.ops.choice import *
 from minigraph.ops.composed import *
 from minigraph.ops.elementwise import *
+from minigraph.ops.linalg import *
 from minigraph.ops.lines import *
 from minigraph.ops.products import *
 from minigraph.ops.reduce import *
@@ -27,6 +29,7 @@ __all__ = [
     *_choice.__all__,
     *_composed.__all__,
     *_elementwise.__all__,
+    *_linalg.__all__,
     *_lines.__all__,
     *_products.__all__,
     *_reduce.__all__,

@@ -32,7 +32,7 @@ from minigraph.sums import Axis, cumulative, total
 from minigraph.sums import mean as mean_of
 
 __all__ = [
-    "average", "cumprod", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "ptp", "std", "sum", "var",
+    "average", "cumprod", "cumsum", "logsumexp", "max", "mean", "min", "prod", "ptp", "std", "sum", "var",
 ]  # fmt: skip
 
 Weights = Callable[..., Any]  # of (y, x, axes), y with the reduced axes kept
@@ -393,19 +393,15 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False, *, b: Any = Non
     return Reduction("logsumexp", axis, keepdims)(x)
 
 
-@implements(np.linalg.norm)
 def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
     """Vector norm (Σ|x|ᵖ)^(1/p), p = ``ord`` ≥ 1 (default 2, inf: the largest), over ``axis`` (default: all).
 
     (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
-    Raises ValueError for an order that is no number of at least 1, or for matrix norms.
+    Raises ValueError for an order that is no number of at least 1.
     """
     x, order, axis = operand("norm", x), 2 if ord is None else ord, checked_axis("norm", axis)
-    several = np.ndim(x) > 1 if axis is None else np.iterable(axis) and len(axis) > 1
-    if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1 or (ord is not None and several):
-        raise ValueError(
-            f"norm: got ord {ord!r}, axis {axis} for x of {np.ndim(x)} axes; wanted a vector norm: a number of at least 1, with axis"
-        )
+    if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1:
+        raise ValueError(f"norm: got ord {ord!r}; wanted a number of at least 1")
     return Reduction("norm", axis, keepdims, ord=order)(x)
 
 

@@ -18,6 +18,7 @@ from minigraph import notation
 from minigraph.inspect.formulas import jacobian_formulas
 from minigraph.node import FLOATS
 from minigraph.op import Op
+from minigraph.ops import linalg
 from minigraph.ops.conv.columns import Im2col
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
 from minigraph.ops.dropout import Dropout
@@ -257,6 +258,28 @@ def letters(node):
         columns = Im2col(w.shape[2:], op.stride, op.padding, op.dilation)(xs[0])
         patches = {"M_X": Matrix(columns.T)} if op.groups == 1 else {}
         return {"M_F": Matrix(J)} | patches
+    if isinstance(op, linalg.MatrixOp) and xs[0].ndim == 2:
+        A, n = xs[0], len(xs[0])
+
+        def of_units(function):
+            return Matrix(np.array([function(e.reshape(n, n)).ravel() for e in np.eye(n * n)]).T)
+
+        half = np.tri(n) - np.eye(n) / 2
+        UPLO = getattr(op, "UPLO", "L")
+        made = {
+            "S": of_units(lambda v: linalg.symmetric(v, UPLO)),
+            "Φ": of_units(lambda v: half * v),
+            "W": Matrix(np.linalg.inv(A)),
+        }
+        if isinstance(op, linalg.Cholesky):
+            return made | {"L": Matrix(y), "W": Matrix(np.linalg.inv(y))}
+        if isinstance(op, linalg.Eigenvectors):
+            w = np.linalg.eigvalsh(A, UPLO)
+            gaps = w - w[:, None]
+            return made | {"Q": Matrix(y), "F": np.divide(1, gaps, out=np.zeros((n, n)), where=gaps != 0)}
+        if isinstance(op, linalg.Solve):
+            return made | {"Y": Matrix(y)}
+        return {"W": np.linalg.inv(A).T, "C": np.linalg.det(A) * np.linalg.inv(A).T}
     if op.name == "global_avg_pool":
         return {"n": prod(xs[0].shape[2:])}
     if isinstance(op, AvgPool):

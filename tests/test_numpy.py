@@ -36,6 +36,7 @@ RNG = np.random.default_rng(0)
 V, W = np.array([0.3, -1.2, 0.7]), np.array([1.1, 0.4, -0.8])
 M, N, S = RNG.standard_normal((3, 4)), RNG.standard_normal((4, 2)), RNG.standard_normal((3, 3))
 T = RNG.standard_normal((2, 3, 4))
+P = S @ S.T + np.eye(3)
 C = 0.25
 U = np.array([0.2, 0.5, 0.6])
 
@@ -108,6 +109,10 @@ SAMPLES = {
     "concat": [call([V, W])], "concatenate": [call([V, W]), call((M, T[0]), 1), call([M, V], axis=None)],
     "copy": [call(M)], "cumsum": [call(M, 1), call(M)], "delete": [call(M, [1], 0)], "diag": [call(V), call(S, 1)],
     "diagonal": [call(S, 1), call(S, offset=1)], "diff": [call(M), call(M, 2, 0)], "dot": [call(V, W), call(M, N)],
+    "cholesky": [call(P)], "cond": [call(S), call(S, 1)], "det": [call(S), call(np.stack([S, P]))], "eigh": [call(P), call(P, "U")],
+    "eigvalsh": [call(P)], "inv": [call(S), call(np.stack([S, P]))], "pinv": [call(M), call(M.T)], "slogdet": [call(S), call(np.stack([S, P]))],
+    "solve": [call(S, V), call(P, M), call(np.stack([S, P]), M)], "svd": [call(M, compute_uv=False)], "svdvals": [call(M)],
+    "tensorinv": [call(RNG.standard_normal((2, 3, 6)))], "tensorsolve": [call(RNG.standard_normal((2, 3, 6)), M[:2, :3])],
     "i0": [call(V)],
     "einsum": [call(M, [0, 1], N, [1, 2], [0, 2]), call(S, [0, 0]), call(T, [..., 0], U.repeat(2)[:4], [0]), call("ij,jk->ik", M, N), call("ii", S), call("...j,j", T, U.repeat(2)[:4])],
     "expand_dims": [call(V, 0)], "fix": [call(V)], "flip": [call(M, 0)], "fliplr": [call(M)], "flipud": [call(M)],
@@ -135,7 +140,7 @@ SAMPLES = {
     "nanmax": [call(M, 0)], "nanmean": [call(M)], "nanmin": [call(M, 1)], "nanprod": [call(M, 0)], "nanstd": [call(M, 0)], "nansum": [call(M, 0)],
     "nanvar": [call(M, 1, ddof=1)], "percentile": [call(M, 30)], "quantile": [call(M, 0.3, 1), *[call(M, [0.1, 0.35, 0.8], 1, method=m) for m in QUANTILES]], "real": [call(V)], "real_if_close": [call(V)],
     "select": [call([V > 0], [V], C)], "trapezoid": [call(M), call(V, np.sort(W))], "unstack": [call(M)], "vsplit": [call(M, 3)],
-    "matmul": [call(M, N)], "matrix_norm": [call(M)], "matrix_power": [call(S, 3)], "multi_dot": [call([M, N])], "vecdot": [call(V, W)],
+    "matmul": [call(M, N)], "matrix_norm": [call(M), *[call(M, ord=o) for o in (1, -1, 2, -2, "nuc")]], "matrix_power": [call(S, 3), call(S, -2)], "multi_dot": [call([M, N])], "vecdot": [call(V, W)],
     "vector_norm": [call(V), call(M, axis=1)],
 }  # fmt: skip
 # Options of these functions: taken as NumPy takes them, or refused.
@@ -150,7 +155,7 @@ OPTIONS = {
     "einsum": [call("ij,jk", M, N, dtype=np.float32), call(M, [0, 1], [1, 0])], "sort": [call(V, order="a")],
     "trace": [call(S, 0, 0, 1, np.float32)], "std": [call(M, correction=1), call(M, mean=C), call(M, 1, where=M > -1, mean=M[:, :1])],
     "stack": [call([V, W], dtype=np.float32)], "concatenate": [call([V, W], casting="no")], "copy": [call(M, "F")],
-    "clip": [call(V, C, None, dtype=np.float32)], "norm": [call(S, "nuc")], "reshape": newer(np.reshape, M, 12, copy=True),
+    "clip": [call(V, C, None, dtype=np.float32)], "norm": [call(S, "nuc"), call(T, 2, (0, 2)), call(S, 1, keepdims=True), call(S, None), call(V, 0), call(V, -1)], "reshape": newer(np.reshape, M, 12, copy=True),
     "cumsum": [call(M, 0, np.float32)], "take": [call(M, 3, mode="wrap")],
 }  # fmt: skip
 DOMAIN = {"arccosh": U + 1, "log": U, "log2": U, "log10": U, "sqrt": U, "power": U, "float_power": U, "arcsin": U - 0.6,

@@ -9,6 +9,7 @@ from cases import (  # noqa: F401  each enters its cases into FUNCTIONS
     elementwise,
     engine,
     interpolate,
+    linalg,
     loss,
     normalization,
     pool,
