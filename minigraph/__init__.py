@@ -68,7 +68,7 @@ from minigraph.tape import Tape
 from minigraph.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 
 if _typing.TYPE_CHECKING:
-    from minigraph import data, models, plot, train
+    from minigraph import data, models, plot, scipy, train
 
 __all__ = [
     # leaves and nodes
@@ -86,7 +86,7 @@ __all__ = [
     # errors
     "ShapeError", "GraphError", "MemoryBudgetError",
     # modules
-    "nn", "optim", "models", "data", "train", "plot", "ops", "extend",
+    "nn", "optim", "models", "data", "train", "plot", "ops", "scipy", "extend",
 
     # convolution
     "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
@@ -115,7 +115,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> _typing.Any:
-    if name in ("models", "data", "train", "plot"):  # imported when first asked for
+    if name in ("models", "data", "train", "plot", "scipy"):  # imported when first asked for
         import importlib
 
         return importlib.import_module(f"minigraph.{name}")

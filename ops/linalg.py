@@ -108,10 +108,10 @@ class Solve(MatrixOp):
 
     name = "solve"
     formulas = ("−W ⊗ Yᵀ", "W ⊗ I")
-    operands: ClassVar[tuple[str, ...]] = ("A", "B")
+    operands = ("A", "B")
     legend: ClassVar[dict[str, str]] = {"W": "the inverse of A", "Y": "the solution"}
 
-    def infer(self, A: Spec, B: Spec) -> Spec:
+    def infer(self, A: Spec, B: Spec) -> Spec:  # type: ignore[override]
         super().infer(A, B)
         valid = A.ndim == B.ndim and A.shape[:-2] == B.shape[:-2] and A.shape[-1] == B.shape[-2]
         expect(valid, self, "B with as many rows as A", A=A, B=B)
@@ -216,7 +216,7 @@ class SymmetricOp(MatrixOp, abstract=True):
     def __init__(self, UPLO: str = "L") -> None:
         if not isinstance(UPLO, str) or UPLO.upper() not in ("L", "U"):
             raise ValueError(f"{self.name}: got UPLO {UPLO!r}; wanted 'L' or 'U'")
-        self.UPLO = UPLO.upper()
+        self.UPLO: Any = UPLO.upper()
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -476,7 +476,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     x, axes = operand("norm", x), checked_axis("norm", axis)
     several = tuple(range(len(x.shape))) if axes is None else axes if isinstance(axes, tuple) else (axes,)
     if ord is None or (len(several) == 1 and isinstance(ord, (int, float, np.number)) and ord >= 1):
-        return norm_of_vectors(x, ord, axes, keepdims)
+        return norm_of_vectors(x, ord, axes, keepdims)  # type: ignore[arg-type]
     if len(several) == 1:
         size = np.abs(x)
         if ord == -np.inf:

@@ -44,7 +44,7 @@ def test_the_names_are_a_table_of_contents():
     assert not {name for name in mg.__all__ if not hasattr(mg, name)}
     assert all(inspect.getdoc(getattr(mg, name)) for name in mg.__all__)
     assert [name for name in mg.__all__ if inspect.ismodule(getattr(mg, name))] == [
-        "nn", "optim", "models", "data", "train", "plot", "ops", "extend",
+        "nn", "optim", "models", "data", "train", "plot", "ops", "scipy", "extend",
     ]  # fmt: skip
 
 
