@@ -16,7 +16,7 @@ from minigraph.array import Array
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, FunctionMap, LinearMap
 from minigraph.node import Spec, value_of
-from minigraph.op import Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats, operand
 from minigraph.ops.elementwise import define, gaussian, logistic_density
 from minigraph.sums import total
 
@@ -54,7 +54,7 @@ sigmoid = define(
     doc="1 / (1 + e⁻ˣ)",
     formula="y (1 − y)",
 )
-softplus = define(
+_softplus = define(
     "softplus", lambda x: np.logaddexp(x, 0), lambda y, x: special.expit(x), doc="log(1 + eˣ)", formula="σ(x)"
 )
 silu = define(
@@ -119,6 +119,19 @@ _elu = define(
     lambda y, x, alpha: np.expm1(np.minimum(x, 0)),
     formula=["Ind(a > 0) + b eᵃ Ind(a ≤ 0)", "(eᵃ − 1) Ind(a ≤ 0)"],
 )
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(β x))/β. (S) → (S). J = diag(σ(β x)). For another β or ``threshold`` it is x where β x is above that, as in PyTorch."""
+    if beta == 1 and threshold == 20:
+        return _softplus(x)
+    expect_number("softplus", beta=beta, threshold=threshold)
+    if beta == 0:
+        raise ValueError("softplus: got beta 0; wanted another number")
+    x = operand("softplus", x)
+    scaled = x * beta
+    above = np.greater(value_of(scaled), threshold)
+    return np.where(above, x, _softplus(np.where(above, 0, scaled)) / beta)
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:

@@ -422,7 +422,8 @@ METHODS = {
 
 def _quantile(name: str, a: Any, q: Any, axis: Axis, keepdims: bool, method: str, ignore_nan: bool = False) -> Any:
     expect_choice(name, tuple(METHODS), method=method)
-    x, q, ndim = operand(name, a), np.asarray(option_of(name, q), float), len(np.shape(a))
+    x, given, ndim = operand(name, a), q, len(np.shape(a))
+    q = np.asarray(value_of(q) if isinstance(q, Node) else option_of(name, q), float)
     if not ((q >= 0) & (q <= 1)).all():
         raise ValueError(f"{name}: got q outside of 0 to 1; wanted fractions")
     over = tuple(range(ndim)) if axis is None else tuple(axis_of(name, i, ndim) for i in _several(name, axis))
@@ -440,7 +441,11 @@ def _quantile(name: str, a: Any, q: Any, axis: Axis, keepdims: bool, method: str
     fraction = {"lower": 0 * at, "higher": (high > low) * 1.0, "midpoint": (high > low) * 0.5,
                 "nearest": np.rint(at) - low}.get(method, at - low)  # fmt: skip
     first, second = take_along_axis(ordered, low, -1), take_along_axis(ordered, high, -1)
-    y = first + (second - first) * fraction.astype(x.dtype if x.dtype.kind == "f" else float)
+    fraction = fraction.astype(x.dtype if x.dtype.kind == "f" else float)
+    if isinstance(given, Node) and method not in ("lower", "higher", "midpoint", "nearest"):
+        inside = (at > 0) & (at < count - 1)  # at the ends the place does not move
+        fraction = fraction + (ravel(given) - q.ravel()) * ((count + 1 - alpha - beta) * inside)
+    y = first + (second - first) * fraction
     last = take(ordered, [n - 1], -1)
     y = where(count == 0, np.nan, y) if ignore_nan else where(isnan(last), last, y)
     kept = [1 if i in over else x.shape[i] for i in range(ndim)] if keepdims else [x.shape[i] for i in rest]
@@ -465,13 +470,15 @@ def nanquantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, me
 @implements(np.percentile)
 def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
     """The q-th percentiles, as numpy.percentile: quantile of q / 100."""
-    return quantile(a, np.asarray(option_of("percentile", q), float) / 100, axis, keepdims, method=method)
+    q = q / 100 if isinstance(q, Node) else np.asarray(option_of("percentile", q), float) / 100
+    return quantile(a, q, axis, keepdims, method=method)
 
 
 @implements(np.nanpercentile)
 def nanpercentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
     """The q-th percentiles of what is not NaN, as numpy.nanpercentile."""
-    return nanquantile(a, np.asarray(option_of("nanpercentile", q), float) / 100, axis, keepdims, method=method)
+    q = q / 100 if isinstance(q, Node) else np.asarray(option_of("nanpercentile", q), float) / 100
+    return nanquantile(a, q, axis, keepdims, method=method)
 
 
 @implements(np.nanmedian)

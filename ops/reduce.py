@@ -18,7 +18,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import special
 
 from minigraph import notation
-from minigraph.arguments import expect_number
+from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
 from minigraph.kernels.numpy.summation import single
 from minigraph.kernels.sparse import compressed
@@ -196,7 +196,7 @@ def _scale(x: Array, axes: tuple[int, ...], power: float) -> Any:
 def _norm(x: Array, axis: Any, keepdims: bool, ord: float = 2) -> Any:
     if ord == np.inf:
         return np.max(np.abs(x), axis=axis, keepdims=keepdims)
-    scale = _scale(x, axis, ord)
+    scale = _scale(x, axis, ord) if ord >= 1 else None
     u = x if scale is None else x / scale
     y = np.sqrt(total(u * u, axis, True)) if ord == 2 else total(np.abs(u) ** ord, axis, True) ** (1 / ord)
     y = y if scale is None else y * scale
@@ -204,15 +204,20 @@ def _norm(x: Array, axis: Any, keepdims: bool, ord: float = 2) -> Any:
 
 
 def _norm_weights(y: Any, x: Any, axes: tuple[int, ...], ord: float = 2) -> Any:
-    """sign(x) |x/y|^(p−1); 0 at the kink where all of x is 0. A scale of x cancels."""
+    """sign(x) |x/y|^(p−1); 0 at the kink where x or y is 0. A scale of x cancels."""
     if ord == np.inf:
         return np.sign(x) * _first(y, np.abs(x), axes)
-    scale = _scale(value_of(x), axes, ord)
+    scale = _scale(value_of(x), axes, ord) if ord >= 1 else None
     if scale is not None:
         x = x / scale
         y = Reduction("norm", axes, True, ord=ord)(x)
     ratio = x / np.where(value_of(y) == 0, 1, y)
-    return ratio if ord == 2 else np.sign(x) * np.absolute(ratio) ** (ord - 1)
+    if ord == 2:
+        return ratio
+    if ord >= 1:
+        return np.sign(x) * np.absolute(ratio) ** (ord - 1)
+    some = (value_of(x) != 0) & (value_of(y) != 0)  # elsewhere the slope is infinite
+    return np.where(some, np.sign(x) * np.absolute(np.where(some, ratio, 1)) ** (ord - 1), 0)
 
 
 def _count(x: Any, axes: tuple[int, ...]) -> int:
@@ -394,14 +399,19 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False, *, b: Any = Non
 
 
 def norm(x: Any, ord: float | None = None, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Vector norm (Σ|x|ᵖ)^(1/p), p = ``ord`` ≥ 1 (default 2, inf: the largest), over ``axis`` (default: all).
+    """Vector norm (Σ|x|ᵖ)^(1/p), p = ``ord`` (default 2), over ``axis`` (default: all). (S) → (S without axis).
 
-    (S) → (S without axis). ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where all of x is 0.
-    Raises ValueError for an order that is no number of at least 1.
+    inf: the largest |x|, −inf: the smallest, 0: how many are not 0. ∂y/∂x = sign(x) |x/y|^(p−1), and 0 where x or y is 0.
+    Raises ValueError for an order that is no number.
     """
+    expect_plain("norm", ord=ord)
     x, order, axis = operand("norm", x), 2 if ord is None else ord, checked_axis("norm", axis)
-    if not isinstance(order, (int, float, np.integer, np.floating)) or not order >= 1:
-        raise ValueError(f"norm: got ord {ord!r}; wanted a number of at least 1")
+    if not isinstance(order, (int, float, np.integer, np.floating)) or math.isnan(order):
+        raise ValueError(f"norm: got ord {ord!r} for vectors; wanted a number")
+    if order == -np.inf:
+        return min(np.abs(x), axis, keepdims)
+    if order == 0:
+        return sum(np.not_equal(x, 0), axis, keepdims, dtype=x.dtype if x.dtype.kind == "f" else float)
     return Reduction("norm", axis, keepdims, ord=order)(x)
 
 

@@ -501,9 +501,15 @@ def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
 
 
 @implements(np.diff)
-def diff(x: Any, n: int = 1, axis: int = -1) -> Any:
-    """Differences of neighbours along ``axis``, n times, as numpy.diff."""
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along ``axis``, n times, as numpy.diff; ``prepend`` and ``append`` are put before and after x."""
     x, n = operand("diff", x), _integer("diff", "n", n)
+    if prepend is not None or append is not None:
+        at = axis_of("diff", axis, len(x.shape))
+        side = (*x.shape[:at], 1, *x.shape[at + 1 :])
+        ends = [None if e is None else operand("diff", e) for e in (prepend, append)]
+        ends = [broadcast_to(e, side) if e is not None and not e.shape else e for e in ends]
+        x = concatenate([part for part in (ends[0], x, ends[1]) if part is not None], at)
     if n < 0:
         raise ValueError(f"diff: got n {n}; wanted at least 0")
     axis = axis_of("diff", axis, len(x.shape))

@@ -92,7 +92,7 @@ SAMPLES = {
     "ldexp": [call(V, [1, -2, 3])], "lexsort": [call(M)], "linspace": [call(C, 2.0, 5), call(V, W, 4, False, axis=1), call(C, 1.5, 3, retstep=True)],
     "logspace": [call(C, 2.0, 5), call(V, W, 3, base=2.5)], "matrix_rank": [call(S)], "min_scalar_type": [call(C)], "modf": [call(V)],
     "nanargmax": [call(M, 1)], "nanargmin": [call(M)], "nancumprod": [call(M, 1)], "nanmedian": [call(M, 1)],
-    "nanpercentile": [call(M, 30, 0)], "nanquantile": [call(M, [0.25, 0.5], 1), call(M, 0.4, axis=(0, 1), keepdims=True)],
+    "nanpercentile": [call(M, 30, 0)], "nanquantile": [call(M, [0.25, 0.5], 1), call(M, U, 1), call(M, 0.4, axis=(0, 1), keepdims=True)],
     "partition": [call(M, 1), call(V, 1, None)],
     "piecewise": [call(M, [M < 0, M > 1], [lambda x: x * x, 2.0, lambda x: -x]), call(V, V > 0, [np.exp])],
     "polyadd": [call(V, M[0])], "polyder": [call(M[0]), call(M[0], 2)], "polyint": [call(V), call(V, 2, C)],
@@ -141,11 +141,11 @@ SAMPLES = {
     "nanvar": [call(M, 1, ddof=1)], "percentile": [call(M, 30)], "quantile": [call(M, 0.3, 1), *[call(M, [0.1, 0.35, 0.8], 1, method=m) for m in QUANTILES]], "real": [call(V)], "real_if_close": [call(V)],
     "select": [call([V > 0], [V], C)], "trapezoid": [call(M), call(V, np.sort(W))], "unstack": [call(M)], "vsplit": [call(M, 3)],
     "matmul": [call(M, N)], "matrix_norm": [call(M), *[call(M, ord=o) for o in (1, -1, 2, -2, "nuc")]], "matrix_power": [call(S, 3), call(S, -2)], "multi_dot": [call([M, N])], "vecdot": [call(V, W)],
-    "vector_norm": [call(V), call(M, axis=1)],
+    "vector_norm": [call(V), call(M, axis=1), *[call(M, axis=1, ord=p) for p in (-2, 0, 1, 3)]],
 }  # fmt: skip
 # Options of these functions: taken as NumPy takes them, or refused.
 OPTIONS = {
-    "diff": [call(V, prepend=C), call(V, 1, -1, C, C)], "sum": [call(M, 0, np.float64), call(M, initial=C), call(M, where=M > 0)],
+    "diff": [call(V, prepend=C), call(V, 1, -1, C, C), call(M, 2, 0, M[:1], M)], "sum": [call(M, 0, np.float64), call(M, initial=C), call(M, where=M > 0)],
     "mean": [call(M, 0, np.float64), call(M, where=V[:, None] > 0)],
     "max": [call(M, initial=C), call(M, 0, where=M > 0, initial=-9.0), call(M, where=M > 0), call(M[:0], 0, initial=C)],
     "prod": [call(M, 1, where=M > 0, keepdims=True), call(M, initial=C, dtype=np.float32)],

@@ -11,6 +11,7 @@ from minigraph.arguments import expect_choice, expect_number
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import expect, operand
 from minigraph.ops.activation import leaky_relu, sigmoid, softmax, softplus
+from minigraph.ops.composed import broadcast_arrays
 from minigraph.ops.elementwise import exp, log, maximum, negative, sqrt, square, where
 from minigraph.ops.products import einsum, matmul
 from minigraph.ops.reduce import mean, norm
@@ -54,6 +55,8 @@ def softmin(x: Any, axis: int = -1) -> Any:
 def prelu(x: Any, weight: Any) -> Any:
     """x where x > 0, else its channel's learned slope · x. x (N, C, …), weight (C,) or (1,) → x's shape. He et al. 2015."""
     x, weight = operand("prelu", x), operand("prelu", weight)
+    if not weight.shape:
+        return leaky_relu(x, weight)
     channels = x.shape[1] if len(x.shape) > 1 else 1
     expect(
         len(weight.shape) == 1 and weight.shape[0] in (1, channels),
@@ -61,6 +64,8 @@ def prelu(x: Any, weight: Any) -> Any:
         f"weight (1,) or ({channels},)",
         weight=weight.shape,
     )
+    if weight.shape == (1,):
+        return leaky_relu(x, reshape(weight, ()))
     shape = (-1, *[1] * (len(x.shape) - 2)) if len(x.shape) > 1 else (-1,)
     return leaky_relu(x, reshape(weight, shape))
 
@@ -206,7 +211,7 @@ def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | Non
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """⟨x1, x2⟩ / (max(‖x1‖, eps) max(‖x2‖, eps)) along ``dim``; their shape without it."""
-    a, b = (operand("cosine_similarity", x) for x in (x1, x2))
+    a, b = broadcast_arrays(operand("cosine_similarity", x1), operand("cosine_similarity", x2))
     lengths = [maximum(norm(x, 2, dim, keepdims=True), x.dtype.type(eps)) for x in (a, b)]
     return total(a / lengths[0] * (b / lengths[1]), dim)
 
@@ -287,9 +292,11 @@ def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:
-    """½ (log σ² + (x − t)²/σ²), σ² = max(var, eps); ``full`` adds ½ log 2π."""
+    """½ (log σ² + (x − t)²/σ²), σ² = max(var, eps); ``full`` adds ½ log 2π. ``var``: input's shape, or without its last axis."""
     x, t = operand("gaussian_nll_loss", input), operand("gaussian_nll_loss", target)
-    v = maximum(operand("gaussian_nll_loss", var), x.dtype.type(eps))
+    v = operand("gaussian_nll_loss", var)
+    v = expand_dims(v, -1) if v.shape != x.shape and v.shape == x.shape[:-1] else v  # one for each row
+    v = maximum(v, x.dtype.type(eps))
     losses = 0.5 * (log(v) + square(x - t) / v)
     return _reduced("gaussian_nll_loss", losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
@@ -308,19 +315,15 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
 
 
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    """log(1 + exp(−t x)), t = ±1."""
-    x, t = operand("soft_margin_loss", input), _signs("soft_margin_loss", target)
-    return _reduced("soft_margin_loss", softplus(-x * t.astype(x.dtype)), reduction)
+    """log(1 + exp(−t x)), t = ±1 as a rule."""
+    x, t = operand("soft_margin_loss", input), operand("soft_margin_loss", target)
+    return _reduced("soft_margin_loss", softplus(-x * t), reduction)
 
 
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
-    """max(0, −t (x1 − x2) + margin), t = ±1."""
-    a, b, t = (
-        operand("margin_ranking_loss", input1),
-        operand("margin_ranking_loss", input2),
-        _signs("margin_ranking_loss", target),
-    )
-    return _reduced("margin_ranking_loss", maximum(-t.astype(a.dtype) * (a - b) + margin, 0), reduction)
+    """max(0, −t (x1 − x2) + margin), t = ±1 as a rule."""
+    a, b, t = (operand("margin_ranking_loss", x) for x in (input1, input2, target))
+    return _reduced("margin_ranking_loss", maximum(-t * (a - b) + margin, 0), reduction)
 
 
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:

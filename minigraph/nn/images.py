@@ -190,37 +190,52 @@ def grid_sample(
 ) -> Any:
     """x (N, C, H, W) at the points of grid (N, H′, W′, 2), x before y, from −1 to 1: → (N, C, H′, W′).
 
-    ``mode``: "bilinear" or "nearest"; ``padding_mode``: what lies beyond the image, "zeros", "border" or "reflection".
+    ``mode``: "bilinear", "nearest", or "bicubic" for two axes; ``padding_mode``: what lies beyond the image, "zeros", "border" or "reflection".
     Three spatial axes likewise, with grid (N, D′, H′, W′, 3). J by x: the weights of the pixels; by grid: differences of
     neighbouring pixels.
     """
     x, grid, d = operand("grid_sample", input), operand("grid_sample", grid), len(shape_of(input)) - 2
-    expect_choice("grid_sample", ("bilinear", "nearest"), mode=mode)
+    expect_choice("grid_sample", ("bilinear", "nearest", "bicubic"), mode=mode)
     expect_choice("grid_sample", ("zeros", "border", "reflection"), padding_mode=padding_mode)
     expect_flags("grid_sample", align_corners=align_corners)
     N, C, *sides = x.shape
-    valid = d in (2, 3) and len(grid.shape) == d + 2 and grid.shape[0] == N and grid.shape[-1] == d
+    valid = (
+        d in ((2,) if mode == "bicubic" else (2, 3))
+        and len(grid.shape) == d + 2
+        and grid.shape[0] == N
+        and grid.shape[-1] == d
+    )
     expect(valid, "grid_sample", f"grid ({N}, …, {d}) with as many spatial axes as x", x=x.shape, grid=grid.shape)
     at = []
     for i, n in enumerate(sides):  # from −1 … 1 to pixels
         p = grid[..., d - 1 - i]
         p = (p + 1) * ((n - 1) / 2) if align_corners else ((p + 1) * n - 1) / 2
-        at.append(_inside(p, n, padding_mode, align_corners))
+        at.append(p if mode == "bicubic" else _inside(p, n, padding_mode, align_corners))
     planes, sample = reshape(x, (N, C, prod(sides))), np.arange(N).reshape(-1, *[1] * (d + 1))
     channel = np.arange(C).reshape(1, -1, *[1] * d)
     total: Any = 0.0
-    for corner in np.ndindex(*([1] if mode == "nearest" else [2]) * d):
+    for corner in np.ndindex(*[{"nearest": 1, "bilinear": 2, "bicubic": 4}[mode]] * d):
         weight: Any = 1.0
         pixel, inside = np.zeros((), int), np.ones((), bool)
         for p, n, up in zip(at, sides, corner, strict=True):
             value = np.asarray(value_of(p))
-            near = np.rint(value) if mode == "nearest" else np.floor(value) + up
-            weight = weight * (1.0 if mode == "nearest" else 1 - absolute(p - near))
+            near = np.rint(value) if mode == "nearest" else np.floor(value) + up - (mode == "bicubic")
+            if mode != "nearest":
+                weight = weight * (_cubic(absolute(p - near)) if mode == "bicubic" else 1 - absolute(p - near))
+            if mode == "bicubic":
+                near = np.rint(_inside(near, n, padding_mode, align_corners))
             inside = inside & (near >= 0) & (near <= n - 1)
             pixel = pixel * n + np.clip(np.nan_to_num(near), 0, n - 1).astype(int)
         weight = where(inside, weight, 0) if mode != "nearest" else inside.astype(x.dtype)
         total = total + planes[sample, channel, pixel[:, None]] * expand_dims(weight, 1)
     return total
+
+
+def _cubic(t: Any) -> Any:
+    """The kernel of Keys 1981 at distances t from 0 to 2, with a = −3/4."""
+    a = -0.75
+    near, far = ((a + 2) * t - (a + 3)) * t * t + 1, (((t - 5) * t + 8) * t - 4) * a
+    return where(value_of(t) <= 1, near, far)
 
 
 def _inside(p: Any, n: int, padding_mode: str, align_corners: bool) -> Any:

@@ -16,7 +16,7 @@ SIGNS, IMAGE = rng.choice([-1.0, 1.0], (4, 6)), rng.standard_normal((2, 12, 4, 6
 CALLS = [
     ("relu6", (3 * X,), {}), ("hardtanh", (X,), {}), ("hardtanh", (X,), {"min_val": -0.3, "max_val": 2.0}),
     ("hardswish", (2 * X,), {}), ("hardshrink", (X,), {"lambd": 0.7}), ("softshrink", (X,), {"lambd": 0.7}),
-    ("threshold", (X,), {"threshold": 0.2, "value": 5.0}), ("selu", (X,), {}), ("celu", (X,), {}),
+    ("threshold", (X,), {"threshold": 0.2, "value": 5.0}), ("selu", (X,), {}), ("celu", (X,), {}), ("softplus", (3 * X,), {"beta": 2.0, "threshold": 1.0}), ("softplus", (X,), {"beta": -0.5}),
     ("mish", (X,), {}), ("softsign", (X,), {}), ("tanhshrink", (X,), {}), ("logsigmoid", (X,), {}),
     ("glu", (X,), {}), ("glu", (X,), {"dim": 0}), ("prelu", (X, rng.random(6)), {}), ("prelu", (IMAGE, rng.random(1)), {}),
     ("rrelu", (X,), {"lower": 0.1, "upper": 0.3}), ("pixel_shuffle", (IMAGE,), {"upscale_factor": 2}),
@@ -27,7 +27,9 @@ CALLS = [
     ("binary_cross_entropy", (P, Q), {}), ("binary_cross_entropy", (P, Q), {"weight": rng.random(6), "reduction": "sum"}),
     ("kl_div", (np.log(P), Q), {}), ("kl_div", (np.log(P), np.log(Q)), {"log_target": True, "reduction": "batchmean"}),
     ("kl_div", (np.log(P), Q), {"reduction": "none"}), ("poisson_nll_loss", (X, P), {}),
-    ("poisson_nll_loss", (P, 3 * Q), {"log_input": False, "full": True}), ("gaussian_nll_loss", (X, Y, P), {"full": True}),
+    ("poisson_nll_loss", (P, 3 * Q), {"log_input": False, "full": True}), ("gaussian_nll_loss", (X, Y, P), {"full": True}), ("gaussian_nll_loss", (X, Y, P[:, 0]), {}), ("gaussian_nll_loss", (X, Y, P[:, :1]), {}),
+    ("margin_ranking_loss", (X, Y, Z), {}), ("cosine_similarity", (X[None], Y[:, None]), {"dim": -2}),
+    ("prelu", (X, np.array(0.3)), {}), *[("normalize", (X,), {"p": p}) for p in (0.5, -1.0, -2.5)],
     ("hinge_embedding_loss", (X, SIGNS), {"margin": 0.5}), ("soft_margin_loss", (X, SIGNS), {}),
     ("margin_ranking_loss", (X, Y, SIGNS), {"margin": 0.3}), ("cosine_embedding_loss", (X, Y, SIGNS[:, 0]), {"margin": 0.1}),
     ("pad", (IMAGE,), {"pad": (1, 2, 0, 3, -1, 1), "value": 0.5}), ("pad", (IMAGE,), {"pad": (2, 1, 1, 3), "mode": "reflect"}),
@@ -49,7 +51,7 @@ CALLS = [
     *[("interpolate", (IMAGE,), {"size": s, "mode": m, "antialias": True}) for m in ("bilinear", "bicubic") for s in ((2, 3), (7, 2), (6, 9))],
     ("affine_grid", (rng.standard_normal((2, 2, 3)),), {"size": (2, 3, 4, 5), "align_corners": False}), ("affine_grid", (rng.standard_normal((2, 3, 4)),), {"size": (2, 1, 2, 3, 4), "align_corners": True}),
     *[("grid_sample", (IMAGE, rng.uniform(-1.4, 1.4, (2, 3, 5, 2))), {"mode": m, "padding_mode": p, "align_corners": c})
-      for m in ("bilinear", "nearest") for p in ("zeros", "border", "reflection") for c in (True, False)],
+      for m in ("bilinear", "nearest", "bicubic") for p in ("zeros", "border", "reflection") for c in (True, False)],
     ("grid_sample", (rng.standard_normal((1, 2, 3, 4, 5)), rng.uniform(-1, 1, (1, 2, 2, 3, 3))), {"align_corners": True}),
     ("bilinear", (X, Y, rng.standard_normal((3, 6, 6)), rng.random(3)), {}),
     ("scaled_dot_product_attention", (X, Y, Z), {"is_causal": True}), ("scaled_dot_product_attention", (X, Y, Z), {"scale": 0.3}),

@@ -131,7 +131,7 @@ def normalize(
 
 
 def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, statistics: Any) -> Any:
-    pixels = order.pixels(x) if groups.are_channels and x.dtype.kind == "f" else None
+    pixels = order.pixels(x) if groups.are_channels and x.ndim > 1 and x.dtype.kind == "f" else None
     if pixels is None or any(p is not None and p.dtype != x.dtype for p in (w, b)):
         return None
     mean, var = order.moments(pixels) if statistics is None else statistics
