@@ -504,7 +504,7 @@ def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
 def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along ``axis``, n times, as numpy.diff; ``prepend`` and ``append`` are put before and after x."""
     x, n = operand("diff", x), _integer("diff", "n", n)
-    if prepend is not None or append is not None:
+    if n and (prepend is not None or append is not None):
         at = axis_of("diff", axis, len(x.shape))
         side = (*x.shape[:at], 1, *x.shape[at + 1 :])
         ends = [None if e is None else operand("diff", e) for e in (prepend, append)]

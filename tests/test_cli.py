@@ -165,7 +165,7 @@ def test_help_names_every_command(capsys):
         ("demo --out nets.py", 1, "nets.py is a file; wanted a folder"),
         ("draw -o x.jpg", 2, "got x.jpg; wanted a name that ends in one of .png"),
         ("draw -o no/x.png", 2, "the folder no does not exist"),
-        ("draw nets -o x.dot", 2, "minigraph: there is no model 'nets'; did you mean lenet5 or"),
+        ("draw nets -o x.dot", 2, "minigraph: there is no model 'nets'; did you mean unet or lenet5 or"),
         ("summary zebra", 2, "wanted one of lenet5, alexnet"),
         ("verify vgg", 2, "(other targets are module:function or file.py:function)"),
         ("draw nets.py -o x.dot", 2, "got the file nets.py; add :NAME, the name of a function, Node or Module in it"),

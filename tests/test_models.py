@@ -22,7 +22,9 @@ PARAMETERS = {  # as torchvision, timm and the papers count; others as the paper
     "vgg_c": 133_638_952, "vgg16": 138_357_544, "vgg19": 143_667_240, "googlenet": 6_998_552, "resnet18": 11_689_512,
     "resnet34": 21_797_672, "resnet50": 25_557_032, "resnet101": 44_549_160, "resnet152": 60_192_808,
     "resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018, "resnet110": 1_727_962,
-    "inception_v4": 42_679_816, "inception_resnet_v2": 55_843_464,
+    "inception_v4": 42_679_816, "inception_resnet_v2": 55_843_464, "squeezenet1_1": 1_235_496, "densenet121": 7_978_856,
+    "mobilenet_v1": 4_231_976, "mobilenet_v2": 3_504_872, "mobilenet_v3_large": 5_483_032, "mobilenet_v3_small": 2_542_856,
+    "shufflenet_v2_x1_0": 2_278_604, "unet": 31_030_658,
 }  # fmt: skip
 PROJECTIONS = {"plain18": 173_824, "plain34": 173_824}  # what the shortcuts of ResNet-18 and 34 hold
 RNG = np.random.default_rng(0)
@@ -59,7 +61,7 @@ def test_model(name):
         assert tracemalloc.get_traced_memory()[1] < 100e6
     finally:
         tracemalloc.stop()
-    assert nodes[-1].shape == (2, model.num_classes) and nodes[-1].abstract
+    assert nodes[-1].shape == (2, model.num_classes, *([388, 388] if name == "unet" else [])) and nodes[-1].abstract
     assert {node for node in nodes if isinstance(node, mg.Parameter)} == set(model.parameters())
     wanted = PARAMETERS.get(name) or PARAMETERS[name.replace("plain", "resnet")] - PROJECTIONS.get(name, 0)
     assert count(model) == wanted
@@ -67,7 +69,8 @@ def test_model(name):
     assert {node.scope.split("/")[0] for node in nodes if node.op} - {""} <= set(vars(model))
     small = models.build(name, num_classes=7, in_channels=2, dtype=np.float64)
     assert {p.dtype for p in small.parameters()} == {np.dtype(np.float64)} and small.image[0] == 2
-    assert small(mg.Spec((3, *small.image), np.float64)).spec == mg.Spec((3, 7), np.float64)
+    scores = small(mg.Spec((3, *small.image), np.float64))
+    assert (scores.shape[:2], scores.dtype) == ((3, 7), np.dtype(np.float64))
 
 
 def test_table_of_the_documentation():
@@ -97,6 +100,16 @@ def test_table_of_the_documentation():
          {"layer1.0.downsample.0.weight": (256, 64, 1, 1), "layer4.2.conv3.weight": (2048, 512, 1, 1),
           "layer4.2.bn3.running_var": (2048,), "fc.weight": (1000, 2048)}),
         ("resnet152", 932, "conv1.weight", "fc.bias", {"layer3.35.bn2.weight": (256,)}),
+        ("squeezenet1_1", 52, "features.0.weight", "classifier.1.bias",
+         {"features.3.squeeze.weight": (16, 64, 1, 1), "features.12.expand3x3.weight": (256, 64, 3, 3)}),
+        ("mobilenet_v2", 314, "features.0.0.weight", "classifier.1.bias",
+         {"features.1.conv.0.0.weight": (32, 1, 3, 3), "features.17.conv.2.weight": (320, 960, 1, 1), "features.18.1.running_var": (1280,)}),
+        ("mobilenet_v3_large", 312, "features.0.0.weight", "classifier.3.bias",
+         {"features.4.block.2.fc1.weight": (24, 72, 1, 1), "features.16.0.weight": (960, 160, 1, 1), "classifier.0.weight": (1280, 960)}),
+        ("densenet121", 727, "features.conv0.weight", "classifier.bias",
+         {"features.denseblock4.denselayer16.conv2.weight": (32, 128, 3, 3), "features.transition3.conv.weight": (512, 1024, 1, 1)}),
+        ("shufflenet_v2_x1_0", 338, "conv1.0.weight", "fc.bias",
+         {"stage2.0.branch1.0.weight": (24, 1, 3, 3), "stage4.3.branch2.5.weight": (232, 232, 1, 1), "conv5.0.weight": (1024, 464, 1, 1)}),
         ("inception_v4", 896, "features.0.conv.weight", "last_linear.bias",
          {"features.0.bn.running_mean": (32,), "features.3.conv.conv.weight": (96, 64, 3, 3),
           "features.4.branch1.1.conv.weight": (64, 64, 1, 7), "features.6.branch0.conv.weight": (96, 384, 1, 1),
@@ -282,7 +295,18 @@ def test_images_that_do_not_fit(name, shape, match):
         models.build(name)(mg.Spec((2, *shape)))
 
 
-@pytest.mark.parametrize("name", [*models.names(), "lenet5 modern", "googlenet aux_logits"])
+def test_images_for_unet():
+    """Sides that can be halved four times, with the pixels that unpadded convolutions take away."""
+    assert models.unet(padding=1)(mg.Spec((1, 1, 64, 96))).shape == (1, 2, 64, 96)
+    for side in range(180, 240):
+        out = side - 184
+        if out > 0 and side % 16 == 12:
+            assert models.unet()(mg.Spec((1, 1, side, side))).shape == (1, 2, out, out)
+    with pytest.raises(mg.ShapeError, match="U-Net: .*sides that can be halved four times"):
+        models.unet()(mg.Spec((1, 1, 573, 572)))
+
+
+@pytest.mark.parametrize("name", [*(n for n in models.names() if n != "unet"), "lenet5 modern", "googlenet aux_logits"])
 def test_what_is_said_of_images_that_do_not_fit_is_true(name):
     """Sizes that the message names are taken, and those beyond are not; it says what was got."""
     model = models.build(name.split()[0], **dict.fromkeys(name.split()[1:], True))

@@ -40,6 +40,11 @@ OPS = {  # name of the op: (op, *inputs) → what PyTorch makes of them
         tuple(map(torch.tensor, np.nonzero(op.table))), w
     ),
     "conv2d": lambda op, x, w, b=None: F.conv2d(x, w, b, op.stride, pads(op.padding), op.dilation, op.groups),
+    "conv_transpose2d": lambda op, x, w, b=None: F.conv_transpose2d(x, w, b, op.stride),
+    "hardsigmoid": lambda op, x: (x / 6 + 0.5).clamp(0, 1),  # PyTorch's own keeps 1/6 in float32
+    "hardswish": lambda op, x: x * (x / 6 + 0.5).clamp(0, 1),
+    "relu6": lambda op, x: F.relu6(x),
+    "take": lambda op, x: x[:, torch.tensor(op.hyperparameters["0"])],  # of channels
     "cross_entropy": lambda op, s, labels: F.cross_entropy(s, labels),
     "dropout": lambda op, x: x * torch.tensor(op.mask(mg.Spec(tuple(x.shape), x.numpy(force=True).dtype))),
     "expand_dims": lambda op, x: x.unsqueeze(op.hyperparameters["0"]),

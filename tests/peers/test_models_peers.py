@@ -16,7 +16,19 @@ torch = pytest.importorskip("torch")
 from replay import replay  # noqa: E402  needs torch
 
 NORMAL = np.random.default_rng(0).standard_normal(1_000_003)
-SIDES = {"alexnet": 67, "vgg": 32, "googlenet": 64, "inception": 139, "resnet": 33, "plain": 33}  # of images, at most
+SIDES = {
+    "alexnet": 67,
+    "vgg": 32,
+    "googlenet": 64,
+    "inception": 139,
+    "resnet": 33,
+    "plain": 33,
+    "squeezenet": 33,
+    "densenet": 96,
+    "mobilenet": 33,
+    "shufflenet": 33,
+    "unet": 188,
+}  # of images, at most
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,7 +98,7 @@ def loss_of(name, dtype, **options):
     rng = np.random.default_rng(2)
     y = model(mg.constant(rng.standard_normal((2, C, side, side)).astype(dtype)))
     outputs = y if isinstance(y, tuple) else (y,)
-    labels = rng.integers(10, size=2)
+    labels = rng.integers(10, size=(2, *outputs[0].shape[2:]))
     loss = sum(w * mg.cross_entropy(s, labels) for w, s in zip((1.0, 0.3, 0.3), outputs, strict=False))
     assert {id(p) for p in mg.Tape.of(loss).parameters} == {id(p) for p in model.parameters()}
     return loss
