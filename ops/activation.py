@@ -122,7 +122,11 @@ _elu = define(
 
 
 def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """log(1 + exp(β x))/β. (S) → (S). J = diag(σ(β x)). For another β or ``threshold`` it is x where β x is above that, as in PyTorch."""
+    """log(1 + exp(β x))/β. (S) → (S). J = diag(σ(β x)).
+
+    For another ``beta`` or ``threshold`` than the default it is x where β x is above the threshold, as in PyTorch.
+    Raises TypeError, ValueError for beta 0.
+    """
     if beta == 1 and threshold == 20:
         return _softplus(x)
     expect_number("softplus", beta=beta, threshold=threshold)

@@ -3,6 +3,7 @@
 import contextlib
 import doctest
 import importlib
+import importlib.util
 import io
 import re
 import shlex
@@ -182,3 +183,14 @@ def test_docstrings():
                 parts = [part for part in path.relative_to(folder).with_suffix("").parts if part != "__init__"]
                 module = importlib.import_module(".".join([package, *parts]))
                 assert not doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed
+
+
+@pytest.mark.skipif(not (HOME / "docs" / "coverage.py").exists(), reason="in a checkout only")
+def test_the_page_on_coverage_is_what_is_covered():
+    spec = importlib.util.spec_from_file_location("coverage_page", HOME / "docs" / "coverage.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = module.PAGE.read_text(encoding="utf-8")
+    if f"with NumPy {'.'.join(np.__version__.split('.')[:2])}." not in text:
+        pytest.skip("written with another NumPy, which has other functions")
+    assert text == module.page(), "run: python docs/coverage.py"

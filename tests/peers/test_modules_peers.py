@@ -1,5 +1,8 @@
 """Modules against PyTorch's modules of the same name: outputs, and gradients by input and parameters."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -95,3 +98,10 @@ def test_an_embedding():
     ours(index).backward(np.ones((2, 5, 3)))
     theirs(torch.tensor(index)).sum().backward()
     np.testing.assert_array_equal(ours.weight.grad, theirs.weight.grad.numpy())
+
+
+def test_modules_that_are_absent_are_named():
+    page = (Path(__file__).parent.parent.parent / "docs" / "coverage.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", page))
+    theirs = {n for n, c in vars(torch.nn).items() if isinstance(c, type) and issubclass(c, torch.nn.Module)}
+    assert theirs - set(dir(mg.nn)) - {"Container"} <= words
