@@ -42,11 +42,9 @@ except TypeError as error:
 ```"""
 OTHER = "not differentiable, or of no use to networks; `np.asarray(node)` leaves the graph"
 ABSENT = {  # of PyTorch
-    "sequences": ("ctc_loss, CTCLoss, RNNBase, RNN, LSTM, GRU, RNNCellBase, RNNCell, LSTMCell, GRUCell, Transformer, "
+    "sequences": ("ctc_loss, CTCLoss, RNNBase, RNN, LSTM, GRU, RNNCellBase, Transformer, "
                   "TransformerEncoder, TransformerEncoderLayer, TransformerDecoder, TransformerDecoderLayer, "
-                  "MultiheadAttention, multi_head_attention_forward", "`scaled_dot_product_attention`"),
-    "samples at random": ("fractional_max_pool2d, fractional_max_pool3d, FractionalMaxPool2d, FractionalMaxPool3d",
-                          "`max_pool2d` with a crop at random"),
+                  "MultiheadAttention, multi_head_attention_forward", "`RNNCell`, `LSTMCell`, `GRUCell` in a loop; `scaled_dot_product_attention`"),
     "shortcuts": ("embedding_bag, EmbeddingBag", "`embedding`, then `np.sum` or `np.mean`"),
     "fused": ("linear_cross_entropy, LinearCrossEntropyLoss, AdaptiveLogSoftmaxWithLoss", "`linear`, then `cross_entropy`"),
     "older names": ("upsample, upsample_nearest, upsample_bilinear, NLLLoss2d, CrossMapLRN2d",

@@ -65,3 +65,34 @@ def test_chance():
     assert F.drop_path(many, 0.25) is many and not F.drop_path(many, 1.0, True, 0).any()
     slopes = -F.rrelu(-many, 0.1, 0.3, True, 0)
     assert 0.1 <= slopes.min() < 0.11 and 0.29 < slopes.max() <= 0.3
+
+
+def test_chance_in_pooling_and_selection():
+    image = np.random.default_rng(0).standard_normal((2, 3, 9, 9))
+    a, b = (F.fractional_max_pool2d(image, 2, output_ratio=0.5, rng=1) for _ in range(2))
+    assert a.shape == (2, 3, 4, 4) and np.array_equal(a, b)
+    assert not np.array_equal(a, F.fractional_max_pool2d(image, 2, output_ratio=0.5, rng=2))
+    hard, soft = (F.gumbel_softmax(mg.parameter(X), hard=h, rng=0) for h in (True, False))
+    assert set(np.unique(hard.value)) == {0, 1} and np.array_equal(hard.value.argmax(1), soft.value.argmax(1))
+    np.testing.assert_allclose(soft.value.sum(1), 1)
+    many = F.alpha_dropout(np.random.default_rng(1).standard_normal((200, 500)), 0.3, True, 0)
+    assert abs(many.mean()) < 0.02 and abs(many.std() - 1) < 0.02  # as they were
+    channels = F.feature_alpha_dropout(np.ones((50, 4, 3, 3)), 0.5, True, 0)
+    assert all(len(np.unique(c)) == 1 for c in channels.reshape(-1, 9)) and len(np.unique(channels)) == 2
+    assert F.alpha_dropout(X, 0.5) is X
+    for call, match in (
+        (lambda: F.fractional_max_pool2d(image, 2), "wanted one of them"),
+        (lambda: F.fractional_max_pool2d(image, 2, 9, rng=0), "leaves room for the windows"),
+        (lambda: F.alpha_dropout(X, 2.0, True, 0), "p 2.0; wanted a probability"),
+        (lambda: F.pad(X, (1,)), "at most 2 pairs"),
+        (lambda: F.pad(X, (1, 1), "mirror"), "mode 'mirror'"),
+        (lambda: F.fold(np.ones((1, 5, 4)), 3, 2), r"fold: .*x \(N, C·4, 4\)"),
+        (lambda: F.unfold(np.ones((1, 1, 2, 2)), 3), "a kernel no larger than the padded image"),
+        (lambda: F.max_unpool2d(image, np.zeros((2, 3, 9, 8), int), 2), "indices of x's shape"),
+        (lambda: F.max_unpool2d(image[..., :1, :1], np.full((2, 3, 1, 1), 9), 2), "indices from 9 to 9; wanted 0 to 3"),
+        (lambda: F.grid_sample(image, np.zeros((2, 4, 4, 3))), "grid_sample: .*as many spatial axes"),
+        (lambda: F.affine_grid(np.zeros((2, 3, 3)), (2, 1, 4, 4)), r"theta \(2, 2, 3\)"),
+        (lambda: F.multilabel_margin_loss(X, np.full(X.shape, 6)), "labels up to 6"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()

@@ -323,8 +323,10 @@ def test_lists_of_nodes_lose_no_derivative(name, function, args, kwargs):
         if np.ndim(value) and len(path) == 2:
             args_, kwargs_ = full(value.tolist())
             try:
-                function(*args_, **kwargs_)
+                answer = function(*args_, **kwargs_)
             except (TypeError, AttributeError):  # NumPy itself wants an array
+                continue
+            if isinstance(answer, list) and isinstance(answer[0], float):  # a part of the list, in an older NumPy
                 continue
             check(name, written, value, lambda x, full=full: full(split_up(x) if isinstance(x, mg.Node) else x))
 

@@ -137,7 +137,7 @@ class MobileNetV3(Model):
         dtype: Any = np.float32,
     ) -> None:  # fmt: skip
         super().__init__(num_classes, (in_channels, 224, 224))
-        norm = {"eps": 0.001, "momentum": 0.01}
+        norm: dict[str, Any] = {"eps": 0.001, "momentum": 0.01}
         layers: list[Module] = [conv_norm(in_channels, 16, 3, 2, dtype, Hardswish, **norm)]
         channels, hidden = 16, 1280 if size == "large" else 1024
         for f, inner, out, weighted, hard, stride in V3[size]:

@@ -130,6 +130,8 @@ LPPool3d = _call("LPPool3d", images.lp_pool3d)
 MaxUnpool1d = _call("MaxUnpool1d", images.max_unpool1d, inputs=2)
 MaxUnpool2d = _call("MaxUnpool2d", images.max_unpool2d, inputs=2)
 MaxUnpool3d = _call("MaxUnpool3d", images.max_unpool3d, inputs=2)
+FractionalMaxPool2d = _call("FractionalMaxPool2d", images.fractional_max_pool2d)
+FractionalMaxPool3d = _call("FractionalMaxPool3d", images.fractional_max_pool3d)
 Fold = _call("Fold", images.fold)
 Unfold = _call("Unfold", images.unfold)
 UpsamplingNearest2d = _call(

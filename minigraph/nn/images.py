@@ -16,11 +16,12 @@ from minigraph.ops.elementwise import absolute, maximum, minimum, power, sign, w
 from minigraph.ops.geometry import integers, over_axes, pairs, shape_of
 from minigraph.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d
 from minigraph.ops.products import einsum, matmul
-from minigraph.ops.shape import concatenate, expand_dims, ravel, reshape, take, transpose
+from minigraph.ops.shape import concatenate, expand_dims, ravel, reshape, take, take_along_axis, transpose
 from minigraph.ops.shape import pad as pad_axes
+from minigraph.random import generator
 
 __all__ = [
-    "affine_grid", "channel_shuffle", "fold", "grid_sample", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_unpool1d",
+    "affine_grid", "channel_shuffle", "fold", "fractional_max_pool2d", "fractional_max_pool3d", "grid_sample", "lp_pool1d", "lp_pool2d", "lp_pool3d", "max_unpool1d",
     "max_unpool2d", "max_unpool3d", "pad", "pixel_shuffle", "pixel_unshuffle", "unfold",
 ]  # fmt: skip
 PADDING = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -165,7 +166,47 @@ def _max_unpool(
     return reshape(take(padded, source), (*x.shape[:2], *size))
 
 
+def _fractional_max_pool(
+    d: int, input: Any, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    _random_samples: Any = None, rng: Any = None,
+) -> Any:  # fmt: skip
+    """Maxima of windows at random, on average evenly spaced places: x (N, C, H, W) → (N, C, H′, W′). J is 0/1. Graham 2014.
+
+    Give ``output_size`` or ``output_ratio``, its part of the image's side; ``rng`` draws the places, or ``_random_samples``
+    (N, C, d) from 0 to 1 are their offsets.
+    """
+    name, x = f"fractional_max_pool{d}d", operand("fractional_max_pool", input)
+    kernel, (N, C, *sides) = integers(name, "kernel_size", kernel_size, d), x.shape
+    if (output_size is None) == (output_ratio is None):
+        raise ValueError(f"{name}: got output_size {output_size} and output_ratio {output_ratio}; wanted one of them")
+    if output_size is None:
+        ratios = output_ratio if np.ndim(output_ratio) else [output_ratio] * d
+        output_size = tuple(int(n * r) for n, r in zip(sides, ratios, strict=True))
+    out = integers(name, "output_size", output_size, d)
+    fits = all(o + k - 1 <= n for o, k, n in zip(out, kernel, sides, strict=True))
+    expect(
+        fits, name, "an output_size that leaves room for the windows", x=x.shape, output_size=out, kernel_size=kernel
+    )
+    samples = generator(rng, name).random((N, C, d)) if _random_samples is None else np.asarray(_random_samples)
+    pixels: Any = np.zeros((N, C), int)
+    for i, (n, o, k) in enumerate(zip(sides, out, kernel, strict=True)):
+        sample = samples[..., d - 1 - i if d == 2 else i, None]  # PyTorch's first of two is horizontal
+        steps = (np.arange(o) + sample) * ((n - k) / max(o - 1, 1))
+        starts = steps.astype(int) - (sample * ((n - k) / max(o - 1, 1))).astype(int)
+        starts[..., -1] = n - k
+        places = starts[..., None] + np.arange(k)
+        pixels = pixels[..., None, None] * n + places.reshape(N, C, *[1] * (2 * i), o, k)
+    order = (0, 1, *range(2, 2 + 2 * d, 2), *range(3, 3 + 2 * d, 2))
+    windows = pixels.transpose(order).reshape(N, C, prod(out), prod(kernel))
+    planes = reshape(x, (N, C, prod(sides)))
+    values = np.take_along_axis(np.asarray(value_of(planes))[:, :, None], windows, 3)
+    index = np.take_along_axis(windows, values.argmax(-1)[..., None], 3)[..., 0]
+    y = reshape(take_along_axis(planes, index, 2), (N, C, *out))
+    return (y, index.reshape(N, C, *out)) if return_indices else y
+
+
 lp_pool1d, lp_pool2d, lp_pool3d = over_axes(_lp_pool)
+_, fractional_max_pool2d, fractional_max_pool3d = over_axes(_fractional_max_pool)
 max_unpool1d, max_unpool2d, max_unpool3d = over_axes(_max_unpool)
 
 

@@ -7,11 +7,13 @@ Weights start as ``weight_init`` says (He et al. 2015 by default), biases at zer
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from math import sqrt
 from typing import Any
 
 import numpy as np
 
-from minigraph.arguments import expect_integer, expect_number
+from minigraph.arguments import expect_choice, expect_integer, expect_number
 from minigraph.mode import MODE
 from minigraph.nn import init
 from minigraph.nn.composed import alpha_dropout, bilinear, embedding, feature_alpha_dropout, prelu, rms_norm
@@ -19,6 +21,7 @@ from minigraph.nn.module import Buffer, Initializer, Module
 from minigraph.node import Node, Parameter
 from minigraph.op import expect
 from minigraph.ops import conv, dropout
+from minigraph.ops.activation import relu, sigmoid
 from minigraph.ops.geometry import MAX_ARGUMENT, integers, is_sequence, paddings, pairs
 from minigraph.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from minigraph.ops.products import linear
@@ -437,6 +440,80 @@ class FeatureAlphaDropout(Dropout):
     """AlphaDropout of whole channels of (N, C, …)."""
 
     op = staticmethod(lambda x, p, rng, training: feature_alpha_dropout(x, p, training, rng))
+
+
+# --- one step of networks for sequences ------------------------------------------------------------------
+
+
+class _Cell(Module):
+    """A step from a state h (N, H) by an input x (N, I) or (I,): ``gates`` products of each, Wᵢₕ x + bᵢₕ and Wₕₕ h + bₕₕ."""
+
+    gates = 1
+    weight_ih: Parameter
+    weight_hh: Parameter
+    bias_ih: Parameter | None = None
+    bias_hh: Parameter | None = None
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, *, rng: Any = None, dtype: Any = np.float32) -> None:  # fmt: skip
+        expect_integer(type(self).__name__, 1, MAX_ARGUMENT, input_size=input_size, hidden_size=hidden_size)
+        self.input_size, self.hidden_size, rows = input_size, hidden_size, self.gates * hidden_size
+        rng = None if rng is None else generator(rng, type(self).__name__)
+        uniform = partial(_uniform, 1 / sqrt(hidden_size))
+        self.new_parameter("weight_ih", (rows, input_size), uniform, rng, dtype)
+        self.new_parameter("weight_hh", (rows, hidden_size), uniform, rng, dtype)
+        for name in ("bias_ih", "bias_hh") if bias else ():
+            self.new_parameter(name, (rows,), uniform, rng, dtype)
+
+    def products(self, x: Any, h: Any) -> tuple[list[Any], list[Any]]:
+        """What each gate gets from the input, and from the state."""
+        h = np.zeros((*x.shape[:-1], self.hidden_size), x.dtype) if h is None else h
+        by_input, by_state = linear(x, self.weight_ih, self.bias_ih), linear(h, self.weight_hh, self.bias_hh)
+        return np.split(by_input, self.gates, -1), np.split(by_state, self.gates, -1)
+
+    def describe(self) -> str:
+        return f"{type(self).__name__}({self.input_size}, {self.hidden_size})"
+
+
+def _uniform(bound: float, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+    return rng.uniform(-bound, bound, shape)
+
+
+class RNNCell(_Cell):
+    """h′ = tanh(Wᵢₕ x + bᵢₕ + Wₕₕ h + bₕₕ), or ReLU (Elman 1990)."""
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", *, rng: Any = None, dtype: Any = np.float32) -> None:  # fmt: skip
+        expect_choice("RNNCell", ("tanh", "relu"), nonlinearity=nonlinearity)
+        super().__init__(input_size, hidden_size, bias, rng=rng, dtype=dtype)
+        self.nonlinearity = nonlinearity
+
+    def forward(self, x: Any, h: Any = None) -> Any:
+        (a,), (b,) = self.products(x, h)
+        return np.tanh(a + b) if self.nonlinearity == "tanh" else relu(a + b)
+
+
+class LSTMCell(_Cell):
+    """(h, c) → (σ(o) tanh c′, c′), c′ = σ(f) c + σ(i) tanh g (Hochreiter & Schmidhuber 1997)."""
+
+    gates = 4
+
+    def forward(self, x: Any, state: Any = None) -> Any:
+        h, c = (None, None) if state is None else state
+        i, f, g, o = (a + b for a, b in zip(*self.products(x, h), strict=True))
+        new = sigmoid(i) * np.tanh(g)
+        new = new if c is None else sigmoid(f) * c + new
+        return sigmoid(o) * np.tanh(new), new
+
+
+class GRUCell(_Cell):
+    """h′ = (1 − z) n + z h, n = tanh(nₓ + r nₕ), r and z sigmoids (Cho et al. 2014)."""
+
+    gates = 3
+
+    def forward(self, x: Any, h: Any = None) -> Any:
+        (r, z, n), (r_h, z_h, n_h) = self.products(x, h)
+        r, z = sigmoid(r + r_h), sigmoid(z + z_h)
+        new = (1 - z) * np.tanh(n + r * n_h)
+        return new if h is None else new + z * h
 
 
 # --- layers that learn the number of their inputs from the first input -----------------------------------

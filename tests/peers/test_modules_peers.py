@@ -47,7 +47,10 @@ MODULES = [
     ("LPPool1d", (2, 2), {}, (LINE,)), ("LPPool2d", (2, 3), {"stride": 1}, (IMAGE,)), ("LPPool3d", (2, 2), {}, (VOLUME,)),
     ("Unfold", (2,), {"padding": 1}, (IMAGE,)), ("Fold", ((4, 5), (1, 3)), {}, (rng.standard_normal((2, 6, 12)),)),
     ("UpsamplingNearest2d", (), {"scale_factor": 2}, (IMAGE,)), ("UpsamplingBilinear2d", ((9, 5),), {}, (IMAGE,)),
-    ("Bilinear", (4, 4, 3), {}, (A, B)), ("MultiLabelSoftMarginLoss", (), {}, (A, Q)), ("TripletMarginWithDistanceLoss", (), {}, (A, B, Z[0])),
+    ("Bilinear", (4, 4, 3), {}, (A, B)), ("RNNCell", (4, 5), {}, (A, rng.standard_normal((6, 5)))), ("GRUCell", (4, 5), {}, (A, rng.standard_normal((6, 5)))),
+    ("RNNCell", (4, 5), {"nonlinearity": "relu", "bias": False}, (A,)), ("GRUCell", (4, 5), {}, (A[0],)), ("LSTMCell", (4, 5), {}, (A,)),
+    ("FractionalMaxPool2d", (2,), {"output_ratio": (0.5, 0.6), "_random_samples": torch.tensor(rng.random((2, 12, 2)))}, (IMAGE,)),
+    ("FractionalMaxPool3d", ((2, 1, 2),), {"output_size": (2, 3, 3), "_random_samples": torch.tensor(rng.random((2, 4, 3)))}, (VOLUME,)), ("MultiLabelSoftMarginLoss", (), {}, (A, Q)), ("TripletMarginWithDistanceLoss", (), {}, (A, B, Z[0])),
     *[(f"Lazy{kind}{d}d", (5, 2), {}, (x,)) for kind in ("Conv", "ConvTranspose") for d, x in ((1, LINE), (2, IMAGE), (3, VOLUME))],
     *[(f"Lazy{kind}Norm{d}d", (), {}, (x,)) for kind in ("Batch", "Instance") for d, x in ((1, LINE), (2, IMAGE), (3, VOLUME))],
     ("LazyLinear", (3,), {}, (IMAGE,)), ("BatchNorm2d", (12,), {"momentum": None}, (IMAGE,)), ("BatchNorm1d", (6,), {"affine": False}, (LINE,)),
@@ -77,6 +80,8 @@ def test_modules(name, arguments, options, inputs):
     tensors = [torch.tensor(x, requires_grad=d) for x, d in zip(inputs, differentiated, strict=True)]
     nodes = [mg.parameter(x) if d else x for x, d in zip(inputs, differentiated, strict=True)]
     y, expected = ours(*nodes), theirs(*tensors)
+    if isinstance(y, tuple):  # h and c of an LSTM
+        y, expected = np.concatenate(y, -1), torch.cat(expected, -1)
     np.testing.assert_allclose(y.value, expected.detach().numpy(), rtol=1e-9, atol=1e-10)
     g = rng.standard_normal(y.shape)
     y.backward(g)
