@@ -64,13 +64,13 @@ silu = define(
     doc="x / (1 + e⁻ˣ)",
     formula="σ(x) + x σ(x) σ(−x)",
 )
-_normal = define(
+normal_distribution = define(
     "normal_distribution", special.ndtr, lambda y, x: gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2), formula="φ(x)"
 )
 _gelu = define(
     "gelu",
     lambda x: x * special.ndtr(x),
-    lambda y, x: _normal(x) + np.clip(x, -40, 40) * gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2),
+    lambda y, x: normal_distribution(x) + np.clip(x, -40, 40) * gaussian(x / _ROOT2) / (math.pi**0.5 * _ROOT2),
     formula="Φ(x) + x φ(x)",
 )
 _ROOT = math.sqrt(2 / math.pi)

@@ -15,13 +15,13 @@ from minigraph.op import expect, implements, operand
 from minigraph.ops.elementwise import isfinite, isinf, isnan, ldexp, multiply, rint, signbit, trunc, where
 from minigraph.ops.products import einsum, matmul, tensordot
 from minigraph.ops.reduce import checked_axis, cumprod, cumsum, max, mean, min, norm, prod, sum
-from minigraph.ops.shape import _arrays as arrays_of
-from minigraph.ops.shape import _copied_option as option_of
 from minigraph.ops.shape import (
+    arrays_of,
     astype,
     axis_of,
     broadcast_to,
     concatenate,
+    copied_option,
     copy,
     diagonal,
     expand_dims,
@@ -406,7 +406,7 @@ def nancumsum(a: Any, axis: int | None = None) -> Any:
 # --- statistics --------------------------------------------------------------------------------------------
 
 
-def _several(name: str, axis: Any) -> tuple[int, ...]:
+def axes_of(name: str, axis: Any) -> tuple[int, ...]:
     """One or several axes as a tuple."""
     axes = checked_axis(name, axis)
     return axes if isinstance(axes, tuple) else () if axes is None else (axes,)
@@ -423,10 +423,10 @@ METHODS = {
 def _quantile(name: str, a: Any, q: Any, axis: Axis, keepdims: bool, method: str, ignore_nan: bool = False) -> Any:
     expect_choice(name, tuple(METHODS), method=method)
     x, given, ndim = operand(name, a), q, len(np.shape(a))
-    q = np.asarray(value_of(q) if isinstance(q, Node) else option_of(name, q), float)
+    q = np.asarray(value_of(q) if isinstance(q, Node) else copied_option(name, q), float)
     if not ((q >= 0) & (q <= 1)).all():
         raise ValueError(f"{name}: got q outside of 0 to 1; wanted fractions")
-    over = tuple(range(ndim)) if axis is None else tuple(axis_of(name, i, ndim) for i in _several(name, axis))
+    over = tuple(range(ndim)) if axis is None else tuple(axis_of(name, i, ndim) for i in axes_of(name, axis))
     rest = [i for i in range(ndim) if i not in over]
     rows = reshape(transpose(x, [*rest, *over]), (*[x.shape[i] for i in rest], -1))
     n = rows.shape[-1]
@@ -470,14 +470,14 @@ def nanquantile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, me
 @implements(np.percentile)
 def percentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
     """The q-th percentiles, as numpy.percentile: quantile of q / 100."""
-    q = q / 100 if isinstance(q, Node) else np.asarray(option_of("percentile", q), float) / 100
+    q = q / 100 if isinstance(q, Node) else np.asarray(copied_option("percentile", q), float) / 100
     return quantile(a, q, axis, keepdims, method=method)
 
 
 @implements(np.nanpercentile)
 def nanpercentile(a: Any, q: Any, axis: Axis = None, keepdims: bool = False, *, method: str = "linear") -> Any:
     """The q-th percentiles of what is not NaN, as numpy.nanpercentile."""
-    q = q / 100 if isinstance(q, Node) else np.asarray(option_of("nanpercentile", q), float) / 100
+    q = q / 100 if isinstance(q, Node) else np.asarray(copied_option("nanpercentile", q), float) / 100
     return nanquantile(a, q, axis, keepdims, method=method)
 
 

@@ -24,8 +24,7 @@ from minigraph.ops.composed import matrix_norm as norm_of_entries
 from minigraph.ops.composed import matrix_power as positive_power
 from minigraph.ops.elementwise import sign
 from minigraph.ops.products import matmul
-from minigraph.ops.reduce import _others as products_of_others
-from minigraph.ops.reduce import checked_axis, max, min, sum
+from minigraph.ops.reduce import checked_axis, max, min, products_of_others, sum
 from minigraph.ops.reduce import norm as norm_of_vectors
 from minigraph.ops.shape import (
     astype,

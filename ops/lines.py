@@ -10,7 +10,7 @@ import numpy as np
 from minigraph.arguments import expect_choice
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import expect, implements, operand
-from minigraph.ops.composed import _several, unstack
+from minigraph.ops.composed import axes_of, unstack
 from minigraph.ops.conv.functions import conv1d
 from minigraph.ops.elementwise import power, where
 from minigraph.ops.reduce import sum
@@ -62,7 +62,7 @@ def gradient(f: Any, *varargs: Any, axis: Axis = None, edge_order: int = 1) -> A
     ``varargs``: for all axes or for each of them the spacing, or a vector of coordinates.
     """
     f, ndim = operand("gradient", f), len(np.shape(f))
-    axes = list(range(ndim)) if axis is None else [axis_of("gradient", i, ndim) for i in _several("gradient", axis)]
+    axes = list(range(ndim)) if axis is None else [axis_of("gradient", i, ndim) for i in axes_of("gradient", axis)]
     spacing = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
     if len(spacing) != len(axes):
         raise ValueError(f"gradient: got {len(varargs)} spacings; wanted one, or one for each of {len(axes)} axes")

@@ -157,17 +157,19 @@ def _prod_weights(y: Any, x: Any, axes: tuple[int, ...]) -> Any:
     last = tuple(range(-len(axes), 0))
     moved = np.moveaxis(x, axes, last)
     rows = np.reshape(moved, (*moved.shape[: moved.ndim - len(axes)], _count(x, axes)))
-    others = _others(rows.astype(np.float64)).astype(np.float32) if single(rows) else _others(rows)
+    others = (
+        products_of_others(rows.astype(np.float64)).astype(np.float32) if single(rows) else products_of_others(rows)
+    )
     return np.moveaxis(np.reshape(others, moved.shape), last, axes)
 
 
-def _others(rows: Any) -> Any:
+def products_of_others(rows: Any) -> Any:
     """For each entry of a line the product of the others: of its partner in the other half, and of all other pairs."""
     n = rows.shape[-1]
     if n < 2:
         return np.ones_like(rows)
     left, right, odd = rows[..., : n // 2], rows[..., n // 2 : n // 2 * 2], rows[..., n // 2 * 2 :]
-    pairs = _others(np.concatenate([left * right, odd], -1) if n % 2 else left * right)
+    pairs = products_of_others(np.concatenate([left * right, odd], -1) if n % 2 else left * right)
     shared = pairs[..., : n // 2]
     return np.concatenate([shared * right, shared * left, pairs[..., n // 2 :]], -1)
 

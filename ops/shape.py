@@ -118,12 +118,12 @@ def _steps(key: Any, ndim: int) -> list[int]:
     return [abs(k.step or 1) if isinstance(k, slice) else 1 for k in keys]
 
 
-def _copied_option(name: str, option: Any) -> Any:
+def copied_option(name: str, option: Any) -> Any:
     """A copy of an option, since its owner may change it later; of an integer or boolean node its value."""
     if option is None or type(option) in (int, bool, str):
         return option
     if type(option) in (list, tuple):
-        return type(option)([_copied_option(name, o) for o in option])
+        return type(option)([copied_option(name, o) for o in option])
     if isinstance(option, Node):
         if option.dtype in FLOATS:
             raise TypeError(
@@ -154,7 +154,7 @@ def _integer(name: str, what: str, n: Any) -> int:
         raise TypeError(f"{name}: got {what} {n!r}; wanted an integer") from None
 
 
-def _arrays(name: str, arrays: Any) -> list[Any]:
+def arrays_of(name: str, arrays: Any) -> list[Any]:
     if not np.iterable(arrays) or isinstance(arrays, (str, Spec)):
         raise TypeError(f"{name}: got {type(arrays).__name__}; wanted a list of arrays")
     operands = [x if isinstance(x, Node) else operand(name, x) for x in arrays]
@@ -170,8 +170,8 @@ def _rearrangement(
 
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
         args, kwargs = (
-            tuple(_copied_option(name, a) for a in args),
-            {k: _copied_option(name, a) for k, a in kwargs.items()},
+            tuple(copied_option(name, a) for a in args),
+            {k: copied_option(name, a) for k, a in kwargs.items()},
         )
         if kwargs.pop("out", None) is not None or (out is not None and args[out:] and args[out] is not None):
             raise no_out(name)
@@ -369,7 +369,7 @@ def _pairs(what: str, given: Any, ndim: int, kinds: str) -> Any:
     if type(given) is int and abs(given) < 1 << 62:
         return np.full((ndim, 2), given)
     try:
-        array = np.array(_copied_option("pad", given))
+        array = np.array(copied_option("pad", given))
     except ValueError:  # lists of different lengths
         array = np.array(None)
     if array.dtype.kind not in kinds:
@@ -439,7 +439,7 @@ class Concatenate(Op):
 @implements(np.concatenate)
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     """Join along an axis that exists, as numpy.concatenate. Jᵢ places xᵢ among zeros."""
-    arrays = _arrays("concatenate", arrays)
+    arrays = arrays_of("concatenate", arrays)
     if axis is None:
         arrays, axis = [ravel(x) for x in arrays], 0
     return Concatenate(axis)(*arrays)
@@ -452,7 +452,7 @@ implements(np.concat)(concatenate)
 @implements(np.stack)
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join along a new axis, as numpy.stack."""
-    arrays = _arrays("stack", arrays)
+    arrays = arrays_of("stack", arrays)
     if len({x.shape for x in arrays}) > 1:
         expect(False, "stack", "arrays of one shape", **{f"array {i}": x.shape for i, x in enumerate(arrays, 1)})
     axis = axis_of("stack", axis, len(arrays[0].shape) + 1)
@@ -462,14 +462,14 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
 @implements(np.hstack)
 def hstack(arrays: Sequence[Any]) -> Any:
     """Join along the second axis (the first of vectors), as numpy.hstack."""
-    arrays = [atleast_1d(x) for x in _arrays("hstack", arrays)]
+    arrays = [atleast_1d(x) for x in arrays_of("hstack", arrays)]
     return concatenate(arrays, 0 if len(arrays[0].shape) == 1 else 1)
 
 
 @implements(np.vstack)
 def vstack(arrays: Sequence[Any]) -> Any:
     """Join along the first axis, rows from vectors, as numpy.vstack."""
-    return concatenate([atleast_2d(x) for x in _arrays("vstack", arrays)], 0)
+    return concatenate([atleast_2d(x) for x in arrays_of("vstack", arrays)], 0)
 
 
 @implements(np.split)
@@ -487,7 +487,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 def _split(name: str, x: Any, at: Any, axis: int) -> list[Any]:
     x = operand(name, x)
     axis = axis_of(name, axis, len(x.shape))
-    n, at = x.shape[axis], _copied_option(name, at)
+    n, at = x.shape[axis], copied_option(name, at)
     if np.iterable(at) and not isinstance(at, str):
         at = [_integer(name, "an index", i) for i in at]
     else:

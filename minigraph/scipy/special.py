@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigraph.ops.activation import _normal as ndtr
 from minigraph.ops.activation import log_softmax, logsigmoid, softmax
+from minigraph.ops.activation import normal_distribution as ndtr
 from minigraph.ops.activation import sigmoid as expit
 from minigraph.ops.elementwise import (
     digamma,
