@@ -8,9 +8,18 @@ from typing import Any
 from minigraph.arguments import known
 from minigraph.data import transforms
 
+MAX_PIXELS = 1 << 14
+
+
+def _pixels(n: float) -> int:
+    if not 0 <= n <= MAX_PIXELS or n != int(n):
+        raise ValueError(f"got {n:g} pixels; wanted a whole number up to {MAX_PIXELS}")
+    return int(n)
+
+
 # name: (transform of its numbers, what the numbers are)
 TRANSFORMS: dict[str, tuple[Callable[..., Any] | None, str]] = {
-    "crop": (lambda pixels=4: transforms.RandomCrop(padding=int(pixels)), "a shift by up to so many pixels"),
+    "crop": (lambda pixels=4: transforms.RandomCrop(padding=_pixels(pixels)), "a shift by up to so many pixels"),
     "flip": (transforms.RandomHorizontalFlip, "left and right exchanged, with a probability"),
     "vflip": (transforms.RandomVerticalFlip, "top and bottom exchanged, with a probability"),
     "affine": (
@@ -22,7 +31,7 @@ TRANSFORMS: dict[str, tuple[Callable[..., Any] | None, str]] = {
         lambda strength=0.2: transforms.ColorJitter(strength, strength, strength),
         "brightness, contrast, saturation",
     ),
-    "cutout": (lambda pixels=8: transforms.Cutout(int(pixels)), "a square of so many pixels left out"),
+    "cutout": (lambda pixels=8: transforms.Cutout(_pixels(pixels)), "a square of so many pixels left out"),
     "mixup": (None, "images mixed in pairs, by Beta(α, α)"),
 }
 
