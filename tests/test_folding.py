@@ -268,11 +268,12 @@ def test_bad_options(options, error, told, tmp_path):
         mg.draw(mg.parameter(1.0) * 2, tmp_path / "a.svg", **options)
 
 
-def test_columns_of_a_chain():
+@pytest.mark.parametrize("end", [29, 22])  # where arrowheads begin, below and above the middle between two boxes
+def test_columns_of_a_chain(end):
     chain = Layout(
         {f"n{i}": Place(0, -50 * i, 80, 30) for i in range(20)},
         tuple(
-            Line(f"n{i}", f"n{i + 1}", ((0, -50 * i - 15), (0, -50 * i - 20), (0, -50 * i - 25), (0, -50 * i - 29)))
+            Line(f"n{i}", f"n{i + 1}", ((0, -50 * i - 15), (0, -50 * i - 18), (0, -50 * i - 20), (0, -50 * i - end)))
             for i in range(19)
         ),
     )
@@ -281,6 +282,9 @@ def test_columns_of_a_chain():
         tried = fitted(chain, ratio)
         assert_sound(tried)
         assert 0.6 < tried.ratio() / (ratio or 1) < 1.6
+        for line in tried.lines:  # each leads to its box, in whichever column
+            (x, y), head = line.points[-1], tried.places[line.head]
+            assert abs(x - head.x) < 1 and 0 < y - (head.y + 15) < 15
         places, lines = positions(tried)
         assert len(places) == 20 and len(lines) == 19
     text = 'graph 1 2 2\nnode n0 1 1.5 1 .5 x solid box black white\nedge n0 n1 4 1 1 1 .9 1 .8 1 .7 " 3×4" 1.2 .9 solid black\n'

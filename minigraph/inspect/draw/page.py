@@ -94,7 +94,7 @@ def in_columns(layout: Layout, n: int) -> Layout:
     cuts = _cuts(layout, n)
     _, bottom, _, top = layout.bounds()
     column = {name: column_of(p.y, cuts) for name, p in layout.places.items()}
-    pieces = [_pieces(line.points, cuts) for line in layout.lines]
+    pieces = [_pieces(_reaching(line, layout.places[line.head], cuts), cuts) for line in layout.lines]
     tops, shifts, starts, x = [top, *cuts], [], [], 0.0
     for i in range(len(tops)):
         boxes = [p for name, p in layout.places.items() if column[name] == i]
@@ -135,6 +135,15 @@ def in_columns(layout: Layout, n: int) -> Layout:
         label = line.label and moved(line.label, column_of(line.label[1], cuts))
         lines.append(replace(line, points=tuple(points), label=label))
     return Layout(places, tuple(lines))
+
+
+def _reaching(line: Line, head: Place, cuts: Sequence[float]) -> tuple[Point, ...]:
+    """The points of an edge, which goes on into the column of its head if it ends at an arrowhead above the cut."""
+    (x, y), top = line.points[-1], head.y + head.height / 2
+    between = [cut for cut in cuts if y >= cut > top]
+    if not between:
+        return line.points
+    return (*line.points, *_straight((x, y), (x, min(top + ARROW, between[-1] - 1))))
 
 
 def column_of(y: float, cuts: Sequence[float]) -> int:
