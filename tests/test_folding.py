@@ -268,7 +268,7 @@ def test_bad_options(options, error, told, tmp_path):
         mg.draw(mg.parameter(1.0) * 2, tmp_path / "a.svg", **options)
 
 
-@pytest.mark.parametrize("end", [29, 22])  # where arrowheads begin, below and above the middle between two boxes
+@pytest.mark.parametrize("end", [29, 24])  # where arrowheads begin, below and above the middle between two boxes
 def test_columns_of_a_chain(end):
     chain = Layout(
         {f"n{i}": Place(0, -50 * i, 80, 30) for i in range(20)},
