@@ -128,7 +128,7 @@ def atleast_3d(x: Any) -> Any:
 @implements(np.column_stack)
 def column_stack(tup: Sequence[Any]) -> Any:
     """Vectors as columns beside each other, as numpy.column_stack. J places."""
-    return concatenate([expand_dims(x, 1) if len(x.shape) == 1 else x for x in arrays_of("column_stack", tup)], 1)
+    return concatenate([reshape(x, (-1, 1)) if len(x.shape) < 2 else x for x in arrays_of("column_stack", tup)], 1)
 
 
 @implements(np.dstack)
@@ -245,14 +245,19 @@ def kron(a: Any, b: Any) -> Any:
     return reshape(mixed, tuple(p * q for p, q in zip(a.shape, b.shape, strict=True)))
 
 
-@implements(np.cross, np.linalg.cross)
-def cross(a: Any, b: Any, axis: int = -1) -> Any:
-    """Cross products of vectors of three along ``axis``, as numpy.linalg.cross."""
-    a, b = (moveaxis(operand("cross", x), axis, -1) for x in (a, b))
+@implements(np.cross)
+def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+    """Cross products of vectors of three along ``axisa`` and ``axisb``, in the result along ``axisc``, as numpy.cross."""
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = (moveaxis(operand("cross", x), i, -1) for x, i in ((a, axisa), (b, axisb)))
     expect(a.shape[-1:] == (3,) == b.shape[-1:], "cross", "vectors of three along axis", a=a.shape, b=b.shape)
     first, second = [1, 2, 0], [2, 0, 1]
     y = take(a, first, -1) * take(b, second, -1) - take(a, second, -1) * take(b, first, -1)
-    return moveaxis(y, -1, axis)
+    return moveaxis(y, -1, axisc)
+
+
+implements(np.linalg.cross)(lambda x1, x2, /, *, axis=-1: cross(x1, x2, axis=axis))
 
 
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:

@@ -134,7 +134,7 @@ SAMPLES = {
     "where": [call(V > 0, V, W), call(V, 1.5, W), call(V)],
     "append": [call(M, V), call(M, M, 0)], "around": [call(V, 1)], "round": [call(V)], "atleast_3d": [call(M)], "block": [call([[S, S], [S, S]])],
     "broadcast_arrays": [call(M, V[:, None])], "column_stack": [call([V, W])], "convolve": [call(V, W, "same")], "corrcoef": [call(M)],
-    "correlate": [call(V, W, "full")], "cov": [call(M), call(V, W)], "cross": [call(V, W)], "dsplit": [call(T, 2)], "dstack": [call([M, M])],
+    "correlate": [call(V, W, "full")], "cov": [call(M), call(V, W)], "cross": [call(V, W), call(M, M[::-1] + 1, 0, 0, 0), call(M, T[0], 0, axisb=0), call(M, V, axisa=0, axisc=0)], "dsplit": [call(T, 2)], "dstack": [call([M, M])],
     "ediff1d": [call(V)], "gradient": [call(V), call(M, 0.5, axis=1), call(V, np.sort(W), edge_order=2), call(M, U, axis=0)], "hsplit": [call(M, 2)], "insert": [call(V, 1, C), call(M, [0, 2], V[:, None], 1)],
     "interp": [call(U, np.sort(V), W)], "kron": [call(M, V)], "meshgrid": [call(V, W)], "nan_to_num": [call(V)], "nancumsum": [call(M, 1)],
     "nanmax": [call(M, 0)], "nanmean": [call(M)], "nanmin": [call(M, 1)], "nanprod": [call(M, 0)], "nanstd": [call(M, 0)], "nansum": [call(M, 0)],
