@@ -30,7 +30,7 @@ from minigraph.op import Op, expect, implements
 
 __all__ = [
     "absolute", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor", "cbrt",
-    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor", "gammaln", "digamma", "i0", "i0e", "i1", "i1e", "ldexp", "polygamma",
+    "ceil", "clip", "conjugate", "copysign", "cos", "cosh", "entr", "erfc", "erfinv", "fmax", "fmin", "heaviside", "log_ndtr", "logical_xor", "logit", "signbit", "xlog1py", "xlogy", "deg2rad", "divide", "equal", "erf", "exp", "exp2", "expm1", "floor", "erfcinv", "gamma", "gammaln", "gammasgn", "rgamma", "digamma", "i0", "i0e", "i1", "i1e", "ldexp", "polygamma",
     "floor_divide", "fmod", "greater", "greater_equal", "hypot", "invert", "isfinite", "isinf", "isnan", "less",
     "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "rad2deg",
@@ -434,6 +434,13 @@ log_ndtr = E(
 )  # fmt: skip
 gammaln = E(
     "gammaln", special.gammaln, lambda y, x: digamma(x), doc="log |Γ(x)|", formula="ψ(x)"
+)  # fmt: skip
+gamma = E("gamma", special.gamma, lambda y, x: y * digamma(x), doc="Γ(x), (x − 1)! of integers", formula="y ψ(x)")
+rgamma = E("rgamma", special.rgamma, lambda y, x: -y * digamma(x), doc="1/Γ(x)", formula="−y ψ(x)")
+gammasgn = E("gammasgn", special.gammasgn, None, doc="the sign of Γ(x)")
+erfcinv = E(
+    "erfcinv", special.erfcinv, lambda y, x: (-math.sqrt(math.pi) / 2) * np.exp(np.square(y)),
+    doc="the x whose erfc this is", formula="−√π exp(y²)/2",
 )  # fmt: skip
 digamma: Elementwise = E(
     "digamma", special.digamma, lambda y, x: polygamma(1, x), doc="ψ(x) = d/dx log |Γ(x)|", formula="polygamma(1, x)"

@@ -130,7 +130,7 @@ EXACT = {
     "fmin": lambda a, b: (np.fmin(a, b), L(1) * (a <= b), L(1) * (a > b)),
     "copysign": lambda a, b: (np.copysign(a, b), np.copysign(L(1), a) * np.copysign(L(1), b), None),
     "heaviside": lambda a, b: (np.heaviside(a, b), None, L(1) * (a == 0)),
-    **dict.fromkeys(["erfinv", "ldexp", "log_ndtr", "gammaln", "digamma", "i0", "i1", "i0e", "i1e"]),  # SciPy answers for its own values
+    **dict.fromkeys(["erfinv", "erfcinv", "gamma", "rgamma", "gammasgn", "ldexp", "log_ndtr", "gammaln", "digamma", "i0", "i1", "i0e", "i1e"]),  # SciPy answers for its own values
     "relu6": lambda x: (np.clip(x, 0, 6), L(1) * ((x > 0) & (x < 6))),
     "hardtanh": None,  # of three arguments, like threshold
     "threshold": None,

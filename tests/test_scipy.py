@@ -37,9 +37,9 @@ CALLS = [
     ("linalg", "block_diag", (A, LINE, B), {}), ("linalg", "toeplitz", (LINE, SHORT), {}), ("linalg", "toeplitz", (SHORT,), {}),
     ("linalg", "hankel", (LINE, SHORT), {}), ("linalg", "hankel", (SHORT,), {}), ("linalg", "circulant", (LINE,), {}), ("linalg", "det", (A,), {}),
     ("linalg", "inv", (A,), {}), ("linalg", "pinv", (B,), {}), ("linalg", "svdvals", (B,), {}), ("linalg", "norm", (B,), {}),
-    *[("special", name, (POSITIVE,), {}) for name in ("digamma", "psi", "entr", "erf", "erfc", "exp2", "expit", "expm1", "gammaln", "i0", "i0e", "i1", "i1e",
+    *[("special", name, (POSITIVE,), {}) for name in ("gamma", "rgamma", "gammasgn", "digamma", "psi", "entr", "erf", "erfc", "exp2", "expit", "expm1", "gammaln", "i0", "i0e", "i1", "i1e",
                                                       "log1p", "log_expit", "log_ndtr", "ndtr")],
-    ("special", "erfinv", (POSITIVE / 4,), {}), ("special", "logit", (POSITIVE / 4,), {}),
+    ("special", "erfinv", (POSITIVE / 4,), {}), ("special", "erfcinv", (POSITIVE / 4,), {}), ("special", "beta", (POSITIVE, POSITIVE[0]), {}), ("special", "betaln", (POSITIVE, POSITIVE[0]), {}), ("special", "logit", (POSITIVE / 4,), {}),
     ("special", "logsumexp", (A,), {"axis": 1}), ("special", "logsumexp", (B,), {"b": np.abs(B)}), ("special", "softmax", (A,), {"axis": 0}),
     ("special", "log_softmax", (A,), {"axis": 1}), ("special", "multigammaln", (POSITIVE[0, 0] + 2,), {"d": 3}),
     *[("special", name, (POSITIVE, POSITIVE[0]), {}) for name in ("xlogy", "xlog1py", "rel_entr", "kl_div")],
@@ -63,6 +63,15 @@ def test_derivatives_of_digamma():
     np.testing.assert_allclose(mg.scipy.special.polygamma(2, POSITIVE), scipy.special.polygamma(2, POSITIVE))
     third = mg.grad(mg.grad(mg.grad(lambda x: mg.scipy.special.gammaln(x))))(1.7)
     np.testing.assert_allclose(third, scipy.special.polygamma(2, 1.7))
+
+
+@pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
+def test_incomplete_gamma_functions(name):
+    ours = getattr(mg.scipy.special, name)
+    np.testing.assert_allclose(ours(1.7, POSITIVE), getattr(scipy.special, name)(1.7, POSITIVE))
+    mg.check_grads(lambda x: np.sum(np.sin(ours(1.7, x))), POSITIVE)
+    with pytest.raises(TypeError, match="as a; wanted a plain array, since a is not differentiated"):
+        ours(mg.parameter(1.7), POSITIVE)
 
 
 def test_cholesky_factors_solve():
