@@ -17,13 +17,14 @@ P, B = A @ A.T + np.eye(3), rng.standard_normal((3, 2))
 POSITIVE = rng.uniform(0.6, 3, (2, 3))
 
 CALLS = [
-    *[("signal", name, (a, b), {"mode": mode}) for name in ("convolve", "correlate", "fftconvolve") for mode in ("full", "valid", "same")
+    *[("signal", name, (a, b), {"mode": mode}) for name in ("convolve", "correlate") for mode in ("full", "valid", "same")
       for a, b in ((LINE, SHORT), (SHORT, LINE), (IMAGE, KERNEL), (IMAGE, EVEN), (VOLUME, CUBE))],
+    ("signal", "fftconvolve", (IMAGE, KERNEL), {"mode": "same"}),
     *[("signal", name, (IMAGE, k), {"mode": mode, "boundary": b, "fillvalue": 0.5}) for name in ("convolve2d", "correlate2d")
-      for k in (KERNEL, EVEN) for mode in ("full", "same", "valid") for b in ("fill", "wrap", "symm")],
+      for k, mode, b in ((KERNEL, "full", "fill"), (EVEN, "same", "wrap"), (KERNEL, "same", "symm"), (EVEN, "full", "symm"), (EVEN, "valid", "fill"), (EVEN, "same", "fill"))],
     *[("signal", name, (IMAGE, EVEN), {"mode": "same"}) for name in ("convolve2d", "correlate2d")],
-    *[("ndimage", name, (IMAGE, k), {"mode": mode, "cval": 0.5}) for name in ("convolve", "correlate") for k in (KERNEL, EVEN)
-      for mode in ("reflect", "constant", "nearest", "mirror", "wrap")],
+    *[("ndimage", name, (IMAGE, k), {"mode": mode, "cval": 0.5}) for name in ("convolve", "correlate")
+      for k, mode in ((KERNEL, "reflect"), (EVEN, "constant"), (KERNEL, "nearest"), (EVEN, "mirror"), (KERNEL, "wrap"), (EVEN, "reflect"))],
     ("ndimage", "convolve", (IMAGE, KERNEL), {"origin": (1, -2)}), ("ndimage", "correlate", (IMAGE, EVEN), {"origin": (-1, 1)}),
     ("ndimage", "convolve", (IMAGE, EVEN), {"origin": (0, -1)}), ("ndimage", "correlate", (VOLUME, CUBE), {}),
     ("ndimage", "convolve1d", (VOLUME, LINE[:3]), {"axis": 1}), ("ndimage", "correlate1d", (IMAGE, SHORT), {"axis": 0, "mode": "wrap"}),
