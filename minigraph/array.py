@@ -19,9 +19,9 @@ from minigraph.mode import MODE, VARIABLES
 Array = npt.NDArray[Any]
 # What NumPy's functions and ufuncs do if a Node is among their arguments; filled by the ops.
 IMPLEMENTATIONS: dict[Any, Callable[..., Any]] = {}
-# What to write in place of functions that are refused; filled by minigraph/ops/queries.py.
+# What to write in place of functions that are refused; filled by ops/queries.py.
 WAYS: dict[Any, str] = {}
-# Names of NumPy's functions whose results have no derivative; filled by minigraph/ops/queries.py.
+# Names of NumPy's functions whose results have no derivative; filled by ops/queries.py.
 QUERIES: set[str] = set()
 UNSUPPORTED = (np.ma.MaskedArray, np.matrix)  # their operators differ from those of arrays
 # Types that operators accept without further checks.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.arguments import expect_choice
 from minigraph.node import value_of
 from minigraph.op import expect, implements, operand
 from minigraph.ops.composed import unstack
@@ -40,7 +41,7 @@ __all__ = [
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """Of the choices the first whose condition holds, entry by entry, as numpy.select."""
     if len(condlist) != len(choicelist) or not len(condlist):
-        raise ValueError(f"select: got {len(condlist)} conditions and {len(choicelist)} choices; wanted as many")
+        raise ValueError(f"select: got {len(condlist)} conditions and {len(choicelist)} choices; wanted equal numbers")
     y = default
     for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist)), strict=True):
         y = where(condition, choice, y)
@@ -53,7 +54,11 @@ def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     number, given = np.asarray(value_of(a)), [operand("choose", c) for c in choices]
     if number.dtype.kind not in "iub":
         raise TypeError(f"choose: got a of dtype {number.dtype}; wanted integers")
-    shape = np.broadcast_shapes(number.shape, *[c.shape for c in given])
+    expect_choice("choose", ("raise", "wrap", "clip"), mode=mode)
+    try:
+        shape = np.broadcast_shapes(number.shape, *[c.shape for c in given])
+    except ValueError:
+        expect(False, "choose", "shapes that broadcast", a=number.shape, choices=[c.shape for c in given])
     n = len(given)
     if mode == "raise" and number.size and not (0 <= number.min() and number.max() < n):
         raise ValueError(f"choose: got a from {number.min()} to {number.max()}; wanted 0 to {n - 1}")
@@ -97,7 +102,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
         holds.append(~np.any(holds, axis=0))
     if len(functions) != len(holds):
         raise ValueError(
-            f"piecewise: got {len(functions)} functions for {len(holds)} conditions; wanted as many, or one more"
+            f"piecewise: got {len(functions)} functions for {len(holds)} conditions; wanted equal numbers, or one function more"
         )
     which = np.full(x.shape, len(holds))
     for i, condition in enumerate(holds):

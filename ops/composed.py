@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from builtins import max as largest_of
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from minigraph.node import Node, Spec, constant, value_of
 from minigraph.op import expect, implements, operand
 from minigraph.ops.elementwise import isfinite, isinf, isnan, ldexp, multiply, rint, signbit, trunc, where
 from minigraph.ops.products import einsum, matmul, tensordot
-from minigraph.ops.reduce import checked_axis, cumprod, cumsum, max, mean, min, norm, prod, sum
+from minigraph.ops.reduce import checked_axis, cumprod, cumsum, max, mean, min, norm, prod, std, sum, var
 from minigraph.ops.shape import (
     arrays_of,
     astype,
@@ -80,7 +81,7 @@ def angle(z: Any, deg: bool = False) -> Any:
 
 @implements(np.real, np.real_if_close)
 def real(x: Any) -> Any:
-    """Every node is real: x, as all nodes are real. J = I."""
+    """x itself: nodes are always real. J = I."""
     return copy(x)
 
 
@@ -351,49 +352,42 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     return where(isfinite(x), x, np.nan_to_num(value, True, nan, big, small))
 
 
-@implements(np.nansum)
-def nansum(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Sum of what is not NaN, as numpy.nansum. J = 1 at those entries."""
-    return sum(where(isnan(a), 0, a), axis, keepdims)
+def _without_nan(function: Any, reduction: Callable[..., Any]) -> Callable[..., Any]:
+    """A reduction of the entries that are not NaN, with the keywords of the reduction."""
+
+    def reduce(a: Any, axis: Axis = None, *args: Any, where: Any = True, **options: Any) -> Any:
+        a = operand(function.__name__, a)
+        return reduction(a, axis, *args, where=~isnan(a) & where, **options)
+
+    reduce.__name__, reduce.__doc__ = function.__name__, f"As {reduction.__name__}, of what is not NaN."
+    parameters = [p.replace(name="a") if p.name == "x" else p for p in signature(reduction).parameters.values()]
+    reduce.__signature__ = signature(reduction).replace(parameters=parameters)  # type: ignore[attr-defined]
+    return implements(function)(reduce)
 
 
-@implements(np.nanprod)
-def nanprod(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Product of what is not NaN, as numpy.nanprod."""
-    return prod(where(isnan(a), 1, a), axis, keepdims)
+nansum, nanprod, nanmean, nanvar, nanstd = (
+    _without_nan(function, reduction)
+    for function, reduction in (
+        (np.nansum, sum), (np.nanprod, prod), (np.nanmean, mean), (np.nanvar, var), (np.nanstd, std),
+    )
+)  # fmt: skip
 
 
-@implements(np.nanmean)
-def nanmean(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Mean of what is not NaN, as numpy.nanmean; NaN where nothing is left."""
-    return nansum(a, axis, keepdims) / sum(~isnan(a), axis, keepdims)
-
-
-@implements(np.nanvar)
-def nanvar(a: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Variance of what is not NaN, as numpy.nanvar."""
-    a = operand("nanvar", a)
-    axes = checked_axis("nanvar", axis)
-    deviations = where(isnan(a), 0, a - nansum(a, axes, True) / sum(~isnan(a), axes, True))
-    return sum(deviations * deviations, axes, keepdims) / (sum(~isnan(a), axes, keepdims) - ddof)
-
-
-@implements(np.nanstd)
-def nanstd(a: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation of what is not NaN, as numpy.nanstd."""
-    return np.sqrt(nanvar(a, axis, ddof, keepdims))
+def _extreme(a: Any, axis: Axis, keepdims: bool, reduction: Callable[..., Any], other: float) -> Any:
+    y = reduction(where(isnan(a), other, a), axis, keepdims)
+    return where(sum(~isnan(a), axis, keepdims) == 0, np.nan, y)
 
 
 @implements(np.nanmax)
 def nanmax(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Largest entry that is not NaN, as numpy.nanmax. J selects it."""
-    return max(where(isnan(a), -np.inf, a), axis, keepdims)
+    return _extreme(operand("nanmax", a), axis, keepdims, max, -np.inf)
 
 
 @implements(np.nanmin)
 def nanmin(a: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """Smallest entry that is not NaN, as numpy.nanmin. J selects it."""
-    return min(where(isnan(a), np.inf, a), axis, keepdims)
+    return _extreme(operand("nanmin", a), axis, keepdims, min, np.inf)
 
 
 @implements(np.nancumprod)

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph import notation
-from minigraph.arguments import expect_plain
+from minigraph.arguments import expect_plain, expect_positive
 from minigraph.array import Array
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, FunctionMap, LinearMap, promoted
@@ -23,7 +23,6 @@ from minigraph.op import Op, expect, expect_floats, implements, operand
 from minigraph.ops.composed import matrix_norm as norm_of_entries
 from minigraph.ops.composed import matrix_power as positive_power
 from minigraph.ops.elementwise import sign
-from minigraph.ops.products import matmul
 from minigraph.ops.reduce import checked_axis, max, min, products_of_others, sum
 from minigraph.ops.reduce import norm as norm_of_vectors
 from minigraph.ops.shape import (
@@ -41,6 +40,9 @@ __all__ = [
     "cholesky", "cond", "det", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_power", "norm", "pinv", "slogdet", "solve",
     "svdvals", "tensorinv", "tensorsolve",
 ]  # fmt: skip
+
+
+SLOGDET, EIGH = (type(f(np.eye(1))) for f in (np.linalg.slogdet, np.linalg.eigh))  # NumPy's named tuples
 
 
 class MatrixOp(Op, abstract=True):
@@ -321,6 +323,46 @@ class SingularValues(MatrixOp):
         return [self.map(A, y, push, pull)]
 
 
+class PseudoInverse(MatrixOp):
+    """Y, the pseudo-inverse.   (…, m, n) → (…, n, m).
+
+    dY = −Y dA Y + Y Yᵀ dAᵀ (I − A Y) + (I − Y A) dAᵀ Yᵀ Y, where the rank does not change (Golub and Pereyra 1973).
+    """
+
+    name = "pinv"
+    square = False
+    defaults: ClassVar[dict[str, Any]] = {"rcond": None}
+    formulas = ("−Y ⊗ Yᵀ + (Y Yᵀ ⊗ M + N ⊗ Yᵀ Y) K",)
+    legend: ClassVar[dict[str, str]] = {
+        "Y": "the result", "M": "I − A Y", "N": "I − Y A", "K": "0/1: the permutation that takes vec(A) to vec(Aᵀ)",
+    }  # fmt: skip
+    core = staticmethod(lambda m, n: (n, m))
+
+    def __init__(self, rcond: float | None = None) -> None:
+        if rcond is not None:
+            expect_positive("pinv", zero=True, rcond=rcond)
+        self.rcond = rcond
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        return {"rcond": self.rcond}
+
+    def forward(self, A: Array) -> Any:
+        return np.linalg.pinv(self.real(A), 1e-15 if self.rcond is None else self.rcond)
+
+    def jacobians(self, y: Any, A: Any) -> list[LinearMap]:
+        turned = np.matrix_transpose
+        M, N = np.eye(A.shape[-2], dtype=A.dtype) - A @ y, np.eye(A.shape[-1], dtype=A.dtype) - y @ A
+
+        def push(V: Any) -> Any:
+            return y @ turned(y) @ turned(V) @ M + N @ turned(V) @ turned(y) @ y - y @ V @ y
+
+        def pull(g: Any) -> Any:
+            return M @ turned(g) @ y @ turned(y) + turned(y) @ y @ turned(g) @ N - turned(y) @ g @ turned(y)
+
+        return [self.map(A, y, push, pull)]
+
+
 # --- by NumPy's names --------------------------------------------------------------------------------------
 
 
@@ -372,7 +414,7 @@ def slogdet(a: Any) -> Any:
     A = matrices("slogdet", a)
     y = LogDeterminant()(A)
     signs = np.linalg.slogdet(value_of(A))[0] if not isinstance(y, Spec) and not _abstract(y) else y
-    return type(np.linalg.slogdet(np.eye(1)))(sign(np.where(True, signs, y)), y)
+    return SLOGDET(sign(np.where(True, signs, y)), y)
 
 
 def _abstract(x: Any) -> bool:
@@ -405,7 +447,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     are not. Only the lower triangle is read, or the upper one ("U").
     """
     A = matrices("eigh", a)
-    return type(np.linalg.eigh(np.eye(1)))(EigenvaluesOfSymmetric(UPLO)(A), Eigenvectors(UPLO)(A))
+    return EIGH(EigenvaluesOfSymmetric(UPLO)(A), Eigenvectors(UPLO)(A))
 
 
 def svdvals(x: Any, /) -> Any:
@@ -417,7 +459,7 @@ implements(np.linalg.svdvals)(svdvals)
 
 
 @implements(np.linalg.svd)
-def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """The singular values, with ``compute_uv=False``."""
     if compute_uv:
         raise TypeError(
@@ -427,13 +469,14 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
 
 
 @implements(np.linalg.pinv)
-def pinv(a: Any) -> Any:
-    """The pseudo-inverse of matrices of full rank: (…, m, n) → (…, n, m): (AᵀA)⁻¹ Aᵀ, or Aᵀ (A Aᵀ)⁻¹ if m < n."""
-    A = matrices("pinv", a)
-    turned = matrix_transpose(A)
-    if A.shape[-2] >= A.shape[-1]:
-        return solve(matmul(turned, A), turned)
-    return matrix_transpose(solve(matmul(A, turned), A))
+def pinv(a: Any, rcond: float | None = None, *, rtol: float | None = None) -> Any:
+    """The pseudo-inverse: (…, m, n) → (…, n, m), as numpy.linalg.pinv. The derivative is that among matrices of A's rank.
+
+    Singular values of at most ``rcond``, or ``rtol``, times the largest count as 0 (default 10⁻¹⁵, as in NumPy).
+    """
+    if rcond is not None and rtol is not None:
+        raise ValueError(f"pinv: got rcond {rcond} and rtol {rtol}; wanted one of them")
+    return PseudoInverse(rcond if rtol is None else rtol)(matrices("pinv", a))
 
 
 @implements(np.linalg.matrix_power)

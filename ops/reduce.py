@@ -364,7 +364,8 @@ def _variance(
     if where is True and mean is None:
         return Reduction(name, axis, keepdims, ddof=ddof)(x)
     centre = _mean(x, axis, True, where=where) if mean is None else mean
-    squares = sum(square(x - centre), axis, keepdims, where=where)
+    deviations = x - centre if where is True else choose(where, x - centre, 0)
+    squares = sum(square(deviations), axis, keepdims)
     y = squares / np.maximum(_marked(x, axis, keepdims, where) - ddof, 0)
     return y if name == "var" else np.sqrt(y)
 

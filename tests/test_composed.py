@@ -1,5 +1,7 @@
 """NumPy's functions that are composed of others: NumPy's own values, derivatives to the second order, errors."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -123,10 +125,26 @@ def test_rounding_and_questions():
         (lambda x: np.interp(x, [0.0, 1.0], [1.0]), mg.ShapeError, r"xp and fp of one shape"),
         (lambda x: np.insert(x, 99, 1.0), mg.ShapeError, "positions and values that NumPy takes"),
         (lambda x: np.vsplit(x[0], 2), mg.ShapeError, "at least two axes"),
-        (lambda x: np.select([x > 0], []), ValueError, "1 conditions and 0 choices"),
+        (lambda x: np.select([x > 0], []), ValueError, "1 conditions and 0 choices; wanted equal numbers"),
         (lambda x: np.broadcast_arrays(x, x.T), mg.ShapeError, "shapes that broadcast"),
     ],
 )
 def test_wrong_arguments(call, error, match):
     with pytest.raises(error, match=match):
         call(mg.parameter(M))
+
+
+def test_where_all_is_nan():
+    x = np.array([[1.0, np.nan, 3.0], [np.nan] * 3])
+    for function in (np.nanmax, np.nanmin, np.nanmean, np.nansum, np.nanprod):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted = function(x, axis=1)
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(function(mg.parameter(x), axis=1), wanted)
+    for function in (np.nanvar, np.nanstd):  # NaN has no part in the derivative
+        p = mg.parameter(x[0])
+        function(p, ddof=1).backward()
+        np.testing.assert_allclose(function(p, ddof=1).value, function(x[0], ddof=1))
+        assert np.isfinite(p.grad).all() and p.grad[1] == 0
+    np.testing.assert_allclose(np.nansum(mg.parameter(x), where=x > 1, dtype=np.float32), 3)

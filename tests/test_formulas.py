@@ -260,6 +260,10 @@ def letters(node):
         return {"M_F": Matrix(J)} | patches
     if isinstance(op, linalg.MatrixOp) and xs[0].ndim == 2:
         A, n = xs[0], len(xs[0])
+        if isinstance(op, linalg.PseudoInverse):
+            m, n = A.shape
+            K = np.array([e.reshape(m, n).T.ravel() for e in np.eye(m * n)]).T
+            return {"Y": Matrix(y), "M": Matrix(np.eye(m) - A @ y), "N": Matrix(np.eye(n) - y @ A), "K": Matrix(K)}
 
         def of_units(function):
             return Matrix(np.array([function(e.reshape(n, n)).ravel() for e in np.eye(n * n)]).T)

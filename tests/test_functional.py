@@ -83,6 +83,9 @@ def test_chance_in_pooling_and_selection():
     for call, match in (
         (lambda: F.fractional_max_pool2d(image, 2), "wanted one of them"),
         (lambda: F.fractional_max_pool2d(image, 2, 9, rng=0), "leaves room for the windows"),
+        (lambda: F.scaled_dot_product_attention(X, X, X, X @ X.T, True), "attn_mask and is_causal; wanted one"),
+        (lambda: np.choose(mg.constant([0, 1]), [mg.parameter(X[0])] * 2, mode="any"), "choose: got mode 'any'"),
+        (lambda: np.choose([0, 1], [mg.parameter(X[0, :5])] * 2), "choose: .*shapes that broadcast"),
         (lambda: F.alpha_dropout(X, 2.0, True, 0), "p 2.0; wanted a probability"),
         (lambda: F.pad(X, (1,)), "at most 2 pairs"),
         (lambda: F.pad(X, (1, 1), "mirror"), "mode 'mirror'"),

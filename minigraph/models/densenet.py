@@ -30,7 +30,7 @@ class DenseLayer(Module):
 
 
 class DenseNet(Model):
-    """Four blocks, between them half the channels at half the side: (N, 3, 224, 224) → (N, 1000)."""
+    """Four dense blocks; each transition between them halves channels and sides: (N, 3, 224, 224) → (N, 1000)."""
 
     def __init__(
         self, num_classes: int = 1000, *, in_channels: int = 3, rng: Any = None, dtype: Any = np.float32

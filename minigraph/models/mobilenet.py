@@ -65,7 +65,7 @@ class MobileNetV1(Model):
 
 
 class InvertedResidual(Module):
-    """1×1 to more channels, depthwise 3×3, 1×1 to few channels without ReLU; plus x where the shape is the same."""
+    """1×1 to more channels, depthwise 3×3, a linear 1×1 projection; plus x where the shape is the same."""
 
     def __init__(self, channels: int, out: int, stride: int, factor: int, dtype: Any) -> None:
         inner = channels * factor
@@ -112,7 +112,7 @@ class SqueezeExcitation(Module):
 
 
 class V3Block(Module):
-    """An inverted residual whose channels may be weighted before they are made few."""
+    """An inverted residual whose channels may be weighted before the projection."""
 
     def __init__(
         self, channels: int, f: int, inner: int, out: int, weighted: int, hard: int, stride: int, dtype: Any, norm: dict[str, Any]

@@ -181,6 +181,8 @@ def scaled_dot_product_attention(
     q, k = operand("scaled_dot_product_attention", query), operand("scaled_dot_product_attention", key)
     factor = q.dtype.type(1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     scores = matmul(q * factor, matrix_transpose(k))
+    if is_causal and attn_mask is not None:
+        raise ValueError("scaled_dot_product_attention: got attn_mask and is_causal; wanted one of them")
     if is_causal:
         attn_mask = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
     if attn_mask is not None:
@@ -236,7 +238,7 @@ def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
-    """−t log p − (1 − t) log(1 − p) of probabilities p (S), targets (S); logarithms are at least −100, as in PyTorch.
+    """−t log p − (1 − t) log(1 − p) of probabilities p (S), targets (S); logarithms are at least −100, in float32 −87.
 
     From scores, binary_cross_entropy_with_logits is exact.
     """

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from minigraph.arguments import expect_choice, expect_flags, expect_positive
 from minigraph.node import value_of
 from minigraph.op import expect, operand
-from minigraph.ops.elementwise import absolute, maximum, minimum, power, sign, where
+from minigraph.ops.elementwise import absolute, maximum, minimum, power, where
 from minigraph.ops.geometry import integers, over_axes, pairs, shape_of
 from minigraph.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d
 from minigraph.ops.products import einsum, matmul
@@ -131,13 +131,13 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
 def _lp_pool(
     d: int, input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Any:
-    """The p-norm of each window, (Σ xᵖ)^(1/p), p = ``norm_type``: x (N, C, H, W) → (N, C, H′, W′). As in PyTorch, sums below 0 give 0."""
-    expect_positive("lp_pool", norm_type=norm_type)
-    x, average = operand("lp_pool", input), (avg_pool1d, avg_pool2d, avg_pool3d)[d - 1]
-    taps = prod(integers("lp_pool", "kernel_size", kernel_size, d))
+    """The p-norm of each window, (Σ xᵖ)^(1/p), p = ``norm_type``: x (N, C, H, W) → (N, C, H′, W′). Sums below 0 give 0."""
+    name = f"lp_pool{d}d"
+    expect_positive(name, norm_type=norm_type)
+    x, average = operand(name, input), (avg_pool1d, avg_pool2d, avg_pool3d)[d - 1]
+    taps = prod(integers(name, "kernel_size", kernel_size, d))
     means = average(power(x, x.dtype.type(norm_type)), kernel_size, stride, 0, ceil_mode)
-    positive = maximum(sign(means) * absolute(means), 0) * taps
-    return power(positive, x.dtype.type(1 / norm_type))
+    return power(maximum(means, 0) * taps, x.dtype.type(1 / norm_type))
 
 
 def _max_unpool(
@@ -147,7 +147,8 @@ def _max_unpool(
 
     ``indices``: of max_pool2d with ``return_indices``; ``output_size``: where several sizes give H × W. Zeiler et al. 2011.
     """
-    name, x, index = f"max_unpool{d}d", operand("max_unpool", input), np.asarray(value_of(indices))
+    name, index = f"max_unpool{d}d", np.asarray(value_of(indices))
+    x = operand(name, input)
     index = index if index.ndim == len(x.shape) else index[None]
     expect(
         len(x.shape) == d + 2 and index.shape == x.shape, name, "indices of x's shape", x=x.shape, indices=index.shape
@@ -175,7 +176,8 @@ def _fractional_max_pool(
     Give ``output_size`` or ``output_ratio``, its part of the image's side; ``rng`` draws the places, or ``_random_samples``
     (N, C, d) from 0 to 1 are their offsets.
     """
-    name, x = f"fractional_max_pool{d}d", operand("fractional_max_pool", input)
+    name = f"fractional_max_pool{d}d"
+    x = operand(name, input)
     kernel, (N, C, *sides) = integers(name, "kernel_size", kernel_size, d), x.shape
     if (output_size is None) == (output_ratio is None):
         raise ValueError(f"{name}: got output_size {output_size} and output_ratio {output_ratio}; wanted one of them")

@@ -85,7 +85,7 @@ def block_diag(*arrs: Any) -> Any:
 def toeplitz(c: Any, r: Any = None) -> Any:
     """The matrix with first column c and first row r (default c) that is constant along diagonals, as scipy.linalg.toeplitz.
 
-    (n), (m) → (n, m); r[0] is not read. This is M_F of a filter, as the lectures have it.
+    (n), (m) → (n, m); r[0] is not read. Of a filter it is the matrix of its convolution.
     """
     c = ravel(operand("toeplitz", c))
     r = c if r is None else ravel(operand("toeplitz", r))
@@ -102,6 +102,6 @@ def hankel(c: Any, r: Any = None) -> Any:
 
 
 def circulant(c: Any) -> Any:
-    """The matrix whose columns are c, each turned by one more, as scipy.linalg.circulant: (n) → (n, n)."""
+    """The matrix whose columns are c, each shifted cyclically by one more, as scipy.linalg.circulant: (n) → (n, n)."""
     c = ravel(operand("circulant", c))
     return take(c, np.subtract.outer(np.arange(c.size), np.arange(c.size)) % max(c.size, 1))

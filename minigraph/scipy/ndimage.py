@@ -1,4 +1,4 @@
-"""scipy.ndimage for nodes: filters of images of up to three axes, as the lectures blur and find edges."""
+"""scipy.ndimage for nodes: filters of images of up to three axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scipy.signal for nodes: convolution and correlation of arrays of up to three axes, as the lectures' ∗."""
+"""scipy.signal for nodes: convolution and correlation of arrays of up to three axes."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _expect_same(content: Mapping[str, Any], trainer: Trainer) -> None:
 
 
 def expect_progress(progress: Any) -> dict[str, Any]:
-    """The place in training that a checkpoint tells. Raises ValueError unless it is one."""
+    """``progress``, the place in training that is stored in a checkpoint. Raises ValueError if it is malformed."""
     counts = [progress[name] for name in ("epoch", "batch", "step")]
     for name in ("seed", "batches"):
         if not isinstance(progress[name], (int, type(None))):

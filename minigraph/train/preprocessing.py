@@ -42,15 +42,16 @@ class Preprocessing:
 
         sides = (*self.picture, *(self.size or (1, 1)))
         numbers = (*self.mean, *self.std)
-        for name, right in (
+        for name, valid in (
             ("classes", self.classes and all(type(name) is str for name in self.classes)),
             ("channels", whole(self.channels, 1, 1 << 10) and len(self.mean) == len(self.std) == self.channels),
             ("picture or size", len(sides) == 4 and all(whole(side, 1, MAX_SIDE) for side in sides)),
             ("padding", whole(self.padding, 0, MAX_SIDE)),
             ("mean or std", all(type(n) is float and isfinite(n) for n in numbers) and min(self.std, default=1) > 0),
         ):
-            if not right:
-                raise ValueError(f"damaged: got {name} of no such images")
+            if not valid:
+                values = ", ".join(repr(getattr(self, part)) for part in name.split(" or "))
+                raise ValueError(f"Preprocessing: got {name} {values[:100]}; wanted those of images")
 
     @classmethod
     def fit(

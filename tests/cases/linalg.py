@@ -10,6 +10,7 @@ from minigraph.ops.linalg import (
     EigenvaluesOfSymmetric,
     Eigenvectors,
     LogDeterminant,
+    PseudoInverse,
     SingularValues,
     Solve,
 )
@@ -70,3 +71,12 @@ def singular_values(rng):
     found = [np.sqrt(np.sort(np.linalg.eigvalsh(a @ a.T))[::-1]) for a in A]
     yield Case(SingularValues(), (A,), found, (A[0, 0],), "at least two axes")
     yield Case(SingularValues(), (np.swapaxes(A, 1, 2),), found)
+
+
+@cases_of(PseudoInverse)
+def pseudo_inverse(rng):
+    A = rng.standard_normal((2, 4, 3))
+    found = [scipy.linalg.inv(a.T @ a) @ a.T for a in A]
+    yield Case(PseudoInverse(), (A,), found, (A[0, 0],), "at least two axes")
+    yield Case(PseudoInverse(), (A[0],), found[0])
+    yield Case(PseudoInverse(1e-10), (A[1].T,), found[1].T)

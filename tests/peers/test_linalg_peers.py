@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.linalg
 from test_ops_peers import agree
 
 import minigraph as mg
@@ -29,7 +30,7 @@ CALLS = {
     "cholesky": (lambda x: np.linalg.cholesky(definite(x, np.eye(4))), lambda x: torch.linalg.cholesky(definite(x, torch.eye(4))), A),
     "eigvalsh": (lambda x: np.linalg.eigvalsh(definite(x, 0)), lambda x: torch.linalg.eigvalsh(definite(x, 0)), A),
     "eigenvectors": (lambda x: np.linalg.eigh(definite(x, 0))[1] ** 2, lambda x: torch.linalg.eigh(definite(x, 0))[1] ** 2, A),
-    "svdvals": (*both("svdvals"), TALL), "svdvals, wide": (*both("svdvals"), TALL.swapaxes(1, 2)), "pinv": (*both("pinv"), TALL),
+    "svdvals": (*both("svdvals"), TALL), "svdvals, wide": (*both("svdvals"), TALL.swapaxes(1, 2)), "pinv": (*both("pinv"), TALL), "pinv, wide": (*both("pinv"), TALL.swapaxes(1, 2)),
     "matrix_power": (lambda x: np.linalg.matrix_power(x, -3), lambda x: torch.linalg.matrix_power(x, -3), A),
     "cond": (*both("cond"), A), "tensorinv": (lambda x: np.linalg.tensorinv(x, 1), lambda x: torch.linalg.tensorinv(x, 1), rng.standard_normal((4, 2, 2))),
     **{f"norm {o}": (lambda x, o=o: np.linalg.matrix_norm(x, ord=o), lambda x, o=o: torch.linalg.matrix_norm(x, ord=o), TALL)
@@ -60,3 +61,17 @@ def test_repeated_eigenvalues():
         assert not np.isfinite(
             mg.grad(lambda x: (np.linalg.eigh(x)[1] * np.arange(9.0).reshape(3, 3)).sum())(twice)
         ).all()
+
+
+def test_the_pseudo_inverse_of_matrices_that_lack_rank():
+    """Value and derivative, along a curve of matrices of the same rank."""
+    for A in (np.arange(1.0, 10).reshape(3, 3), np.ones((3, 2)), scipy.linalg.hilbert(8)[:, :7]):
+        np.testing.assert_allclose(np.linalg.pinv(mg.parameter(A)).value, np.linalg.pinv(A), rtol=1e-7)
+    U, W = rng.standard_normal((2, 4, 2))
+
+    def f(t, pinv):
+        return pinv((U + t * np.ones((4, 2))) @ W.T)
+
+    slope = mg.jvp(lambda t: f(t, np.linalg.pinv), 0.3, 1.0)[1]
+    h = 1e-6
+    np.testing.assert_allclose(slope, (f(0.3 + h, np.linalg.pinv) - f(0.3 - h, np.linalg.pinv)) / (2 * h), rtol=1e-5)
