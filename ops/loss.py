@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from minigraph.array import Array, plain
 from minigraph.kernels import tasks
 from minigraph.maps import Diagonal, LinearMap, promoted
 from minigraph.node import Spec, value_of
-from minigraph.op import Op, expect, expect_floats
+from minigraph.op import Op, expect, expect_floats, operand
 from minigraph.ops.activation import log_softmax, sigmoid, softmax
 from minigraph.ops.elementwise import Elementwise
 from minigraph.ops.reduce import sum_map
@@ -166,12 +167,28 @@ class ElementwiseLoss(Op):
         return [J and added @ J for J in maps]
 
 
+def _broadcast(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Both in one shape, with a warning if they were of two: (N, 1) beside (N,) is seldom meant."""
+    x, t = operand(name, input), operand(name, target)
+    if x.shape == t.shape:
+        return x, t
+    try:
+        shape = np.broadcast_shapes(x.shape, t.shape)
+    except ValueError:
+        expect(False, name, "target of input's shape, or one that broadcasts", input=x.shape, target=t.shape)
+    warnings.warn(
+        f"{name}: got input {x.shape}, target {t.shape}, which broadcast to {shape}; wanted equal shapes", stacklevel=3
+    )
+    return np.broadcast_to(x, shape), np.broadcast_to(t, shape)
+
+
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """(input − target)², averaged, summed or each. (S), (S) → (), or (S) with reduction "none".
 
-    ∂l/∂input = 2 (input − target) / n = −∂l/∂target. Raises ShapeError for different shapes, ValueError, TypeError.
+    ∂l/∂input = 2 (input − target) / n = −∂l/∂target. Shapes that differ are broadcast with a warning, as in PyTorch.
+    Raises ShapeError for those that do not broadcast, ValueError, TypeError.
     """
-    return ElementwiseLoss("mse_loss", reduction)(input, target)
+    return ElementwiseLoss("mse_loss", reduction)(*_broadcast("mse_loss", input, target))
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
@@ -179,7 +196,7 @@ def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
 
     ∂l/∂input = sign(input − target) / n, 0 where they are equal. Raises as mse_loss.
     """
-    return ElementwiseLoss("l1_loss", reduction)(input, target)
+    return ElementwiseLoss("l1_loss", reduction)(*_broadcast("l1_loss", input, target))
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -190,7 +207,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     expect_number("huber_loss", delta=delta)
     if not delta > 0:
         raise ValueError(f"huber_loss: got delta {delta}; wanted a number above 0")
-    return ElementwiseLoss("huber_loss", reduction, delta=float(delta))(input, target)
+    return ElementwiseLoss("huber_loss", reduction, delta=float(delta))(*_broadcast("huber_loss", input, target))
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
@@ -202,7 +219,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     if not beta >= 0:
         raise ValueError(f"smooth_l1_loss: got beta {beta}; wanted a number of at least 0")
     return (
-        ElementwiseLoss("smooth_l1_loss", reduction, beta=float(beta))(input, target)
+        ElementwiseLoss("smooth_l1_loss", reduction, beta=float(beta))(*_broadcast("smooth_l1_loss", input, target))
         if beta
         else l1_loss(input, target, reduction)
     )

@@ -99,3 +99,15 @@ def test_chance_in_pooling_and_selection():
     ):
         with pytest.raises(ValueError, match=match):
             call()
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"])
+def test_losses_that_broadcast_say_so(name):
+    loss, column = getattr(F, name), X[:, :1] + 0.3
+    p = mg.parameter(column)
+    with pytest.warns(UserWarning, match=rf"{name}: got input \(4, 6\), target \(4, 1\), which broadcast to \(4, 6\)"):
+        y = loss(X, p)
+    y.backward()
+    np.testing.assert_allclose(y.value, loss(X, np.broadcast_to(column, X.shape)))
+    wanted = mg.grad(lambda t: loss(X, t))(np.broadcast_to(column, X.shape)).sum(1, keepdims=True)
+    np.testing.assert_allclose(p.grad, wanted)
