@@ -40,6 +40,7 @@ from minigraph.inspect.profile import profile
 from minigraph.inspect.summary import summary
 from minigraph.inspect.verify import verify
 from minigraph.kernels import numpy as _numpy_kernels  # noqa: F401  enters itself into the registry
+from minigraph.kernels import onednn as _onednn_kernels  # noqa: F401  and these where oneDNN is installed
 from minigraph.kernels.numpy.threads import threads
 from minigraph.maps import LinearMap
 from minigraph.mode import detect_anomaly, enable_grad, no_grad, scope

@@ -453,15 +453,15 @@ class LocalResponseNorm(Op):
         return power(s, -self.beta), (2 * self.alpha * self.beta) * y / s
 
     def settings(self, x: Any) -> tuple[Any, ...]:
-        """What the kernels ask for: the window over the channels, its divisor, and the numbers."""
+        """What the kernels ask for: the window over the channels, its size, and the numbers."""
         over = self.window(x)
         channels = Window(over.size[:1], over.kernel[:1], over.stride[:1], over.padding[:1], over.dilation[:1])
         return channels, self.size, self.alpha, self.beta, self.k
 
-    def forward(self, x: Array) -> Any:
-        return tasks.local_response_norm(x, *self.settings(x))
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        return tasks.local_response_norm(x, *self.settings(x))  # type: ignore[no-any-return]
 
-    def jacobians(self, y: Any, x: Any) -> list[LinearMap]:
+    def jacobians(self, y: Any, x: Any, saved: Any = None) -> list[LinearMap]:
         N, C, S = x.shape[0], x.shape[1], prod(x.shape[2:])
 
         def push(v: Any) -> Any:
@@ -471,7 +471,7 @@ class LocalResponseNorm(Op):
 
         def pull(g: Any) -> Any:
             if all(type(a) is np.ndarray for a in (g, x, y)):
-                return tasks.local_response_norm_gradient(g, x, y, *self.settings(x))
+                return tasks.local_response_norm_gradient(g, x, y, *self.settings(x), saved)
             z = wide(x, self.k)
             own, shared = self.damping(y, z)
             return (g * own - z * self.averaged(g * shared, "pull")).astype(x.dtype)

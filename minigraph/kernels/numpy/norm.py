@@ -217,28 +217,29 @@ def _pixel_gradients(
 # --- response normalisation ----------------------------------------------------------------------------
 
 
-def local_response_norm(x: Array, window: Window, divisor: int, alpha: float, beta: float, k: float) -> Array:
-    """x s^−β, s = k + α Σ x² / divisor over the ``window`` of channels."""
+def local_response_norm(
+    x: Array, window: Window, size: int, alpha: float, beta: float, k: float
+) -> tuple[Array, None]:
+    """x s^−β, s = k + α Σ x² / size over the ``window`` of channels. Nothing is saved."""
 
     def damped(x: Array) -> Array:
         z = wide(x, k)
-        s = k + alpha / divisor * _band(z * z, window)
+        s = k + alpha / size * _band(z * z, window)
         y: Array = (z * power(s, -beta)).astype(x.dtype, copy=False)
         return y
 
-    damped_x: Array = parallel_samples(damped, x)
-    return damped_x
+    return parallel_samples(damped, x), None
 
 
 def local_response_norm_gradient(
-    g: Array, x: Array, y: Array, window: Window, divisor: int, alpha: float, beta: float, k: float
+    g: Array, x: Array, y: Array, window: Window, size: int, alpha: float, beta: float, k: float, saved: None
 ) -> Array:
-    """The cotangent of x: g s^−β − 2αβ/divisor x Σ g y/s, the sum over the channels whose window has the channel."""
+    """The cotangent of x: g s^−β − 2αβ/size x Σ g y/s, the sum over the channels whose window has the channel."""
 
     def pulled(g: Array, x: Array, y: Array) -> Array:
         z = wide(x, k)
-        s = k + alpha / divisor * _band(z * z, window)
-        shared = (2 * alpha * beta / divisor) * _band(g * y / s, window, transposed=True)
+        s = k + alpha / size * _band(z * z, window)
+        shared = (2 * alpha * beta / size) * _band(g * y / s, window, transposed=True)
         gradient: Array = (g * power(s, -beta) - z * shared).astype(x.dtype)
         return gradient
 

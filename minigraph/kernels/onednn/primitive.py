@@ -1,0 +1,124 @@
+"""oneDNN's primitives as functions of arrays.
+
+Every call runs on one thread: the kernels share their work among the threads of minigraph. So results do not depend
+on the number of threads, and no thread of OpenMP is ever started, which would hang in a forked child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ctypes import Structure, c_int, c_void_p
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigraph.kernels.numpy import layout
+from minigraph.kernels.numpy.memory import empty
+from minigraph.kernels.numpy.threads import equal_slices, scratch
+from minigraph.kernels.onednn.library import LIBRARY, Library, Unsupported
+from minigraph.kernels.window import Array
+
+assert LIBRARY is not None  # the package imports its kernels only then
+library: Library = LIBRARY
+
+# From dnnl_types.h: the numbers of a primitive's arguments, and the kinds of propagation.
+SRC, SRC_1, DST, WEIGHTS, BIAS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 2, 17, 33, 41, 49, 50, 51, 52, 64
+DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
+TRAINING, INFERENCE, BACKWARD, BACKWARD_DATA = map(c_int, (64, 96, 128, 160))
+_SCRATCHPAD, _IN_ORDER = 80, c_int(1)
+_ALIGNMENT = 64
+PART_ENTRIES, MOST_PARTS = 1 << 17, 16
+MOST_KEPT = 1024  # primitives of each kind, which take some ten kB each
+
+
+class _Argument(Structure):
+    _fields_ = [("number", c_int), ("memory", c_void_p)]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A context in which oneDNN runs on this thread alone."""
+    before = library.threads()
+    try:
+        library.limit(1)
+        yield
+    finally:
+        library.limit(before)
+
+
+def images(n: int, channels: int, size: tuple[int, ...]) -> Any:
+    """The description of images (n, channels, *size), channels last in memory."""
+    strides = [prod(size) * channels, 1, *(prod(size[i + 1 :]) * channels for i in range(len(size)))]
+    return library.layout((n, channels, *size), strides)
+
+
+def channels_last(x: Array) -> Array:
+    """x (N, C, *n), copied unless its channels lie last in memory."""
+    if layout.channels_last(x).flags.c_contiguous:
+        return x
+    copy, _ = layout.empty(x.shape[0], x.shape[1], x.shape[2:], x.dtype)
+    copy[...] = x
+    return copy
+
+
+def sample_parts(x: Array) -> list[slice]:
+    """The samples of x in parts of enough entries to be worth a call."""
+    count = min(x.size // PART_ENTRIES, MOST_PARTS, len(x))
+    return equal_slices(len(x), -(-len(x) // max(count, 1)))
+
+
+def finite(x: Array) -> bool:
+    """Whether x, channels last, has finite entries only, and none above about 1e19."""
+    flat = layout.channels_last(x).reshape(-1)
+    return bool(np.isfinite(flat @ flat))
+
+
+class Primitive:
+    """A primitive as a function of arrays: they are its arguments ``numbers``, and lie in memory as described to it.
+
+    Any number of threads may call it at once. Raises Unsupported where oneDNN has only its slow reference.
+    """
+
+    def __init__(self, name: str, *arguments: Any, numbers: Sequence[int], attributes: Any = library.attributes) -> None:
+        self.name, self.numbers = name, numbers
+        with one_thread():
+            self.problem = library.make(f"{name}_primitive_desc_create", *arguments, attributes)
+            self.implementation = library.implementation(self.problem)
+            if "ref" in self.implementation:
+                raise Unsupported(f"oneDNN {library.version}: {name}: only by {self.implementation}")
+            self._primitive = library.make("primitive_create", self.problem)
+        self._scratch = library.size(self.layout(_SCRATCHPAD))
+        self._free: list[Any] = []  # sets of memory objects, each for one call at a time
+
+    def layout(self, number: int) -> Any:
+        """The description of an argument."""
+        return library.argument(self.problem, number)
+
+    def empty(self, number: int, dtype: Any = np.float32) -> Array:
+        """Memory for an argument in the layout that the primitive has chosen."""
+        return empty((library.size(self.layout(number)) // np.dtype(dtype).itemsize,), dtype)
+
+    def _memories(self) -> tuple[list[Any], Any, Any]:
+        numbers = [*self.numbers, _SCRATCHPAD] if self._scratch else self.numbers
+        memories = [library.make("memory_create", self.layout(n), library.engine, c_void_p()) for n in numbers]
+        pairs = [_Argument(n, m.pointer) for n, m in zip(numbers, memories, strict=True)]
+        return memories, (_Argument * len(pairs))(*pairs), library.make("stream_create", library.engine, _IN_ORDER)
+
+    def __call__(self, *arrays: Array) -> None:
+        used = self._free.pop() if self._free else self._memories()
+        memories, arguments, stream = used
+        for memory, array in zip(memories, arrays):  # noqa: B905  the scratchpad is left
+            library.set_handle(memory, array.__array_interface__["data"][0])
+        if self._scratch:
+            work = scratch("onednn", (self._scratch + _ALIGNMENT,), np.uint8)
+            library.set_handle(memories[-1], -(-work.__array_interface__["data"][0] // _ALIGNMENT) * _ALIGNMENT)
+        threads = library.threads()
+        try:
+            library.limit(1)
+            status = library.execute(self._primitive, stream, len(arguments), arguments)
+        finally:
+            library.limit(threads)
+        library.check(self.name, status)
+        self._free.append(used)
