@@ -13,6 +13,7 @@ from scipy import special
 from minigraph import notation
 from minigraph.arguments import expect_choice, expect_number
 from minigraph.array import Array
+from minigraph.kernels.numpy.elementwise import positive_part
 from minigraph.kernels.sparse import compressed
 from minigraph.maps import Bounds, FunctionMap, LinearMap
 from minigraph.node import Spec, value_of
@@ -30,11 +31,7 @@ __all__ = [
 _ROOT2 = math.sqrt(2)
 
 
-def _positive_part(x: Any, *, out: Any = None) -> Any:
-    return np.maximum(x, x.dtype.type(0), out=out)
-
-
-relu = define("relu", _positive_part, lambda y, x: x > 0, doc="max(x, 0) with derivative 0 at 0", formula="Ind(x > 0)")
+relu = define("relu", positive_part, lambda y, x: x > 0, doc="max(x, 0) with derivative 0 at 0", formula="Ind(x > 0)")
 
 
 def _logistic(x: Any) -> Any:

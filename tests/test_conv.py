@@ -179,7 +179,7 @@ def test_winograds_matrices_are_exact(F):
     np.testing.assert_array_equal(np.einsum("tq,ti,tp->qip", F.BT, G, F.A), 24 * (q == p + i))
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", [name for name in algorithms() if name != "onednn"])  # which is for float32
 def test_derivatives_stay_with_the_algorithm(algorithm):
     """And are right to the third order, also where padding is wider than the kernel."""
     rng = np.random.default_rng(7)
@@ -283,6 +283,8 @@ def test_any_memory_any_float(algorithm):
     rng = np.random.default_rng(4)
     groups = 4 if algorithm == "depthwise" else 2
     x, w, b = rng.standard_normal((2, 4, 5, 5)), rng.standard_normal((4, 4 // groups, 3, 3)), rng.standard_normal(4)
+    if algorithm == "onednn":
+        x, w, b = (a.astype(np.float32) for a in (x, w, b))
     stride = 1 if "winograd" in algorithm else 2
     hyper = {"stride": stride, "padding": 1, "groups": groups, "algorithm": algorithm}
     y = conv.conv2d(x, w, b, **hyper)
@@ -290,10 +292,12 @@ def test_any_memory_any_float(algorithm):
     frozen = np.asfortranarray(x)
     frozen.flags.writeable = False
     for like in (strided, frozen, x[::-1][::-1], x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)):
-        np.testing.assert_allclose(conv.conv2d(like, np.asfortranarray(w), b, **hyper), y, atol=1e-13)
+        np.testing.assert_allclose(conv.conv2d(like, np.asfortranarray(w), b, **hyper), y, atol=1e-13 if y.dtype == float else 1e-5)
     single = [a.astype(np.float32) for a in (x, w, b)]
     assert conv.conv2d(*single, **hyper).dtype == np.float32
     np.testing.assert_allclose(conv.conv2d(*single, **hyper), y, atol=10 * SINGLES.get(algorithm, 1e-6))
+    if algorithm == "onednn":
+        return
     assert conv.conv2d(single[0], w, b, **hyper).dtype == np.float64
     for i in range(3):  # a cotangent has its input's dtype, also under promotion
         mixed = [single[j] if j == i else a for j, a in enumerate((x, w, b))]

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 PRECISIONS = ("fast", "strict")
+STRICT_ERROR = 2e-5  # the most that "strict" allows, in float32
 FLOAT64_ERROR = 1e-6  # an error in float64 as a fraction of that in float32
 AUTOTUNE_RANGE = 8  # autotune does not try kernels whose estimate is more than this many times the lowest
 _precision = "fast"
@@ -53,7 +54,7 @@ class Kernel:
     supports: Callable[[Any], bool] = everywhere
     limits: str = "any geometry"
     cost: Callable[[Any], float] = never
-    error: float = 2e-5
+    error: float = STRICT_ERROR
     tiles: int = 0
     plane_error: float = 0.0
     safe: Callable[..., bool] = always
@@ -64,9 +65,9 @@ class Kernel:
         return self.cost is not never
 
     @property
-    def entrywise(self) -> bool:
-        """Whether the error of each entry depends only on its own terms."""
-        return not (self.tiles or self.plane_error)
+    def strict(self) -> bool:
+        """Whether the error of each entry depends only on its own terms, and is small beside them."""
+        return not (self.tiles or self.plane_error) and self.error <= STRICT_ERROR
 
 
 class Saved(NamedTuple):
@@ -120,9 +121,9 @@ class Task:
         return tuned[key]
 
     def _rank(self, problem: Any) -> list[tuple[Kernel, float]]:
-        """The kernels that support the problem with their costs, cheapest first; only entrywise ones for "strict"."""
+        """The kernels that support the problem with their costs, cheapest first; only strict ones for "strict"."""
         strict = _precision == "strict"
-        fit = [k for k in self.kernels.values() if k.supports(problem) and (k.entrywise or not strict)]
+        fit = [k for k in self.kernels.values() if k.supports(problem) and (k.strict or not strict)]
         costs = [(kernel, kernel.cost(problem)) for kernel in fit]
         ranked = sorted((pair for pair in costs if pair[1] < inf), key=lambda pair: pair[1])
         if len(self._ranked) >= 4096:
@@ -143,8 +144,9 @@ def precision(name: str | None = None) -> str:
     """The accuracy of "auto", "fast" or "strict"; with ``name``, set it.
 
     "strict" allows only algorithms whose error in each entry is small relative to Σ |x| |w| of that entry. It excludes
-    Winograd and FFT, in which large entries cause errors in small ones nearby or in the same plane. "fast" allows Winograd
-    in float32, with errors of about 1e-5 of the largest entries nearby, and FFT if the range of the data is small.
+    Winograd and FFT, in which large entries cause errors in small ones nearby or in the same plane, and oneDNN, which adds
+    long sums term after term. "fast" allows Winograd in float32, with errors of about 1e-5 of the largest entries nearby,
+    FFT if the range of the data is small, and oneDNN.
     Raises ValueError for another name.
     """
     global _precision

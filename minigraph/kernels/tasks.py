@@ -77,7 +77,9 @@ avg_pool_gradient = Task("avg_pool_gradient", problem_of)  # (g, window, divisor
 normalize = Task("normalize", problem_of)  # (x, w, b, groups, eps, statistics) → y, moments
 normalize_gradient = Task("normalize_gradient", problem_of)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
 local_response_norm = Task("local_response_norm", problem_of)  # (x, window, size, alpha, beta, k) → y, saved
-local_response_norm_gradient = Task("local_response_norm_gradient", problem_of)  # (g, x, y, window, …, saved) → x-shaped
+local_response_norm_gradient = Task(
+    "local_response_norm_gradient", problem_of
+)  # (g, x, y, window, …, saved) → x-shaped
 
 contract = Task("contract", problem_of)  # (subscripts, *factors) → einsum, each factor of distinct letters
 matmul = Task("matmul", problem_of)  # (a, b) → a @ b

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy.memory import POOLED_BYTES, empty, empty_like, in_memory
-from minigraph.kernels.numpy.threads import parallel_slices
+from minigraph.kernels.numpy.threads import PART_ENTRIES, parallel_slices
 from minigraph.kernels.window import Array
 
 
@@ -52,6 +52,16 @@ def map_entries(function: Callable[..., Any], *xs: Any) -> Any:
 def takes_out(function: Any) -> bool:
     """Whether a function of arrays writes into ``out`` where it is given: a ufunc, or with a keyword ``out=None``."""
     return isinstance(function, np.ufunc) or (getattr(function, "__kwdefaults__", None) or {}).get("out", 0) is None
+
+
+_zeros = {np.dtype(dtype): np.zeros(PART_ENTRIES, dtype) for dtype in (np.float32, np.float64)}
+
+
+def positive_part(x: Any, *, out: Any = None) -> Any:
+    """max(x, 0). NumPy compares two arrays more than twice as fast as an array and a number."""
+    if x.size > PART_ENTRIES or x.ndim != 1 or x.dtype not in _zeros:
+        return np.maximum(x, x.dtype.type(0), out=out)
+    return np.maximum(x, _zeros[x.dtype][: x.size], out=out)
 
 
 def where_true(hit: Array, v: Array, out: Array | None = None) -> Array:

@@ -144,8 +144,14 @@ def exact_moments(x: Array) -> tuple[Array, Array]:
 
     sums = np.array(parallel_slices(part, len(rows), rows.size), float)
     means, squares, weights = np.moveaxis(sums, 1, 0).reshape(3, -1, x.shape[1])
-    mean = (weights * means).sum(0) / len(x)
-    return mean, (squares.sum(0) + (weights * (means - mean) ** 2).sum(0)) / len(x)
+    return together(means, squares / weights, weights[:, 0])
+
+
+def together(means: Array, variances: Array, weights: Array) -> tuple[Array, Array]:
+    """The mean and variance of the whole from those of its parts, (parts, C) each, with their sizes (parts,)."""
+    shares = weights / weights.sum()
+    mean = shares @ means
+    return mean, shares @ (variances + (means - mean) ** 2)
 
 
 def add_to_channels(y: Array, b: Array) -> Array:

@@ -6,6 +6,7 @@ cache. What is written as plain text below serves arrays in any order, and Nodes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from string import ascii_letters
 from typing import Any, NamedTuple
@@ -108,14 +109,73 @@ def projected(v: Any, x_hat: Any, groups: Groups) -> Any:
     return u
 
 
+# --- passes over pixels (M, C), with a number for each channel (C,) ------------------------------------
+
+
+class Passes(NamedTuple):
+    """The passes over x that normalisation of the channels is made of."""
+
+    moments: Callable[[Array], tuple[Array, Array]]  # (x) → mean, variance
+    standardize: Callable[..., None]  # (x, y, mean, scale, shift): y = (x − mean) scale + shift
+    sums: Callable[..., tuple[Array, Array]]  # (g, x, mean, 1/σ) → Σ g, Σ g x̂
+    project: Callable[..., None]  # (g, x, y, scale, mean, slope, shift): y = g scale − (x − mean) slope − shift
+
+
+def standardize_pixels(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
+    """y = (x − mean) scale + shift."""
+
+    def part(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
+        np.subtract(x, mean, out=y)
+        np.multiply(y, scale, out=y)
+        np.add(y, shift, out=y)
+
+    order.map_pixels(part, [x, y], [mean, scale, shift])
+
+
+def sums_of_pixels(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
+    """Σ g and Σ g x̂."""
+    small = order.means_are_small(mean, inverse**-2)  # then x passes for x − μ, and the sum is made good afterwards
+
+    def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
+        if small:
+            return order.sum_rows(g), order.sum_row_products(g, x)
+        deviations = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
+        return order.sum_rows(g), order.sum_row_products(g, deviations)
+
+    total, dot = order.sum_pixels(products, [g, x], [mean])
+    return total, (dot - mean * total if small else dot) * inverse
+
+
+def project_pixels(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
+    """y = g scale − (x − mean) slope − shift."""
+
+    def part(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
+        np.multiply(g, scale, out=y)
+        deviations = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
+        np.multiply(deviations, slope, out=deviations)
+        np.subtract(y, deviations, out=y)
+        np.subtract(y, shift, out=y)
+
+    order.map_pixels(part, [g, x, y], [scale, mean, slope, shift])
+
+
+PASSES = Passes(order.moments, standardize_pixels, sums_of_pixels, project_pixels)
+
+
 # --- the two tasks -------------------------------------------------------------------------------------
 
 
 def normalize(
-    x: Array, w: Array | None, b: Array | None, groups: Groups, eps: float, statistics: tuple[Array, Array] | None
+    x: Array,
+    w: Array | None,
+    b: Array | None,
+    groups: Groups,
+    eps: float,
+    statistics: tuple[Array, Array] | None,
+    passes: Passes = PASSES,
 ) -> tuple[Array, Moments]:
     """w x̂ + b, and the moments; of given ``statistics`` (mean, variance) where there are any."""
-    result: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics)
+    result: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics, passes)
     if result is not None:
         return result
     view = np.reshape(x.astype(x.dtype if w is None else np.result_type(x, w, b), copy=False), groups.view)
@@ -130,11 +190,11 @@ def normalize(
     return np.reshape(y, x.shape), (mean, var, inverse)
 
 
-def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, statistics: Any) -> Any:
+def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, statistics: Any, passes: Passes) -> Any:
     pixels = order.pixels(x) if groups.are_channels and x.ndim > 1 and x.dtype.kind == "f" else None
     if pixels is None or any(p is not None and p.dtype != x.dtype for p in (w, b)):
         return None
-    mean, var = order.moments(pixels) if statistics is None else statistics
+    mean, var = passes.moments(pixels) if statistics is None else statistics
     if not order.all_in_range(var + eps, x.dtype):
         return None
     inverse = 1 / np.sqrt(var + eps)
@@ -143,22 +203,24 @@ def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, stat
     N, C, *n = x.shape
     images, y = order.empty(N, C, tuple(n), x.dtype)
 
-    def part(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-        np.subtract(x, mean, out=y)
-        np.multiply(y, scale, out=y)
-        np.add(y, shift, out=y)
-
-    order.map_pixels(part, [pixels, y.reshape(-1, C)], [a.astype(x.dtype) for a in (mean, scale, shift)])
+    passes.standardize(pixels, y.reshape(-1, C), *(a.astype(x.dtype) for a in (mean, scale, shift)))
     return images, tuple(a.astype(x.dtype).reshape(groups.affine) for a in (mean, var, inverse))
 
 
 def normalize_gradient(
-    g: Array, x: Array, w: Array | None, groups: Groups, moments: Moments, constant: bool, wanted: tuple[bool, ...]
+    g: Array,
+    x: Array,
+    w: Array | None,
+    groups: Groups,
+    moments: Moments,
+    constant: bool,
+    wanted: tuple[bool, ...],
+    passes: Passes = PASSES,
 ) -> list[Array | None]:
     """The cotangents of x, w and b, those that are ``wanted``; ``constant``: the moments do not depend on x."""
     mean, _, inverse = moments
     if groups.are_channels and _pixelwise(g, x, w, inverse):
-        return _pixel_gradients(g, x, w, mean.ravel(), inverse.ravel(), constant, wanted)
+        return _pixel_gradients(g, x, w, mean.ravel(), inverse.ravel(), constant, wanted, passes)
     x_hat, g = standardized(x, groups, mean, inverse), np.reshape(g, groups.view)
     of_x = of_w = of_b = None
     if wanted[1:] and wanted[1]:
@@ -178,48 +240,26 @@ def _pixelwise(g: Array, x: Array, w: Array | None, inverse: Array) -> bool:
 
 
 def _pixel_gradients(
-    g: Array, x: Array, w: Array | None, mean: Array, inverse: Array, constant: bool, wanted: tuple[bool, ...]
-) -> list[Array | None]:
+    g: Array, x: Array, w: Array | None, mean: Array, inverse: Array, constant: bool, wanted: tuple[bool, ...],
+    passes: Passes,
+) -> list[Array | None]:  # fmt: skip
     """a g − b (x − μ) − a Σ g / m for x, with a = w σ⁻¹ and b = a σ⁻¹ Σ x̂g / m; Σ x̂g for w, Σ g for b."""
     arrays = [order.pixels_like(a, x) for a in (g, x)]
-    small = order.means_are_small(mean, inverse**-2)  # then x passes for x − μ, and the sum is made good afterwards
-
-    def products(g: Array, x: Array, mean: Array) -> tuple[Array, Array]:
-        if small:
-            return order.sum_rows(g), order.sum_row_products(g, x)
-        deviations = np.subtract(x, mean, out=scratch("rest", x.shape, x.dtype))
-        return order.sum_rows(g), order.sum_row_products(g, deviations)
-
-    total, dot = order.sum_pixels(products, arrays, [mean])
-    dot = ((dot - mean * total if small else dot) * inverse).astype(g.dtype)
-    total = total.astype(g.dtype)
+    total, dot = (a.astype(g.dtype) for a in passes.sums(*arrays, mean, inverse))
     of_x = None
     if wanted[0]:
         N, C, *n = x.shape
         scale, m = inverse if w is None else inverse * w, len(arrays[0])
         slope, shift = (0 * scale, 0 * scale) if constant else (scale * inverse * dot / m, scale * total / m)
-        shift = shift - mean * slope if small else shift
         of_x, out = order.empty(N, C, tuple(n), x.dtype)
-
-        def project(g: Array, x: Array, out: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
-            np.multiply(g, scale, out=out)
-            if constant:
-                return
-            deviations = scratch("rest", x.shape, x.dtype)
-            np.multiply(x if small else np.subtract(x, mean, out=deviations), slope, out=deviations)
-            np.subtract(out, deviations, out=out)
-            np.subtract(out, shift, out=out)
-
-        order.map_pixels(project, [*arrays, out.reshape(-1, C)], [scale, mean, slope, shift])
+        passes.project(*arrays, out.reshape(-1, C), scale, mean, slope, shift)
     return [of_x, *(s if wanted[i:] and wanted[i] else None for i, s in ((1, dot), (2, total)))]
 
 
 # --- response normalisation ----------------------------------------------------------------------------
 
 
-def local_response_norm(
-    x: Array, window: Window, size: int, alpha: float, beta: float, k: float
-) -> tuple[Array, None]:
+def local_response_norm(x: Array, window: Window, size: int, alpha: float, beta: float, k: float) -> tuple[Array, None]:
     """x s^−β, s = k + α Σ x² / size over the ``window`` of channels. Nothing is saved."""
 
     def damped(x: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctypes import c_float, c_int, c_int64, c_uint
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,92 +11,147 @@ import numpy as np
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy import norm as plain
-from minigraph.kernels.numpy.norm import Groups, Moments
-from minigraph.kernels.numpy.threads import parallel
+from minigraph.kernels.numpy.norm import Groups, Passes
+from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.onednn.library import Unsupported
 from minigraph.kernels.onednn.pool import seconds
 from minigraph.kernels.onednn.primitive import (
-    BACKWARD, BACKWARD_DATA, DIFF_DST, DIFF_SCALE, DIFF_SHIFT, DIFF_SRC, DST, INFERENCE, MEAN, MOST_KEPT, SCALE, SHIFT,
-    SRC, TRAINING, VARIANCE, WORKSPACE, Primitive, channels_last, finite, images, library, sample_parts,
+    BACKWARD,
+    DIFF_DST,
+    DIFF_SCALE,
+    DIFF_SHIFT,
+    DIFF_SRC,
+    DST,
+    INFERENCE,
+    MEAN,
+    MOST_KEPT,
+    PART_ENTRIES,
+    SCALE,
+    SHIFT,
+    SRC,
+    TRAINING,
+    VARIANCE,
+    WORKSPACE,
+    Primitive,
+    channels_last,
+    finite,
+    images,
+    library,
+    parts,
 )  # fmt: skip
 from minigraph.kernels.registry import Saved
 from minigraph.kernels.window import Array, Window
 
-_GIVEN, _SCALED, _SHIFTED, _ACROSS_CHANNELS = 1, 2, 4, c_int(0xAFF)
+_ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
+_ACROSS_CHANNELS = c_int(0xAFF)
+MOST_SUMMED = 8192  # rows that oneDNN sums in single precision, one after another
 
 Shape = tuple[int, ...]
 
 
-def _flags(affine: bool, given: bool) -> int:
-    return _GIVEN * given + (_SCALED + _SHIFTED) * affine
+@lru_cache(MOST_KEPT)
+def affine(rows: int, channels: int) -> Primitive:
+    """(x − mean) scale / √variance + shift, for pixels (rows, channels)."""
+    x = images(1, channels, (rows, 1))
+    return Primitive("batch_normalization_forward", library.engine, INFERENCE, x, x, c_float(0), _ALL_GIVEN,
+                     numbers=(SRC, MEAN, VARIANCE, SCALE, SHIFT, DST))  # fmt: skip
 
 
 @lru_cache(MOST_KEPT)
-def forward(shape: Shape, affine: bool, given: bool, eps: float) -> Primitive:
-    """Moments of the batch, or given ones."""
-    x, weights = images(*shape[:2], shape[2:]), (SCALE, SHIFT) if affine else ()
-    numbers = (SRC, *((MEAN, VARIANCE) if given else ()), *weights, DST, *(() if given else (MEAN, VARIANCE)))
-    return Primitive("batch_normalization_forward", library.engine, INFERENCE if given else TRAINING, x, x,
-                     c_float(eps), c_uint(_flags(affine, given)), numbers=numbers)  # fmt: skip
+def statistics(rows: int, channels: int) -> Primitive:
+    """Mean and variance of each channel; what it writes besides is of no use here."""
+    x = images(1, channels, (rows, 1))
+    return Primitive("batch_normalization_forward", library.engine, TRAINING, x, x, c_float(1e-5), _NOTHING,
+                     numbers=(SRC, DST, MEAN, VARIANCE))  # fmt: skip
 
 
 @lru_cache(MOST_KEPT)
-def backward(shape: Shape, affine: bool, given: bool) -> Primitive:
-    """The gradients, of a variance that contains eps."""
-    x, flags = images(*shape[:2], shape[2:]), c_uint(_flags(affine, given))
+def gradients(rows: int, channels: int) -> Primitive:
+    """Σ g x̂ and Σ g of each channel; what it writes besides is of no use here."""
+    x = images(1, channels, (rows, 1))
     hint = library.make("batch_normalization_forward_primitive_desc_create", library.engine, TRAINING, x, x, c_float(0),
-                        flags, library.attributes)  # fmt: skip
-    numbers = (DIFF_DST, SRC, MEAN, VARIANCE, DIFF_SRC, *((SCALE, DIFF_SCALE, DIFF_SHIFT) if affine else ()))
-    return Primitive("batch_normalization_backward", library.engine, BACKWARD if affine else BACKWARD_DATA, x, x, x,
-                     c_float(0), flags, hint, numbers=numbers)  # fmt: skip
+                        _SCALED, library.attributes)  # fmt: skip
+    return Primitive("batch_normalization_backward", library.engine, BACKWARD, x, x, x, c_float(0), _SCALED, hint,
+                     numbers=(DIFF_DST, SRC, MEAN, VARIANCE, SCALE, DIFF_SRC, DIFF_SCALE, DIFF_SHIFT))  # fmt: skip
 
 
-def normalize(
-    x: Array, w: Array | None, b: Array | None, groups: Groups, eps: float, statistics: tuple[Array, Array] | None
-) -> tuple[Array, Moments]:
-    """w x̂ + b, and the moments; by NumPy where squares overflow or vanish."""
-    x, (N, C, *n) = channels_last(x), x.shape
-    y, _ = layout.empty(N, C, tuple(n), x.dtype)
-    if statistics is None:
-        mean, var = np.empty((2, C), x.dtype)
-    else:
-        mean, var = (np.ascontiguousarray(s, x.dtype) for s in statistics)
-    weights = [] if w is None else [np.ascontiguousarray(w), np.ascontiguousarray(b)]
-    run = forward(x.shape, w is not None, statistics is not None, eps)
-    run(x, *((mean, var, *weights, y) if statistics is not None else (*weights, y, mean, var)))
-    square = var + var.dtype.type(eps)
-    if not layout.all_in_range(square, x.dtype):
-        return plain.normalize(x, w, b, groups, eps, statistics)
-    return y, tuple(a.reshape(groups.affine) for a in (mean, var, 1 / np.sqrt(square)))  # type: ignore[return-value]
+def summed(x: Array) -> list[slice]:
+    """The rows of x in parts that may be summed in single precision."""
+    return equal_slices(len(x), min(MOST_SUMMED, PART_ENTRIES // x.shape[1]))
 
 
-def normalize_gradient(
-    g: Array, x: Array, w: Array | None, groups: Groups, moments: Moments, constant: bool, wanted: tuple[bool, ...]
-) -> list[Array | None]:
-    """The cotangents of x, w and b that are wanted."""
-    mean, _, inverse = (np.ravel(a) for a in moments)
-    square = 1 / (inverse * inverse)
-    if not layout.all_in_range(square, x.dtype):
-        return plain.normalize_gradient(g, x, w, groups, moments, constant, wanted)
-    g, x, (N, C, *n) = channels_last(g), channels_last(x), x.shape
-    of_x, _ = layout.empty(N, C, tuple(n), x.dtype)
-    affine = [] if w is None else [np.ascontiguousarray(w), np.empty_like(w), np.empty_like(w)]
-    backward(x.shape, w is not None, constant)(g, x, mean, square, of_x, *affine)
-    gradients: list[Array | None] = [of_x, *affine[1:]]
-    return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=False)]
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and variance, from those of parts; by NumPy unless means are small, where digits would be lost."""
+    C, slices = x.shape[1], summed(x)
+    found = np.empty((len(slices), 2, C), x.dtype)
+
+    def part(i: int) -> None:
+        rows = x[slices[i]]
+        statistics(len(rows), C)(rows, scratch("unused", rows.shape, x.dtype), *found[i])
+
+    parallel(part, range(len(slices)))
+    mean, var = layout.together(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
+    return (mean, var) if layout.means_are_small(mean, var) else layout.exact_moments(x)
+
+
+def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
+    """y = (x − mean) scale + shift."""
+    ones = np.ones_like(mean)
+    parallel(lambda s: affine(s.stop - s.start, len(mean))(x[s], mean, ones, scale, shift, y[s]), parts(x))
+
+
+def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
+    """Σ g and Σ g x̂, from those of parts."""
+    C, slices, variance = x.shape[1], summed(x), 1 / (inverse * inverse)
+    found, ones = np.empty((len(slices), 2, C), x.dtype), np.ones_like(mean)
+
+    def part(i: int) -> None:
+        rows = x[slices[i]]
+        unused = scratch("unused", rows.shape, x.dtype)
+        gradients(len(rows), C)(g[slices[i]], rows, mean, variance, ones, unused, *found[i])
+
+    parallel(part, range(len(slices)))
+    dot, total = found.sum(0, dtype=float)
+    return total, dot
+
+
+def project(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
+    """y = g scale − (x − mean) slope − shift."""
+    ones, zeros, slope, shift = np.ones_like(mean), np.zeros_like(mean), -slope, -shift
+
+    def part(s: slice) -> None:
+        run, scaled = affine(s.stop - s.start, len(mean)), scratch("scaled", x[s].shape, x.dtype)
+        run(x[s], mean, ones, slope, shift, y[s])
+        run(g[s], zeros, ones, scale, zeros, scaled)
+        np.add(y[s], scaled, out=y[s])
+
+    parallel(part, parts(x))
+
+
+PASSES = Passes(moments, standardize, sums, project)
 
 
 def supports_channels(x: Any, w: Any, groups: Groups) -> bool:
     """float32, one group for each channel."""
-    if x.dtype != np.float32 or (w is not None and w.dtype != np.float32) or 0 in x.shape:
-        return False
-    if not groups.are_channels or groups.view != x.shape:
+    if x.dtype != np.float32 or (w is not None and w.dtype != np.float32) or 0 in x.shape or not groups.are_channels:
         return False
     try:
-        backward(x.shape, w is not None, False)
+        affine(1, x.shape[1]), statistics(1, x.shape[1]), gradients(1, x.shape[1])
     except (Unsupported, RuntimeError):
         return False
     return True
+
+
+tasks.normalize.register(
+    "onednn",
+    partial(plain.normalize, passes=PASSES),
+    supports=lambda p: supports_channels(p[0], p[1], p[3]),
+    cost=seconds,
+)
+tasks.normalize_gradient.register(
+    "onednn", partial(plain.normalize_gradient, passes=PASSES), supports=lambda p: supports_channels(p[1], p[2], p[3]),
+    cost=seconds,
+)  # fmt: skip
 
 
 # --- response normalisation ----------------------------------------------------------------------------
@@ -135,7 +190,7 @@ def local_response_norm(x: Array, window: Window, size: int, alpha: float, beta:
         run(x[s], y[s], kept)
         return kept
 
-    kept = parallel(part, sample_parts(x))
+    kept = parallel(part, parts(x))
     if any(part is None for part in kept):
         return plain.local_response_norm(x, window, size, alpha, beta, k)
     return y, Saved("onednn", kept)
@@ -152,7 +207,7 @@ def local_response_norm_gradient(
         s, kept = each
         damping_gradient(x[s].shape, size, alpha, beta, k)(g[s], x[s], gradient[s], kept)
 
-    parallel(part, zip(sample_parts(x), saved.value, strict=True))
+    parallel(part, zip(parts(x), saved.value, strict=True))
     return gradient
 
 
@@ -167,11 +222,5 @@ def supports_damping(x: Any, window: Window, size: int, *settings: float) -> boo
     return True
 
 
-tasks.normalize.register("onednn", normalize, supports=lambda p: supports_channels(p[0], p[1], p[3]), cost=seconds)
-tasks.normalize_gradient.register(
-    "onednn", normalize_gradient, supports=lambda p: supports_channels(p[1], p[2], p[3]), cost=seconds
-)
-tasks.local_response_norm.register(
-    "onednn", local_response_norm, supports=lambda p: supports_damping(*p), cost=seconds
-)
+tasks.local_response_norm.register("onednn", local_response_norm, supports=lambda p: supports_damping(*p), cost=seconds)
 tasks.local_response_norm_gradient.register("onednn", local_response_norm_gradient)

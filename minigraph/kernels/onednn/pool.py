@@ -15,8 +15,19 @@ from minigraph.kernels.numpy import pool as plain
 from minigraph.kernels.numpy.threads import parallel
 from minigraph.kernels.onednn.library import Unsupported, dims
 from minigraph.kernels.onednn.primitive import (
-    DIFF_DST, DIFF_SRC, DST, MOST_KEPT, SRC, TRAINING, WORKSPACE, Primitive, channels_last, finite, images, library,
-    sample_parts,
+    DIFF_DST,
+    DIFF_SRC,
+    DST,
+    MOST_KEPT,
+    SRC,
+    TRAINING,
+    WORKSPACE,
+    Primitive,
+    channels_last,
+    finite,
+    images,
+    library,
+    parts,
 )  # fmt: skip
 from minigraph.kernels.registry import Saved
 from minigraph.kernels.tasks import ArrayProblem
@@ -60,7 +71,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Any]:
         run(x[s], y[s], winners)
         return winners
 
-    winners = parallel(part, sample_parts(x))
+    winners = parallel(part, parts(x))
     return plain.max_pool(x, window) if any(w is None for w in winners) else (y, Saved("onednn", winners))
 
 
@@ -73,7 +84,7 @@ def max_pool_gradient(g: Array, x: Array, y: Array, window: Window, saved: Saved
         s, winners = each
         backward(MAXIMUM, s.stop - s.start, C, window)(g[s], gradient[s], winners)
 
-    parallel(part, zip(sample_parts(x), saved.value, strict=True))
+    parallel(part, zip(parts(x), saved.value, strict=True))
     return gradient
 
 
@@ -88,7 +99,7 @@ def avg_pool(x: Array, window: Window, divisors: Array) -> Array:
         if factors is not None:
             np.multiply(y[s], factors, out=y[s])
 
-    parallel(part, sample_parts(x))
+    parallel(part, parts(x))
     return y
 
 
@@ -97,7 +108,7 @@ def avg_pool_gradient(g: Array, window: Window, divisors: Array) -> Array:
     factors, (N, C) = _factors(window, divisors, g.dtype), g.shape[:2]
     g = channels_last(g if factors is None else g * factors)
     gradient, _ = layout.empty(N, C, window.size, g.dtype)
-    parallel(lambda s: backward(AVERAGE, s.stop - s.start, C, window)(g[s], gradient[s]), sample_parts(gradient))
+    parallel(lambda s: backward(AVERAGE, s.stop - s.start, C, window)(g[s], gradient[s]), parts(gradient))
     return gradient
 
 
@@ -108,8 +119,10 @@ def _factors(window: Window, divisors: Array, dtype: Any) -> Array | None:
 
 
 def supports(kind: int, x: ArrayProblem, window: Window) -> bool:
-    """float32, and every window meets the image."""
+    """float32, every window meets the image, and sums are short."""
     if x.dtype != np.float32 or 0 in x.shape or min(map(min, window.padding)) < 0:
+        return False
+    if kind == AVERAGE and max(window.kernel) > plain.MAX_SUMMED:
         return False
     if not all((table >= 0).any(1).all() for table in window.pixels):
         return False

@@ -29,7 +29,7 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 2
 TRAINING, INFERENCE, BACKWARD, BACKWARD_DATA = map(c_int, (64, 96, 128, 160))
 _SCRATCHPAD, _IN_ORDER = 80, c_int(1)
 _ALIGNMENT = 64
-PART_ENTRIES, MOST_PARTS = 1 << 17, 16
+PART_ENTRIES = 1 << 19
 MOST_KEPT = 1024  # primitives of each kind, which take some ten kB each
 
 
@@ -63,10 +63,9 @@ def channels_last(x: Array) -> Array:
     return copy
 
 
-def sample_parts(x: Array) -> list[slice]:
-    """The samples of x in parts of enough entries to be worth a call."""
-    count = min(x.size // PART_ENTRIES, MOST_PARTS, len(x))
-    return equal_slices(len(x), -(-len(x) // max(count, 1)))
+def parts(x: Array) -> list[slice]:
+    """The first axis of x in parts of enough entries to be worth a call."""
+    return equal_slices(len(x), PART_ENTRIES * len(x) // x.size)
 
 
 def finite(x: Array) -> bool:
@@ -81,7 +80,9 @@ class Primitive:
     Any number of threads may call it at once. Raises Unsupported where oneDNN has only its slow reference.
     """
 
-    def __init__(self, name: str, *arguments: Any, numbers: Sequence[int], attributes: Any = library.attributes) -> None:
+    def __init__(
+        self, name: str, *arguments: Any, numbers: Sequence[int], attributes: Any = library.attributes
+    ) -> None:
         self.name, self.numbers = name, numbers
         with one_thread():
             self.problem = library.make(f"{name}_primitive_desc_create", *arguments, attributes)
