@@ -28,6 +28,7 @@ from minigraph import extend, nn, ops, optim
 from minigraph import guard as guard
 from minigraph.check import check_grads
 from minigraph.inspect import spy as _spy  # noqa: F401  attaches LinearMap.spy
+from minigraph.inspect.choices import chosen_kernels
 from minigraph.inspect.costs import costs
 from minigraph.inspect.derive import derive
 from minigraph.inspect.difference import compare
@@ -83,7 +84,7 @@ __all__ = [
     # inspection
     "draw", "compare", "derive", "exact", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
     # settings
-    "threads", "precision", "autotune",
+    "threads", "precision", "autotune", "chosen_kernels",
     # errors
     "ShapeError", "GraphError", "MemoryBudgetError",
     # modules

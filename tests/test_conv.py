@@ -292,7 +292,9 @@ def test_any_memory_any_float(algorithm):
     frozen = np.asfortranarray(x)
     frozen.flags.writeable = False
     for like in (strided, frozen, x[::-1][::-1], x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)):
-        np.testing.assert_allclose(conv.conv2d(like, np.asfortranarray(w), b, **hyper), y, atol=1e-13 if y.dtype == float else 1e-5)
+        np.testing.assert_allclose(
+            conv.conv2d(like, np.asfortranarray(w), b, **hyper), y, atol=1e-13 if y.dtype == float else 1e-5
+        )
     single = [a.astype(np.float32) for a in (x, w, b)]
     assert conv.conv2d(*single, **hyper).dtype == np.float32
     np.testing.assert_allclose(conv.conv2d(*single, **hyper), y, atol=10 * SINGLES.get(algorithm, 1e-6))

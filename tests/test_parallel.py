@@ -357,7 +357,9 @@ def test_autotune_keeps_to_what_was_fastest(monkeypatch):
     try:
         mg.autotune()
         y = mg.conv2d(x, w)
-        assert {"im2col", "winograd", "winograd2"} == set(calls) - {"onednn"}  # by its estimate fft is fifty times as dear
+        assert {"im2col", "winograd", "winograd2"} == set(calls) - {
+            "onednn"
+        }  # by its estimate fft is fifty times as dear
         fastest = calls[-1]
         calls.clear()
         np.testing.assert_array_equal(mg.conv2d(x, w), y)

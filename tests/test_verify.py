@@ -52,9 +52,7 @@ def test_every_layer_of_a_network(dtype, small):
     on = [row.checked for row in report.rows]
     if small:
         without = ("direct", "toeplitz", "depthwise", *(["onednn"] if dtype == np.float64 else []))
-        fast = ", ".join(
-            ["node", *(name for name in tasks.algorithms() if name not in without)]
-        )
+        fast = ", ".join(["node", *(name for name in tasks.algorithms() if name not in without)])
         assert on[0] == f"N 1 of 2, H 1 of 12, W 1 of 11, K 2 of 4; {fast} on the whole"
         assert on[1] == "N 1 of 2, C 1 of 4" and on[5] == "N 1 of 2, out 1 of 5"
     else:

@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import minigraph as mg
+from minigraph.kernels.onednn import LIBRARY, PROBLEM
 from minigraph.text import readable, readable_repr
 
 PACKAGES = ("numpy", "scipy", "tqdm", "pygraphviz", "latex2mathml", "matplotlib")
@@ -59,6 +60,7 @@ def examine() -> Examination:
             "versions": versions,
             "system": f"{platform.system()} {platform.machine()}, {os.cpu_count() or 'unknown'} cores",
             "BLAS": _blas(),
+            "oneDNN": _onednn(),
             "threads": _threads(),
             "gradients": computing,
             "drawing": drawing,
@@ -94,6 +96,13 @@ def _blas() -> str:
     named = [" ".join(filter(None, (b["internal_api"], b["version"], b.get("architecture")))) for b in libraries]
     told = f" (OPENBLAS_CORETYPE={os.environ[CORE]})" if os.environ.get(CORE) else ""
     return ", ".join(dict.fromkeys(named)) + told if named else "unknown"
+
+
+def _onednn() -> str:
+    """The version, instructions and place of the library; or why it is not used."""
+    if LIBRARY is None:
+        return f"not used: {PROBLEM}"
+    return f"{LIBRARY.version}, {LIBRARY.instructions}, {LIBRARY.path}"
 
 
 def _threads() -> str:

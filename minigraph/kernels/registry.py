@@ -7,6 +7,7 @@ estimated cost among those that support the problem, or after ``autotune()`` the
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -119,6 +120,12 @@ class Task:
         if key not in tuned:
             tuned[key] = min(near, key=lambda k: _seconds(k, arguments)) if len(near) > 1 else cheapest
         return tuned[key]
+
+    def choices(self) -> dict[str, int]:
+        """The kernels that were chosen so far, each with the number of problems."""
+        if self._only is not None:
+            return {}
+        return Counter(ranked[0][0].name for (_, name), ranked in self._ranked.items() if ranked and name == _precision)
 
     def _rank(self, problem: Any) -> list[tuple[Kernel, float]]:
         """The kernels that support the problem with their costs, cheapest first; only strict ones for "strict"."""

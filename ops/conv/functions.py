@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels import tasks
+from minigraph.kernels.onednn import PROBLEM
 from minigraph.node import Node, Spec
 from minigraph.op import expect
 from minigraph.ops.conv.slots import Conv, ConvInputGradient
@@ -77,7 +78,8 @@ def expect_algorithm(op: str, name: str) -> str:
     """``name`` if it is an algorithm; raises ValueError otherwise."""
     names = ["auto", *tasks.algorithms()]
     if not isinstance(name, str) or name not in names:
-        raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}")
+        why = f" ({PROBLEM})" if name == "onednn" else ""
+        raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}{why}")
     return name
 
 

@@ -28,8 +28,8 @@ _F32, _ANY_LAYOUT, _CPU, _IMPLEMENTATION, _USER_SCRATCHPAD = c_int(3), c_int(1),
 _OF_ARGUMENT, _SEQUENTIAL, _OPENMP = 255, 1, 2
 _STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented"}
 _INSTRUCTIONS = {
-    0x1: "SSE4.1", 0x3: "AVX", 0x7: "AVX2", 0xF: "AVX2-VNNI", 0x1F: "AVX2-VNNI-2", 0x27: "AVX-512",
-    0x67: "AVX-512-VNNI", 0xEF: "AVX-512-BF16", 0x1EF: "AVX-512-FP16",
+    0x1: "SSE4.1", 0x3: "AVX", 0x7: "AVX2", 0xF: "AVX2-VNNI", 0x1F: "AVX2-VNNI-2", 0x27: "AVX-512", 0x67: "AVX-512-VNNI",
+    0xE7: "AVX-512-BF16", 0x1EF: "AVX-512-FP16", 0xFEF: "AMX", 0x1FEF: "AMX-FP16",
 }  # fmt: skip
 
 
@@ -69,7 +69,10 @@ class Library:
     def __init__(self, path: str) -> None:
         """Raises OSError where ``path`` is no library that can be loaded and used."""
         self.path = path
-        self._calls, quick = ctypes.CDLL(path), ctypes.PyDLL(path)  # quick: calls shorter than releasing the GIL
+        try:
+            self._calls, quick = ctypes.CDLL(path), ctypes.PyDLL(path)  # quick: calls shorter than releasing the GIL
+        except OSError as error:
+            raise OSError(f"cannot be loaded: {error}") from None
         try:
             self._calls.dnnl_version.restype = POINTER(_Version)
             version = self._calls.dnnl_version().contents

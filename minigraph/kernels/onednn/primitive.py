@@ -71,7 +71,8 @@ def parts(x: Array) -> list[slice]:
 def finite(x: Array) -> bool:
     """Whether x, channels last, has finite entries only, and none above about 1e19."""
     flat = layout.channels_last(x).reshape(-1)
-    return bool(np.isfinite(flat @ flat))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(flat @ flat))
 
 
 class Primitive:
