@@ -45,7 +45,7 @@ def map_entries(function: Callable[..., Any], *xs: Any) -> Any:
         else:
             target[s] = call(s)
 
-    parallel_slices(part, len(target), first.size)
+    parallel_slices(part, len(target), first.size, uses_blas=False)
     return out.transpose(np.argsort(order))
 
 

@@ -70,7 +70,7 @@ def map_pixels(function: Callable[..., object], arrays: list[Array], vectors: li
     """``function(*lines, *repeated)`` on parts of ``arrays`` (M, C), to be changed in place, with ``vectors`` (C,)."""
     R, rows = rows_of_pixels(*arrays)
     tiled = [np.tile(v, R) for v in vectors]
-    parallel_slices(lambda s: function(*[a[s] for a in rows], *tiled), len(rows[0]), rows[0].size)
+    parallel_slices(lambda s: function(*[a[s] for a in rows], *tiled), len(rows[0]), rows[0].size, uses_blas=False)
 
 
 def sum_pixels(terms: Callable[..., tuple[Array, ...]], arrays: list[Array], vectors: Sequence[Any] = ()) -> Array:

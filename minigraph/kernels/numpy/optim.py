@@ -23,4 +23,4 @@ def update(rule: Callable[..., Any], new: Array, old: Array, g: Array, state: Se
     def part(s: slice) -> None:
         new[s] = rule(old[s], g[s], *(a[s] for a in state), *settings)
 
-    parallel_slices(part, len(new), new.size)
+    parallel_slices(part, len(new), new.size, uses_blas=False)

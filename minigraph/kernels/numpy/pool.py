@@ -34,7 +34,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, None]:
             maximum = largest(maximum, over, i)
         y[samples, :, outputs] = maximum
 
-    parallel(part, blocks(x, window))
+    parallel(part, blocks(x, window), uses_blas=False)
     return y, None
 
 
@@ -78,7 +78,7 @@ def max_pool_gradient(g: Array, x: Array, y: Array, window: Window, saved: None)
             target[tap] += where_true(hit, cotangents[at], shares[at])
 
     if window.extent[0] <= window.stride[0]:  # no two lines of windows share a pixel
-        parallel(part, blocks(x, window))
+        parallel(part, blocks(x, window), uses_blas=False)
     else:
         parallel(part, [(samples, rows) for samples in equal_slices(len(x), BLOCK_BYTES // max(x[:1].nbytes, 1))])
     return out

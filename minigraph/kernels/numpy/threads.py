@@ -12,12 +12,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import Context, copy_context
 from functools import cached_property
 from math import prod
 from operator import index
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -37,13 +37,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_pool: ThreadPoolExecutor | None = None  # made when first needed, and again in a child after a fork
+class _Pool:
+    """Threads, started when first needed, and where they take their jobs from."""
+
+    def __init__(self) -> None:
+        self.threads, self.inbox = list[threading.Thread](), SimpleQueue[Any]()
+
+
+_pool = _Pool()  # in a child after a fork a new one
 _wanted = 0  # not yet asked for: as many as there are cores
 
 
 def _forget() -> None:
     global _lock, _pool
-    _lock, _pool = threading.RLock(), None
+    _lock, _pool = threading.RLock(), _Pool()
     memory.forget()
     for library, n in blas.before.values():
         library.set_num_threads(n)
@@ -130,63 +137,107 @@ blas = _Blas()
 
 
 def busy() -> bool:
-    """Whether this thread works on a part already."""
+    """Whether this thread works on a part already, with BLAS at one thread."""
     return getattr(_local, "busy", False)
 
 
-def parallel(task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = True) -> list[Any]:
-    """``task(part)`` for every part, in order, computed on all threads or on this.
+class Job:
+    """The parts of one call of ``parallel``, taken one after another by the threads that work on it."""
 
-    The first error of a task is raised when all have stopped.
-    """
-    parts = list(parts)
-    if busy():
-        return [task(part) for part in parts]
-    others = min(threads(), len(parts)) - 1 if shared else 0
-    queue, results = deque(range(len(parts))), [None] * len(parts)
-    work = [(task, parts, results)]  # emptied at the end: a thread that has not begun by then must not hold the arrays
+    def __init__(self, task: Callable[[Any], Any], parts: list[Any]) -> None:
+        self.task, self.parts, self.results = task, parts, [None] * len(parts)
+        self.left = deque(range(len(parts)))
+        self.begun: list[None] = []  # an entry for each helper, made before it looks for a part
+        self.ended: SimpleQueue[BaseException | None] = SimpleQueue()  # what each helper ended with
 
-    def take() -> None:
-        """Parts one after another, until all are taken."""
-        was, _local.busy = busy(), True
+    def take(self) -> None:
+        """Parts one after another, until none is left. After an error none is left for others either."""
         try:
-            while work and queue:
+            while self.left:
                 try:
-                    i = queue.popleft()
+                    i = self.left.popleft()
                 except IndexError:  # another thread was faster
                     return
-                task, parts, results = work[0]
-                results[i] = task(parts[i])
+                self.results[i] = self.task(self.parts[i])
         except BaseException:
-            queue.clear()
+            self.left.clear()
             raise
-        finally:
-            _local.busy = was
 
-    futures: list[Future[None]] = []
-    with blas.single_threaded():
-        _local.busy = True  # so that a signal handler that computes does not wait for the pool that it has interrupted
+    def help(self) -> None:
+        """The same in a thread of the pool."""
+        self.begun.append(None)
+        error: BaseException | None = None
         try:
-            with suppress(RuntimeError):  # of a pool that takes no more, when the interpreter ends
-                for _ in range(others):
-                    futures.append(_workers(others).submit(copy_context().run, take))
-            take()
+            self.take()
+        except BaseException as raised:
+            error = raised
+        self.ended.put(error)
+
+    def finish(self) -> list[Any]:
+        """Take parts, and wait for the helpers that have begun; those that have not will find nothing left."""
+        try:
+            self.take()
         finally:
-            wait([future for future in futures if not future.cancel()])
-            work.clear()
+            errors = list[BaseException | None]()
+            while len(errors) < len(self.begun):  # one may begin in the meantime
+                errors.append(self.ended.get())
+            results = self.results
+            del self.task, self.parts, self.results  # which a helper that has not begun must not hold
+        for error in errors:
+            if error is not None:
+                raise error
+        return results
+
+
+def parallel(
+    task: Callable[[Any], Any], parts: Iterable[Any], shared: bool = True, uses_blas: bool = True
+) -> list[Any]:
+    """``task(part)`` for every part, in order, computed on all threads or on this.
+
+    BLAS is held to one thread meanwhile, unless the task does not use it, which saves time. The first error of a task
+    is raised when all have stopped.
+    """
+    parts = list(parts)
+    others = min(threads(), len(parts)) - 1 if shared else 0
+    if busy() or not (others or uses_blas):
+        return [task(part) for part in parts]
+    with _limited() if uses_blas else nullcontext():
+        job = Job(task, parts)
+        with suppress(RuntimeError):  # where no thread can be started: when the interpreter ends
+            for _ in range(others):
+                _inbox(others).put((job, copy_context()))
+        return job.finish()
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """BLAS on one thread; and this thread busy, so that products inside, or in a signal handler, are not shared again."""
+    with blas.single_threaded():
+        _local.busy = True
+        try:
+            yield
+        finally:
             _local.busy = False
-    for future in futures:
-        if not future.cancelled():
-            future.result()
-    return results
 
 
-def _workers(n: int) -> ThreadPoolExecutor:
-    """The pool, of at least n threads."""
-    global _pool
-    if _pool is None or _pool._max_workers < n:
-        _pool = ThreadPoolExecutor(n, "minigraph", blas.limit_here)
-    return _pool
+def _inbox(n: int) -> SimpleQueue[tuple[Job, Context]]:
+    """Where a pool of at least n threads takes its jobs from."""
+    with _lock:
+        while len(_pool.threads) < n:
+            thread = threading.Thread(target=_serve, args=(_pool.inbox,), name="minigraph", daemon=True)
+            thread.start()
+            _pool.threads.append(thread)
+    return _pool.inbox
+
+
+def _serve(inbox: SimpleQueue[tuple[Job, Context]]) -> None:
+    """Help with the jobs that arrive, in their contexts, which hold NumPy's handling of errors."""
+    blas.limit_here()
+    _local.busy = True
+    while True:
+        job, context = inbox.get()
+        context.run(job.help)
+        del job, context  # not to hold their arrays until the next
 
 
 def slices(n: int, step: int) -> list[slice]:
@@ -202,9 +253,9 @@ def equal_slices(n: int, most: int, times: int = 1) -> list[slice]:
     return [slice(i * n // count, (i + 1) * n // count) for i in range(count)]
 
 
-def parallel_slices(task: Callable[[slice], Any], n: int, entries: int) -> list[Any]:
+def parallel_slices(task: Callable[[slice], Any], n: int, entries: int, uses_blas: bool = True) -> list[Any]:
     """``task`` for equal parts of 0 … n, on all threads if they stand for enough ``entries``."""
-    return parallel(task, equal_slices(n, n * PART_ENTRIES // max(entries, 1)), entries >= SHARED_ENTRIES)
+    return parallel(task, equal_slices(n, n * PART_ENTRIES // max(entries, 1)), entries >= SHARED_ENTRIES, uses_blas)
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Array:

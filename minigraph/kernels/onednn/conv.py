@@ -122,7 +122,7 @@ def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     def fill(part: Part) -> None:
         primitive("y", part.problem)(x[part.x], filters[part.problem], y[part.y])
 
-    parallel(fill, cut)
+    parallel(fill, cut, uses_blas=False)
     return y
 
 
@@ -136,7 +136,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     def fill(part: Part) -> None:
         primitive("x", part.problem)(g[part.y], filters[part.problem], x[part.x])
 
-    parallel(fill, cut)
+    parallel(fill, cut, uses_blas=False)
     return x
 
 
@@ -151,7 +151,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
         run(x[part.x], g[part.y], w)
         return w
 
-    found = parallel(gradient, cut)
+    found = parallel(gradient, cut, uses_blas=False)
     sums = []
     for piece in dict.fromkeys(part.problem for part in cut):  # whose layouts may differ
         w = memory.empty((problem.K, problem.C // groups, *window.kernel), x.dtype)

@@ -38,13 +38,14 @@ from minigraph.kernels.onednn.primitive import (
     images,
     library,
     parts,
+    rows_at,
 )  # fmt: skip
 from minigraph.kernels.registry import Saved
 from minigraph.kernels.window import Array, Window
 
 _ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
 _ACROSS_CHANNELS = c_int(0xAFF)
-MOST_SUMMED = 8192  # rows that oneDNN sums in single precision, one after another
+MOST_SUMMED = 16384  # rows that oneDNN sums in single precision, one after another
 
 Shape = tuple[int, ...]
 
@@ -82,50 +83,57 @@ def summed(x: Array) -> list[slice]:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance, from those of parts; by NumPy unless means are small, where digits would be lost."""
-    C, slices = x.shape[1], summed(x)
+    C, slices, at = x.shape[1], summed(x), rows_at(x)
     found = np.empty((len(slices), 2, C), x.dtype)
 
     def part(i: int) -> None:
-        rows = x[slices[i]]
-        statistics(len(rows), C)(rows, scratch("unused", rows.shape, x.dtype), *found[i])
+        n = slices[i].stop - slices[i].start
+        statistics(n, C)(at(slices[i]), scratch("unused", (n, C), x.dtype), *found[i])
 
-    parallel(part, range(len(slices)))
+    parallel(part, range(len(slices)), uses_blas=False)
     mean, var = layout.together(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
     return (mean, var) if layout.means_are_small(mean, var) else layout.exact_moments(x)
 
 
 def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
     """y = (x − mean) scale + shift."""
-    ones = np.ones_like(mean)
-    parallel(lambda s: affine(s.stop - s.start, len(mean))(x[s], mean, ones, scale, shift, y[s]), parts(x))
+    C, numbers = len(mean), np.array([mean, np.ones_like(mean), scale, shift])
+    x_at, y_at, of = rows_at(x), rows_at(y), [rows_at(numbers)(slice(i, i + 1)) for i in range(4)]
+    parallel(lambda s: affine(s.stop - s.start, C)(x_at(s), *of, y_at(s)), parts(x), uses_blas=False)
 
 
 def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
     """Σ g and Σ g x̂, from those of parts."""
-    C, slices, variance = x.shape[1], summed(x), 1 / (inverse * inverse)
-    found, ones = np.empty((len(slices), 2, C), x.dtype), np.ones_like(mean)
+    C, slices = x.shape[1], summed(x)
+    numbers = np.array([mean, 1 / (inverse * inverse), np.ones_like(mean)])
+    found = np.empty((2 * len(slices), C), x.dtype)
+    g_at, x_at, found_at, of = rows_at(g), rows_at(x), rows_at(found), rows_at(numbers)
 
     def part(i: int) -> None:
-        rows = x[slices[i]]
-        unused = scratch("unused", rows.shape, x.dtype)
-        gradients(len(rows), C)(g[slices[i]], rows, mean, variance, ones, unused, *found[i])
+        s, n = slices[i], slices[i].stop - slices[i].start
+        given = [of(slice(j, j + 1)) for j in range(3)]
+        unused = scratch("unused", (n, C), x.dtype)
+        gradients(n, C)(g_at(s), x_at(s), *given, unused, *(found_at(slice(j, j + 1)) for j in (2 * i, 2 * i + 1)))
 
-    parallel(part, range(len(slices)))
-    dot, total = found.sum(0, dtype=float)
+    parallel(part, range(len(slices)), uses_blas=False)
+    dot, total = found.reshape(-1, 2, C).sum(0, dtype=float)
     return total, dot
 
 
 def project(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
     """y = g scale − (x − mean) slope − shift."""
-    ones, zeros, slope, shift = np.ones_like(mean), np.zeros_like(mean), -slope, -shift
+    C, numbers = len(mean), np.array([mean, np.ones_like(mean), -slope, -shift, np.zeros_like(mean), scale])
+    g_at, x_at, y_at = rows_at(g), rows_at(x), rows_at(y)
+    mean_, one, slope_, shift_, zero, scale_ = (rows_at(numbers)(slice(i, i + 1)) for i in range(6))
 
     def part(s: slice) -> None:
-        run, scaled = affine(s.stop - s.start, len(mean)), scratch("scaled", x[s].shape, x.dtype)
-        run(x[s], mean, ones, slope, shift, y[s])
-        run(g[s], zeros, ones, scale, zeros, scaled)
+        n = s.stop - s.start
+        scaled = scratch("unused", (n, C), x.dtype)
+        affine(n, C)(x_at(s), mean_, one, slope_, shift_, y_at(s))
+        affine(n, C)(g_at(s), zero, one, scale_, zero, scaled)
         np.add(y[s], scaled, out=y[s])
 
-    parallel(part, parts(x))
+    parallel(part, parts(x), uses_blas=False)
 
 
 PASSES = Passes(moments, standardize, sums, project)
@@ -207,7 +215,7 @@ def local_response_norm_gradient(
         s, kept = each
         damping_gradient(x[s].shape, size, alpha, beta, k)(g[s], x[s], gradient[s], kept)
 
-    parallel(part, zip(parts(x), saved.value, strict=True))
+    parallel(part, zip(parts(x), saved.value, strict=True), uses_blas=False)
     return gradient
 
 

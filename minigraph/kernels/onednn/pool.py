@@ -84,7 +84,7 @@ def max_pool_gradient(g: Array, x: Array, y: Array, window: Window, saved: Saved
         s, winners = each
         backward(MAXIMUM, s.stop - s.start, C, window)(g[s], gradient[s], winners)
 
-    parallel(part, zip(parts(x), saved.value, strict=True))
+    parallel(part, zip(parts(x), saved.value, strict=True), uses_blas=False)
     return gradient
 
 
@@ -99,7 +99,7 @@ def avg_pool(x: Array, window: Window, divisors: Array) -> Array:
         if factors is not None:
             np.multiply(y[s], factors, out=y[s])
 
-    parallel(part, parts(x))
+    parallel(part, parts(x), uses_blas=False)
     return y
 
 
@@ -108,7 +108,9 @@ def avg_pool_gradient(g: Array, window: Window, divisors: Array) -> Array:
     factors, (N, C) = _factors(window, divisors, g.dtype), g.shape[:2]
     g = channels_last(g if factors is None else g * factors)
     gradient, _ = layout.empty(N, C, window.size, g.dtype)
-    parallel(lambda s: backward(AVERAGE, s.stop - s.start, C, window)(g[s], gradient[s]), parts(gradient))
+    parallel(
+        lambda s: backward(AVERAGE, s.stop - s.start, C, window)(g[s], gradient[s]), parts(gradient), uses_blas=False
+    )
     return gradient
 
 

@@ -6,7 +6,7 @@ on the number of threads, and no thread of OpenMP is ever started, which would h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import Structure, c_int, c_void_p
 from math import prod
@@ -29,7 +29,7 @@ DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 2
 TRAINING, INFERENCE, BACKWARD, BACKWARD_DATA = map(c_int, (64, 96, 128, 160))
 _SCRATCHPAD, _IN_ORDER = 80, c_int(1)
 _ALIGNMENT = 64
-PART_ENTRIES = 1 << 19
+PART_ENTRIES = 1 << 20
 MOST_KEPT = 1024  # primitives of each kind, which take some ten kB each
 
 
@@ -75,6 +75,13 @@ def finite(x: Array) -> bool:
         return bool(np.isfinite(flat @ flat))
 
 
+def rows_at(x: Array) -> Callable[[slice], int]:
+    """The address of each part of x, found once: to ask an array for it takes longer than to set it."""
+    start: int = x.__array_interface__["data"][0]
+    step = x.strides[0]
+    return lambda part: start + part.start * step
+
+
 class Primitive:
     """A primitive as a function of arrays: they are its arguments ``numbers``, and lie in memory as described to it.
 
@@ -108,11 +115,13 @@ class Primitive:
         pairs = [_Argument(n, m.pointer) for n, m in zip(numbers, memories, strict=True)]
         return memories, (_Argument * len(pairs))(*pairs), library.make("stream_create", library.engine, _IN_ORDER)
 
-    def __call__(self, *arrays: Array) -> None:
+    def __call__(self, *arrays: Array | int) -> None:
+        """Run it on arrays or their addresses."""
         used = self._free.pop() if self._free else self._memories()
         memories, arguments, stream = used
+        set_handle = library.set_handle
         for memory, array in zip(memories, arrays):  # noqa: B905  the scratchpad is left
-            library.set_handle(memory, array.__array_interface__["data"][0])
+            set_handle(memory, array if type(array) is int else array.__array_interface__["data"][0])
         if self._scratch:
             work = scratch("onednn", (self._scratch + _ALIGNMENT,), np.uint8)
             library.set_handle(memories[-1], -(-work.__array_interface__["data"][0] // _ALIGNMENT) * _ALIGNMENT)
