@@ -66,6 +66,7 @@ from minigraph.ops.pool import *
 from minigraph.ops.products import linear
 from minigraph.ops.reduce import logsumexp
 from minigraph.ops.shape import flatten
+from minigraph.replay import compile
 from minigraph.tape import Tape
 from minigraph.transforms import checkpoint, grad, hessian, hvp, jacobian, jvp, linearize, value_and_grad, vjp
 
@@ -84,7 +85,7 @@ __all__ = [
     # inspection
     "draw", "compare", "derive", "exact", "frames", "trace_pixel", "summary", "verify", "costs", "profile", "lower",
     # settings
-    "threads", "precision", "autotune", "chosen_kernels",
+    "threads", "precision", "autotune", "chosen_kernels", "compile",
     # errors
     "ShapeError", "GraphError", "MemoryBudgetError",
     # modules

@@ -11,6 +11,19 @@ from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 
+class Effects:
+    """What a function does besides recording nodes, noted while ``mg.compile`` runs it, to be done again at each replay.
+
+    ``before`` an op computes, such as drawing a new mask, and ``after`` it, such as moving running statistics towards the
+    moments that its kernel has saved. ``refused`` tells what cannot be replayed.
+    """
+
+    def __init__(self) -> None:
+        self.before: dict[Any, Callable[[], None]] = {}
+        self.after: dict[Any, list[Callable[[Any], None]]] = {}
+        self.refused: list[str] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Mode:
     """The settings in force while nodes are recorded."""
@@ -20,10 +33,20 @@ class Mode:
     anomaly: bool = False
     recomputing: bool = False  # a checkpoint runs its function again; running statistics must not be updated twice
     tracing: bool = False  # a transform runs its function; a float that leaves the graph would lose its derivative
+    effects: Effects | None = None  # mg.compile runs the function that it will replay
     outer: Mode | None = field(default=None, repr=False, compare=False)  # restored after the ``with``
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
+
+
+class Configuration:
+    """How the modules are set up; ``version`` changes with every attribute of any of them."""
+
+    version = 0
+
+
+RECORDINGS: list[None] = []  # an entry for each function that is being recorded for replay, in any thread
 VARIABLES: set[Any] = set()  # the nodes that running transforms differentiate with respect to, in all threads
 
 
@@ -67,6 +90,23 @@ class Change(ContextDecorator):
 
 def _mode(**changes: Any) -> Change:
     return Change(lambda mode: replace(mode, **changes))
+
+
+def refuse_replay(why: str) -> None:
+    """Note that the function that is being recorded cannot be replayed: it draws random numbers, reads values …"""
+    effects = MODE.get().effects
+    if effects is not None:
+        effects.refused.append(why)
+
+
+def recording(effects: Effects) -> Any:
+    """For a function that is to be replayed: nodes are recorded, and effects noted."""
+    return _mode(grad=True, effects=effects)
+
+
+def replayed() -> Any:
+    """For code whose effects have been noted, or are none."""
+    return _mode(effects=None)
 
 
 def scope(name: str) -> Any:

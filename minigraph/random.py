@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from minigraph.mode import refuse_replay
+
 
 def generator(rng: np.random.Generator | int | None, what: str) -> np.random.Generator:
     """``rng``, or a Generator seeded with it; ``what`` begins the error message. Raises TypeError for anything else."""
     if isinstance(rng, np.random.Generator):
+        refuse_replay(f"{what} draws random numbers")
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:

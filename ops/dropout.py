@@ -10,6 +10,7 @@ import numpy as np
 from minigraph.arguments import expect_flags, expect_number
 from minigraph.array import Array
 from minigraph.maps import Diagonal, LinearMap
+from minigraph.mode import MODE, replayed
 from minigraph.node import Spec
 from minigraph.op import Op, expect_floats
 from minigraph.ops.geometry import expect_axes, over_axes
@@ -99,4 +100,9 @@ def _dropped(op: type[Dropout], name: str, x: Any, p: float, rng: Any, training:
         raise ValueError(f"{name}: got p {p}; wanted a probability from 0 to 1")
     if not training or p == 0:
         return x
-    return op(float(p), int(generator(rng, name).integers(2**63)), *axes)(x)
+    effects = MODE.get().effects
+    with replayed():
+        dropped = op(float(p), int(generator(rng, name).integers(2**63)), *axes)
+    if effects is not None:
+        effects.before[dropped] = lambda: setattr(dropped, "seed", int(generator(rng, name).integers(2**63)))
+    return dropped(x)

@@ -28,7 +28,7 @@ from minigraph.kernels.numpy.norm import (
 from minigraph.kernels.sparse import compressed
 from minigraph.kernels.window import Window
 from minigraph.maps import Bounds, Diagonal, FunctionMap, LinearMap, Shape, promoted
-from minigraph.mode import MODE
+from minigraph.mode import MODE, refuse_replay, replayed
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.geometry import integers, shape_of
@@ -313,12 +313,26 @@ def batch_norm(
     elif running_mean is None or running_var is None:
         raise ValueError("batch_norm: got no running statistics; wanted running_mean and running_var unless training")
     else:
-        op = BatchNorm(eps, (np.array(running_value(running_mean)), np.array(running_value(running_var))))
+        op = BatchNorm(eps, given_statistics(running_mean, running_var))
+        effects = MODE.get().effects
+        if effects is not None:
+            effects.before[op] = lambda: setattr(op, "statistics", given_statistics(running_mean, running_var))
     y = _affine(op, x, weight, bias)
     if training and not (isinstance(y, Spec) or (isinstance(y, Node) and y.abstract)):
-        moments = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
-        update_running_statistics(op, running, momentum, moments, y.size)
+        size, effects = y.size, MODE.get().effects
+        if effects is not None and isinstance(y, Node):
+            effects.after.setdefault(op, []).append(
+                lambda moments: update_running_statistics(op, running, momentum, moments, size)
+            )
+        with replayed():
+            moments = y.saved if isinstance(y, Node) else op.moments(np.asarray(value_of(x)))
+            update_running_statistics(op, running, momentum, moments, size)
     return y
+
+
+def given_statistics(mean: Any, var: Any) -> tuple[Array, Array]:
+    """The running statistics as they are now."""
+    return np.array(running_value(mean)), np.array(running_value(var))
 
 
 def update_running_statistics(
@@ -333,6 +347,7 @@ def move_statistics(op: Op, running: dict[str, Any], momentum: float, moments: t
     """Move running statistics by ``momentum`` towards a mean and the unbiased variance of m entries."""
     if MODE.get().recomputing:  # a checkpoint runs again what has moved them already
         return
+    refuse_replay(f"{op} moves running statistics")
     mean, var = moments
     for name, r in running.items():
         if r is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.arguments import expect_choice, expect_integer, expect_number
-from minigraph.mode import MODE
+from minigraph.mode import MODE, refuse_replay
 from minigraph.nn import init
 from minigraph.nn.composed import alpha_dropout, bilinear, embedding, feature_alpha_dropout, prelu, rms_norm
 from minigraph.nn.module import Buffer, Initializer, Module
@@ -221,7 +221,16 @@ class _BatchNorm(Module):
         )
         if self.training and not _abstract(x) and not MODE.get().recomputing:
             self.num_batches_tracked.value = np.asarray(count)
+            if self.momentum is None:
+                refuse_replay(f"{self.describe()} takes the mean of all batches")
+            effects = MODE.get().effects
+            if effects is not None and isinstance(y, Node):
+                effects.after.setdefault(y.op, []).append(lambda moments: self._count())
         return y
+
+    def _count(self) -> None:
+        """One more batch."""
+        self.num_batches_tracked.value = np.asarray(int(self.num_batches_tracked.value) + 1)
 
     def describe(self) -> str:
         return f"{type(self).__name__}({self.num_features}, eps={self.eps}, momentum={self.momentum})"

@@ -17,7 +17,7 @@ from minigraph.arguments import expect_flags
 from minigraph.array import Array
 from minigraph.files import checked_path, write
 from minigraph.kernels.numpy import layout
-from minigraph.mode import MODE, scope
+from minigraph.mode import MODE, Configuration, refuse_replay, scope
 from minigraph.nn.parts import HOLD_NOTHING, parts_in
 from minigraph.nn.state import IncompatibleKeys, advice, no_name_fits, read, within, without
 from minigraph.node import FLOATS, GraphError, Node, Parameter, ShapeError, Spec, constant
@@ -47,6 +47,7 @@ class RemovableHandle:
             raise TypeError(f"{type(module).__name__}: got {type(entry[1]).__name__} as a hook; wanted a function")
         self.module, self.entry = module, entry
         vars(module)["_hooks"] = (*module._hooks, entry)
+        Configuration.version += 1
 
     def remove(self) -> None:
         """Call the hook no more."""
@@ -94,6 +95,7 @@ class Module:
 
     def _hooked(self, *args: Any, **kwargs: Any) -> Any:
         """``forward`` between the hooks."""
+        refuse_replay(f"{self.name or type(self).__name__} has hooks")
         for before, hook in self._hooks:
             if before and (changed := hook(self, args)) is not None:
                 args = changed if isinstance(changed, tuple) else (changed,)
@@ -125,6 +127,8 @@ class Module:
             parts = list(parts_in(value, PARTS))
             if parts and not {id(part) for part in parts} <= self._seen():
                 self._refuse(name, value)
+        if vars(self).get(name, self) is not value:
+            Configuration.version += 1
         super().__setattr__(name, value)
 
     # --- parts -----------------------------------------------------------------------------------------

@@ -1,0 +1,309 @@
+"""``mg.compile``: a function is recorded once, and replayed as a list of kernel calls, forward, back and update.
+
+A replay makes no nodes, checks no shapes and keeps nothing longer than it is needed. What it computes is what the
+recorded nodes would: the same kernels, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigraph.kernels import tasks
+from minigraph.kernels.numpy.elementwise import rectify, where_positive
+from minigraph.mode import MODE, RECORDINGS, VARIABLES, Configuration, Effects, recording
+from minigraph.node import FLOATS, Node, Parameter, constant
+from minigraph.ops.activation import relu
+from minigraph.ownership import own
+from minigraph.tape import Tape
+from minigraph.text import readable, table
+from minigraph.transforms import Checkpoint
+
+MOST_PLANS = 8  # of different shapes that are kept
+
+
+def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
+    """``function`` of arrays with a scalar Node as its value, and its gradients, as a step that replays.
+
+    ``step(*arrays)`` gives the value as an array and adds the gradients to ``.grad`` of the parameters, as backward does;
+    with an ``optimizer`` it takes a step of it instead. The function may return a tuple: its first entry is
+    differentiated, the others are given back too. It runs at the first call, and again for other shapes or dtypes, after
+    a module was set to train or to eval or was changed otherwise, and if a parameter was frozen. In between only its kernels
+    run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run, and arrays that
+    it takes from elsewhere stay as they were.
+
+    What cannot be replayed runs as it would without ``compile``: functions that read values of nodes, draw random numbers
+    other than dropout's, ignore an argument, or use checkpoints or hooks; ``step.reason`` tells why.
+    Raises TypeError for a function that gives no Node, GraphError for one that gives no scalar or reaches no parameter.
+    """
+    if not callable(function):
+        raise TypeError(f"compile: got {type(function).__name__}; wanted a function")
+    return Step(function, optimizer)
+
+
+class Step:
+    """A function with its gradients that is replayed; see ``compile``. Prints its last plan as a table."""
+
+    def __init__(self, function: Callable[..., Any], optimizer: Any = None) -> None:
+        self.function, self.optimizer = function, optimizer
+        self.plan: Plan | None = None
+        self.reason = "it was not called yet"  # why the last call was not replayed
+        self._plans: dict[Any, tuple[int, Plan | str]] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        if MODE.get().anomaly or not MODE.get().grad or VARIABLES:
+            self.reason = "a mode or a transform watches each node"
+            return self._finish(self._record(arguments)[0])
+        key = tuple(_signature(x) for x in arguments)
+        version, plan = self._plans.get(key, (-1, ""))
+        if version == Configuration.version and isinstance(plan, Plan) and plan.fits():
+            self.plan, self.reason = plan, ""
+            return self._finish(plan.run(arguments))
+        if version != Configuration.version or isinstance(plan, Plan):
+            results, plan = self._record(arguments)
+            if len(self._plans) >= MOST_PLANS:
+                del self._plans[next(iter(self._plans))]
+            self._plans[key] = Configuration.version, plan
+        else:
+            results = self._record(arguments)[0]
+        self.reason = plan if isinstance(plan, str) else "it was recorded"
+        return self._finish(results)
+
+    def _finish(self, results: tuple[Any, ...]) -> Any:
+        if self.optimizer is not None:
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return results[0] if len(results) == 1 else results
+
+    def _record(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Plan | str]:
+        """The results of the function called as it is, and the plan to replay it, or the reason why there is none."""
+        nodes = [constant(x) if isinstance(x, np.ndarray) else x for x in arguments]
+        effects = Effects()
+        RECORDINGS.append(None)
+        try:
+            with recording(effects):
+                given = self.function(*nodes)
+        finally:
+            RECORDINGS.pop()
+        outputs = list(given) if isinstance(given, tuple) else [given]
+        if not outputs or not all(isinstance(y, Node) for y in outputs):
+            kinds = ", ".join(type(y).__name__ for y in outputs) or "nothing"
+            raise TypeError(f"compile: got {kinds} from the function; wanted a Node, or a tuple of Nodes")
+        tape = Tape.of(outputs[0])
+        plan: Plan | str = _refusal(tape, outputs, nodes, effects)
+        if not plan:
+            plan = Plan(tape, outputs, nodes, effects)
+        results = tuple(np.array(y.value) for y in outputs)
+        tape.backward()
+        return results, plan
+
+    def __str__(self) -> str:
+        return f"not replayed: {self.reason}" if self.plan is None else str(self.plan)
+
+
+def _signature(x: Any) -> Any:
+    """What a plan depends on of an argument."""
+    if isinstance(x, (np.ndarray, Node)):
+        return x.shape, x.dtype
+    try:
+        hash(x)
+    except TypeError:
+        raise TypeError(
+            f"compile: got an argument of type {type(x).__name__}; wanted arrays, or numbers and names"
+        ) from None
+    return type(x), x
+
+
+def _refusal(tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effects: Effects) -> str:
+    """Why the function cannot be replayed, or nothing."""
+    if effects.refused:
+        return effects.refused[0]
+    on_tape = set(tape.nodes)
+    for i, x in enumerate(arguments):
+        if isinstance(x, Node) and x not in on_tape:
+            return f"it does not use argument {i}, or not as a node"
+    if not on_tape.issuperset(outputs):
+        return "it gives values that the first does not depend on"
+    for node in tape.nodes:
+        if isinstance(node.op, Checkpoint):
+            return "it uses a checkpoint"
+    return ""
+
+
+class Plan:
+    """The kernel calls of a recorded function, forward and back, and when each value is no longer needed."""
+
+    def __init__(self, tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effects: Effects) -> None:
+        index = {node: i for i, node in enumerate(tape.nodes)}
+        self.size, self.y = len(index), index[tape.y]
+        self.outputs = [index[y] for y in outputs]
+        self.arguments = [(i, index[x]) for i, x in enumerate(arguments) if isinstance(x, Node)]
+        given = {i for _, i in self.arguments}
+        self.parameters = [(p, index[p]) for p in tape.parameters]
+        self.frozen = [p.requires_grad for p, _ in self.parameters]
+        self.constants = [
+            (i, node._value) for node, i in index.items()
+            if not node.op and not isinstance(node, Parameter) and i not in given
+        ]  # fmt: skip
+        self.seed = np.ones(tape.y.shape, tape.y.dtype)[()]
+        wanted = [p for p, _ in self.parameters if p.requires_grad]
+        active = {index[node] for node in tape.depending_on(wanted)} if wanted else set()
+        self.wanted = [(p, index[p]) for p in wanted if index[p] in active]
+        readers = Counter(index[x] for node in tape.nodes for x in node.inputs)
+        self.steps: list[Call] = []
+        for node in tape.nodes:
+            if node.op:
+                self.steps.append(Call(node, index, active, effects))
+        self.pulls = [call for call in reversed(self.steps) if call.out in active]
+        self._rectify_in_place(tape, index, readers)
+        self._plan_memory()
+
+    def _rectify_in_place(self, tape: Tape, index: dict[Node, int], readers: Counter[int]) -> None:
+        """ReLU overwrites its input where nothing else reads it, and is pulled by its output."""
+        calls = {call.out: call for call in self.steps}
+        for node in tape.nodes:
+            if node.op is relu and node.dtype in FLOATS and node.shape:
+                call, before = calls[index[node]], calls.get(index[node.inputs[0]])
+                call.rectifies = True
+                call.in_place = (
+                    before is not None
+                    and readers[before.out] == 1
+                    and before.out not in self.outputs
+                    and not _reads_output(node.inputs[0])
+                )
+
+    def _plan_memory(self) -> None:
+        """After each call, the values that nobody will read again."""
+        needed = set(self.outputs)
+        for call in self.steps[::-1]:
+            call.drops = []
+        last: dict[int, tuple[str, Call]] = {}
+        for call in self.steps:
+            for i in (*call.inputs, call.out):
+                last[i] = "forward", call
+        for call in self.pulls:
+            for i in call.reads:
+                last[i] = "back", call
+        for i, (way, call) in last.items():
+            if i not in needed:
+                (call.drops if way == "forward" else call.drops_back).append(i)
+
+    def fits(self) -> bool:
+        """Whether the parameters are as they were when it was recorded."""
+        return [p.requires_grad for p, _ in self.parameters] == self.frozen
+
+    def run(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """The results for other arrays of the same shapes; the gradients are added to the parameters'."""
+        values: list[Any] = [None] * self.size
+        saved: list[Any] = [None] * self.size
+        for i, at in self.arguments:
+            values[at] = arguments[i]._value if isinstance(arguments[i], Node) else arguments[i]
+        for p, at in self.parameters:
+            values[at] = p._value
+        for at, value in self.constants:
+            values[at] = value
+        for call in self.steps:
+            call.forward(values, saved)
+        results = tuple(np.array(values[i]) for i in self.outputs)
+        cotangents: list[Any] = [None] * self.size
+        cotangents[self.y] = self.seed
+        for call in self.pulls:
+            call.back(values, saved, cotangents)
+        del values, saved
+        for p, at in self.wanted:
+            g, cotangents[at] = cotangents[at], None
+            if g is not None:
+                g = own(g)
+                p.grad = g if p.grad is None else p.grad + g
+        return results
+
+    def __str__(self) -> str:
+        """A row for each call."""
+        rows = []
+        for way, calls in (("forward", self.steps), ("back", self.pulls)):
+            for call in calls:
+                how = "in place" if call.in_place and way == "forward" else ""
+                dropped = call.drops if way == "forward" else call.drops_back
+                rows.append((way, call.label, str(call.shape), how, ", ".join(f"v{i}" for i in sorted(dropped))))
+        return readable(table(("", "call", "shape", "", "drops"), rows))
+
+
+class Call:
+    """An op of the plan: what it reads and writes, forward and back."""
+
+    def __init__(self, node: Node, index: dict[Node, int], active: set[int], effects: Effects) -> None:
+        self.op: Any = node.op
+        self.label, self.shape = node.path or node.kind, node.shape
+        self.inputs, self.out = tuple(index[x] for x in node.inputs), index[node]
+        self.targets = [i if i in active else None for i in self.inputs]
+        self.wanted = tuple(i is not None for i in self.targets)
+        self.before, self.after = effects.before.get(node.op), effects.after.get(node.op, ())
+        self.rectifies = self.in_place = False
+        self.drops: list[int] = []
+        self.drops_back: list[int] = []
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The values that its pull may read."""
+        return (self.out,) if self.rectifies else (*self.inputs, self.out)
+
+    def forward(self, values: list[Any], saved: list[Any]) -> None:
+        """Compute the value."""
+        if self.before is not None:
+            self.before()
+        if self.rectifies:
+            (i,) = self.inputs
+            value = rectify(values[i], self.in_place)
+        else:
+            value = self.op.forward(*[values[i] for i in self.inputs])
+        if type(value) is tuple:
+            value, saved[self.out] = value
+        values[self.out] = value
+        for effect in self.after:
+            effect(saved[self.out])
+        for i in self.drops:
+            values[i] = None
+
+    def back(self, values: list[Any], saved: list[Any], cotangents: list[Any]) -> None:
+        """Pull the cotangent of the value to the inputs."""
+        g, cotangents[self.out] = cotangents[self.out], None
+        if g is not None:
+            if self.rectifies:
+                pulled: Any = [where_positive(values[self.out], g)]
+            else:
+                pulled = self._pulled(g, values, saved)
+            for i, c in zip(self.targets, pulled):  # noqa: B905  as on a tape
+                if i is not None and c is not None:
+                    old = cotangents[i]
+                    cotangents[i] = (
+                        c if old is None else tasks.map_entries(np.add, old, c) if type(c) is np.ndarray else old + c
+                    )
+        saved[self.out] = None
+        for i in self.drops_back:
+            values[i] = None
+
+    def _pulled(self, g: Any, values: list[Any], saved: list[Any]) -> Any:
+        op, y, xs, kept = self.op, values[self.out], [values[i] for i in self.inputs], saved[self.out]
+        if op.pull is not None:
+            together = op.pull(g, self.wanted, y, *xs, saved=kept)
+            if together is not NotImplemented:
+                return together
+        maps = op.jacobians(y, *xs) if kept is None else op.jacobians(y, *xs, saved=kept)
+        return [J._pull(g) if want and J is not None else None for J, want in zip(maps, self.wanted)]  # noqa: B905
+
+
+def _reads_output(node: Node) -> bool:
+    """Whether the Jacobians of a node depend on its value, not on its shape alone: they then hold a reference to it."""
+    import sys
+
+    value = node._value
+    if type(value) is not np.ndarray:
+        return True
+    before = sys.getrefcount(value)
+    maps = node.op.maps(node)  # type: ignore[union-attr]
+    after = sys.getrefcount(value)
+    del maps
+    return after > before
