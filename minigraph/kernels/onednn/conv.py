@@ -63,10 +63,11 @@ def filter_sides(problem: ConvProblem) -> tuple[int, ...]:
 
 
 @lru_cache(MOST_KEPT)
-def reorder(slot: str, problem: ConvProblem) -> Primitive:
-    """Filters from C order into the primitive's layout, or for slot "w" from its layout into C order."""
+def reorder(slot: str, problem: ConvProblem, strides: tuple[int, ...]) -> Primitive:
+    """Filters that lie in memory by ``strides`` into the primitive's layout, or for slot "w" from its layout into theirs."""
     of, sides = primitive(slot, problem), filter_sides(problem)
-    plain = library.layout(sides, [prod(sides[i + 1 :]) for i in range(len(sides))])
+    steps = [s // problem.dtype.itemsize for s in strides]
+    plain = library.layout(sides, [steps[0] * sides[1], *steps] if problem.groups > 1 else steps)
     ends = (of.layout(DIFF_WEIGHTS), plain) if slot == "w" else (plain, of.layout(WEIGHTS))
     return Primitive("reorder", ends[0], library.engine, ends[1], library.engine, numbers=(SRC, DST))
 
@@ -102,13 +103,15 @@ def parts(slot: str, problem: ConvProblem) -> list[Part]:
 
 def arranged(w: Array, slot: str, problems: Iterable[ConvProblem]) -> dict[ConvProblem, Array]:
     """The filters in the layout that each problem's primitive wants."""
-    w, found = np.ascontiguousarray(w), dict[ConvProblem, Array]()
+    found = dict[ConvProblem, Array]()
+    if not w.transpose(memory.in_memory(w)).flags.c_contiguous:
+        w = np.ascontiguousarray(w)
     for problem in dict.fromkeys(problems):
         wanted = primitive(slot, problem).layout(WEIGHTS)
         same = next((p for p in found if library.equal(primitive(slot, p).layout(WEIGHTS), wanted)), None)
         found[problem] = primitive(slot, problem).empty(WEIGHTS) if same is None else found[same]
         if same is None:
-            reorder(slot, problem)(w, found[problem])
+            reorder(slot, problem, w.strides)(w, found[problem])
     return found
 
 
@@ -154,8 +157,8 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     found = parallel(gradient, cut, uses_blas=False)
     sums = []
     for piece in dict.fromkeys(part.problem for part in cut):  # whose layouts may differ
-        w = memory.empty((problem.K, problem.C // groups, *window.kernel), x.dtype)
-        reorder("w", piece)(add([v for v, part in zip(found, cut, strict=True) if part.problem == piece]), w)
+        w, _ = layout.empty(problem.K, problem.C // groups, window.kernel, x.dtype)
+        reorder("w", piece, w.strides)(add([v for v, part in zip(found, cut, strict=True) if part.problem == piece]), w)
         sums.append(w)
     return add(sums)
 
@@ -177,10 +180,11 @@ def supports(problem: ConvProblem) -> bool:
         or min(map(min, problem.window.padding)) < 0
     ):
         return False
+    strides = layout.empty(problem.K, problem.C // problem.groups, problem.window.kernel, problem.dtype)[0].strides
     try:
         for slot in "yxw":
             for part in parts(slot, problem):
-                reorder(slot, part.problem)
+                reorder(slot, part.problem, strides)
     except (Unsupported, RuntimeError):
         return False
     return True

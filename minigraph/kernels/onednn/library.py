@@ -24,7 +24,7 @@ PACKAGE, VARIABLE = "onednn-cpu-gomp", "MINIGRAPH_ONEDNN"
 NAMES = {"win32": ("dnnl.dll",), "darwin": ("libdnnl.3.dylib",)}  # elsewhere libdnnl.so.3
 
 # From dnnl_types.h
-_F32, _ANY_LAYOUT, _CPU, _IMPLEMENTATION, _USER_SCRATCHPAD = c_int(3), c_int(1), c_int(1), c_int(8), c_int(1)
+_F32, _ANY_LAYOUT, _CPU, _IMPLEMENTATION, USER_SCRATCHPAD = c_int(3), c_int(1), c_int(1), c_int(8), c_int(1)
 _OF_ARGUMENT, _SEQUENTIAL, _OPENMP = 255, 1, 2
 _STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented"}
 _INSTRUCTIONS = {
@@ -93,7 +93,7 @@ class Library:
             self.instructions = _INSTRUCTIONS.get(self._calls.dnnl_get_effective_cpu_isa(), "other instructions")
             self.engine = self.make("engine_create", _CPU, c_size_t(0))
             self.attributes = self.make("primitive_attr_create")
-            self.call("primitive_attr_set_scratchpad_mode", self.attributes, _USER_SCRATCHPAD)
+            self.call("primitive_attr_set_scratchpad_mode", self.attributes, USER_SCRATCHPAD)
         except AttributeError as error:
             raise OSError(f"lacks a function of oneDNN 3: {error}") from None
 

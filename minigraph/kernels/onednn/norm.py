@@ -25,14 +25,15 @@ from minigraph.kernels.onednn.primitive import (
     INFERENCE,
     MEAN,
     MOST_KEPT,
-    PART_ENTRIES,
     SCALE,
     SHIFT,
     SRC,
+    SRC_1,
     TRAINING,
     VARIANCE,
     WORKSPACE,
     Primitive,
+    adding,
     channels_last,
     finite,
     images,
@@ -44,8 +45,9 @@ from minigraph.kernels.registry import Saved
 from minigraph.kernels.window import Array, Window
 
 _ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
-_ACROSS_CHANNELS = c_int(0xAFF)
-MOST_SUMMED = 16384  # rows that oneDNN sums in single precision, one after another
+_ACROSS_CHANNELS, _MULTIPLY = c_int(0xAFF), c_int(0x1FFF1)
+CACHED_ENTRIES = 1 << 18  # of a part that a second primitive reads again
+MOST_SUMMED = 8192  # rows that oneDNN sums in single precision, one after another
 
 Shape = tuple[int, ...]
 
@@ -78,7 +80,7 @@ def gradients(rows: int, channels: int) -> Primitive:
 
 def summed(x: Array) -> list[slice]:
     """The rows of x in parts that may be summed in single precision."""
-    return equal_slices(len(x), min(MOST_SUMMED, PART_ENTRIES // x.shape[1]))
+    return equal_slices(len(x), min(MOST_SUMMED, CACHED_ENTRIES // x.shape[1]))
 
 
 def moments(x: Array) -> tuple[Array, Array]:
@@ -120,20 +122,26 @@ def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]
     return total, dot
 
 
+@lru_cache(MOST_KEPT)
+def add_scaled(rows: int, channels: int) -> Primitive:
+    """y + g scale, written into y, for pixels (rows, channels)."""
+    x, v = library.layout((rows, channels), (channels, 1)), library.layout((1, channels), (channels, 1))
+    return Primitive("binary", library.engine, _MULTIPLY, x, v, x, numbers=(SRC, SRC_1, DST), attributes=adding())
+
+
 def project(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
-    """y = g scale − (x − mean) slope − shift."""
-    C, numbers = len(mean), np.array([mean, np.ones_like(mean), -slope, -shift, np.zeros_like(mean), scale])
-    g_at, x_at, y_at = rows_at(g), rows_at(x), rows_at(y)
-    mean_, one, slope_, shift_, zero, scale_ = (rows_at(numbers)(slice(i, i + 1)) for i in range(6))
+    """y = g scale − (x − mean) slope − shift, in lines of several pixels, which stay in cache between the two steps."""
+    R, (g, x, y) = layout.rows_of_pixels(g, x, y)
+    lines = np.array([np.tile(v, R) for v in (mean, np.ones_like(mean), -slope, -shift, scale)])
+    C, g_at, x_at, y_at, line_at = x.shape[1], rows_at(g), rows_at(x), rows_at(y), rows_at(lines)
+    *given, factors = (line_at(slice(i, i + 1)) for i in range(5))
 
     def part(s: slice) -> None:
         n = s.stop - s.start
-        scaled = scratch("unused", (n, C), x.dtype)
-        affine(n, C)(x_at(s), mean_, one, slope_, shift_, y_at(s))
-        affine(n, C)(g_at(s), zero, one, scale_, zero, scaled)
-        np.add(y[s], scaled, out=y[s])
+        affine(n, C)(x_at(s), *given, y_at(s))
+        add_scaled(n, C)(g_at(s), factors, y_at(s))
 
-    parallel(part, parts(x), uses_blas=False)
+    parallel(part, equal_slices(len(x), CACHED_ENTRIES // C), uses_blas=False)
 
 
 PASSES = Passes(moments, standardize, sums, project)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ctypes import Structure, c_int, c_void_p
+from ctypes import Structure, c_float, c_int, c_void_p
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.threads import equal_slices, scratch
-from minigraph.kernels.onednn.library import LIBRARY, Library, Unsupported
+from minigraph.kernels.onednn.library import LIBRARY, USER_SCRATCHPAD, Library, Unsupported
 from minigraph.kernels.window import Array
 
 assert LIBRARY is not None  # the package imports its kernels only then
@@ -35,6 +36,16 @@ MOST_KEPT = 1024  # primitives of each kind, which take some ten kB each
 
 class _Argument(Structure):
     _fields_ = [("number", c_int), ("memory", c_void_p)]
+
+
+@cache
+def adding() -> Any:
+    """Attributes of a primitive whose result is added to what is there."""
+    attributes, steps = library.make("primitive_attr_create"), library.make("post_ops_create")
+    library.call("primitive_attr_set_scratchpad_mode", attributes, USER_SCRATCHPAD)
+    library.call("post_ops_append_sum", steps, c_float(1), c_int(0), c_int(0))
+    library.call("primitive_attr_set_post_ops", attributes, steps)
+    return attributes
 
 
 @contextmanager
