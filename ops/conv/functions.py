@@ -78,7 +78,7 @@ def expect_algorithm(op: str, name: str) -> str:
     """``name`` if it is an algorithm; raises ValueError otherwise."""
     names = ["auto", *tasks.algorithms()]
     if not isinstance(name, str) or name not in names:
-        why = f" ({PROBLEM})" if name == "onednn" else ""
+        why = f" ({PROBLEM})" if isinstance(name, str) and name == "onednn" else ""
         raise ValueError(f"{op}: got algorithm {name!r}; wanted one of {', '.join(names)}{why}")
     return name
 
