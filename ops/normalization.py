@@ -144,6 +144,19 @@ class Standardization(LinearMap):
         weighted = g if self.weight is None else g * self.weight
         return np.reshape(projected(weighted, self.standard(), self.groups) * self.inverse, self.in_shape)
 
+    def _push_rows(self, rows: Any) -> Any:
+        return self._repeated(len(rows)).push(rows)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self._repeated(len(rows)).pull(rows)
+
+    def _repeated(self, n: int) -> Standardization:
+        """The map of n arrays, each by this one."""
+        view, axes, affine = self.groups
+        groups = Groups((n, *view), tuple(i + 1 for i in axes), (1, *affine))
+        x = np.broadcast_to(value_of(self.x), (n, *self.in_shape))
+        return Standardization(x, self.dtype, groups, self.mean, self.inverse, self.weight)
+
     def _rows(self, index: Array) -> sp.csr_array:
         view, axes, _ = self.groups
         size, m = self.shape[0], self.groups.size

@@ -118,8 +118,9 @@ def check_map(J, rng):
     assert matrix.nnz <= nnz and per_row.max(initial=0) <= row and per_column.max() <= col
     if not isinstance(J, (Product, TotalJacobian)):
         assert matrix.nnz == nnz
-    rows = rng.standard_normal((3, *J.out_shape))
-    np.testing.assert_allclose(J._pull_rows(rows), np.stack([J.pull(r) for r in rows]), rtol=1e-10, atol=1e-11)
+    for verb, several, shape in ((J.push, J._push_rows, J.in_shape), (J.pull, J._pull_rows, J.out_shape)):
+        rows = rng.standard_normal((3, *shape))
+        np.testing.assert_allclose(several(rows), np.stack([verb(row) for row in rows]), rtol=1e-10, atol=1e-11)
     operator = J.aslinearoperator()
     np.testing.assert_allclose(operator @ v.ravel(), np.ravel(pushed), rtol=1e-10, atol=1e-11)
 
