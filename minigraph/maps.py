@@ -115,6 +115,20 @@ class LinearMap:
             return flat.astype(rows.dtype, copy=False).reshape(len(rows), *target)
         return np.stack([verb(row[()]) for row in rows])
 
+    @property
+    def by_sample(self) -> bool:
+        """Whether sample n of the output depends on sample n of the input alone, samples being along their first axes."""
+        return False
+
+    def _pull_samples(self, rows: Any) -> Any:
+        """Each sample's cotangents pulled by themselves, those of other samples taken as zero: (R, out_shape) → (R, N, in_shape)."""
+        alone, pulled = np.zeros_like(rows), []
+        for n in range(self.out_shape[0]):
+            alone[:, n] = rows[:, n]
+            pulled.append(np.array(self._pull_rows(alone)))
+            alone[:, n] = 0
+        return np.stack(pulled, 1)
+
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         """``matrix`` @ J. Of J only the rows that are needed are built, and no more than BLOCK_BYTES at a time."""
         most = max(1, int(BLOCK_BYTES // (self.bounds.row * 12 + 1)))
@@ -361,6 +375,7 @@ class Identity(LinearMap):
     """v ↦ v."""
 
     leading = True
+    by_sample = property(lambda self: bool(self.in_shape))
 
     def __init__(self, x: Any) -> None:
         super().__init__(x.shape, x.shape, x.dtype)
@@ -392,6 +407,7 @@ class Diagonal(LinearMap):
         self.x, self.derivative, self.args = x, derivative, args
 
     in_shape = out_shape = property(lambda self: self.x.shape)
+    by_sample = property(lambda self: bool(self.in_shape))
     dtype = property(lambda self: self.x.dtype)
 
     def push(self, v: Any) -> Any:
@@ -455,6 +471,14 @@ class Selection(LinearMap):
     def bounds(self) -> Bounds:
         uses = np.bincount(np.ravel(self.index) + 1, minlength=1)[1:]
         return Bounds(int(uses.sum()), 1, int(uses.max(initial=0)))
+
+    @property
+    def by_sample(self) -> bool:
+        N, index = (*self.out_shape, 0)[0], self.index.ravel()
+        if not index.size or self.in_shape[:1] != (N,):
+            return False
+        sample = np.repeat(np.arange(N), index.size // N)
+        return bool(((index // (self.shape[1] // N) == sample) | (index < 0)).all())
 
     def _push_rows(self, rows: Any) -> Any:
         index, flat = self.index.ravel(), rows.reshape(len(rows), -1)
@@ -562,6 +586,16 @@ class Broadcast(Selection):
         g = tasks.total(g, self.axes) if self.axes else g
         return np.reshape(g, self.in_shape).astype(self.in_dtype, copy=False)
 
+    @property
+    def by_sample(self) -> bool:
+        return bool(self.seen) and 0 not in self.axes and self.in_shape[:1] == self.seen[:1]
+
+    def _pull_samples(self, rows: Any) -> Any:
+        if 0 not in self.axes:
+            return super()._pull_samples(rows)
+        added = tasks.total(rows, tuple(i + 1 for i in self.axes if i))
+        return added.reshape(*rows.shape[:2], *self.in_shape).astype(self.in_dtype, copy=False)
+
     def _push(self, v: Any) -> Any:
         pushed = super()._push(v)
         return pushed if pushed.dtype == self.dtype else pushed.astype(self.dtype)
@@ -590,7 +624,8 @@ class FunctionMap(LinearMap):
 
     If the matrix is much larger than the arrays, ``rows(index)`` gives some of its rows, in addition to or instead of
     ``matrix``. ``push`` and ``pull`` also take arrays with ``leading`` axes in front, if that is set; otherwise
-    ``push_rows``, (R, in_shape) → (R, out_shape), and ``pull_rows`` may carry several arrays at once.
+    ``push_rows``, (R, in_shape) → (R, out_shape), and ``pull_rows`` may carry several arrays at once. ``by_sample``: whether
+    samples stay apart; ``pull_samples`` may pull each by itself, (R, out_shape) → (R, N, in_shape).
     """
 
     def __init__(
@@ -607,12 +642,15 @@ class FunctionMap(LinearMap):
         leading: bool = False,
         push_rows: Callable[[Any], Any] | None = None,
         pull_rows: Callable[[Any], Any] | None = None,
+        by_sample: bool = False,
+        pull_samples: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
         self._push, self._pull = push, pull  # type: ignore[method-assign, assignment]
         self._csr, self._bounds = matrix, bounds
         self._row_block, self.leading = rows, leading
         self._several_pushed, self._several_pulled = push_rows, pull_rows
+        self._by_sample, self._each_pulled = by_sample, pull_samples
 
     def _matrix(self) -> sp.csr_array:
         return sized(self._csr()) if self._csr else super()._matrix()
@@ -625,6 +663,13 @@ class FunctionMap(LinearMap):
 
     def _pull_rows(self, rows: Any) -> Any:
         return self._several_pulled(rows) if self._several_pulled else super()._pull_rows(rows)
+
+    @property
+    def by_sample(self) -> bool:
+        return self._by_sample
+
+    def _pull_samples(self, rows: Any) -> Any:
+        return self._each_pulled(rows) if self._each_pulled else super()._pull_samples(rows)
 
     @property
     def bounds(self) -> Bounds:
@@ -643,6 +688,10 @@ class Transpose(LinearMap):
 
     def _pull(self, g: Any) -> Any:
         return self.of._push(g)
+
+    @property
+    def by_sample(self) -> bool:
+        return self.of.by_sample
 
     def _push_rows(self, rows: Any) -> Any:
         return self.of._pull_rows(rows)
@@ -719,6 +768,22 @@ class Product(LinearMap):
             matrix = J._after(matrix)
         return matrix
 
+    @property
+    def by_sample(self) -> bool:
+        return all(J.by_sample for J in self.factors)
+
+    def _pull_samples(self, rows: Any) -> Any:
+        """All samples at once up to the first factor that mixes them, from there on a row for each."""
+        if self.by_sample:
+            return super()._pull_samples(rows)
+        shape, mixes = (*rows.shape[:2], *self.in_shape), False
+        for J in self.factors:
+            if not (mixes or J.by_sample):
+                rows, mixes = J._pull_samples(rows).reshape(-1, *J.in_shape), True
+            else:
+                rows = J._pull_rows(rows)
+        return rows.reshape(shape)
+
     def _push_rows(self, rows: Any) -> Any:
         for J in reversed(self.factors):
             rows = J._push_rows(rows)
@@ -754,6 +819,10 @@ class Sum(LinearMap):
 
     def pull(self, g: Any) -> Any:
         return self.a._pull(g) + self.b._pull(g)
+
+    @property
+    def by_sample(self) -> bool:
+        return self.a.by_sample and self.b.by_sample
 
     def _push_rows(self, rows: Any) -> Any:
         return self.a._push_rows(rows) + self.b._push_rows(rows)

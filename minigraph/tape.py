@@ -15,13 +15,13 @@ import numpy as np
 from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, FreedError, FreedInputs, freed_error, structure_of
 from minigraph.kernels import tasks
-from minigraph.maps import LinearMap
+from minigraph.maps import MAX_BYTES, LinearMap
 from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, GraphError, Hooks, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.ownership import own
 from minigraph.text import readable, table
-from minigraph.total import RecordedMap, TotalJacobian
+from minigraph.total import RecordedMap, TotalJacobian, dense
 
 _grad_lock = threading.RLock()
 
@@ -313,7 +313,7 @@ class Tape:
 
     # --- sparse ----------------------------------------------------------------------------------
 
-    def jacobian(self, x: Node, *, create_graph: bool = False) -> LinearMap:
+    def jacobian(self, x: Node, *, create_graph: bool = False) -> TotalJacobian:
         """∂y/∂x as a LinearMap from x.shape to y.shape, with push, pull and tosparse.
 
         With ``create_graph``, or in a transform that differentiates y, its pushes and pulls give Nodes. Raises TypeError
@@ -326,6 +326,22 @@ class Tape:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
         self.check_unchanged()
         return TotalJacobian(self, x, create_graph or self.differentiated)
+
+    def jacobians(
+        self, wrt: Sequence[Node] | Node | None = None, *, max_bytes: int | None = MAX_BYTES
+    ) -> list[Array | None]:
+        """∂y/∂x, (y.shape) + (x.shape), for every x in ``wrt`` (default: the parameters), None if x is not on the tape.
+
+        Of losses (N,), one for each sample, these are the gradients of each sample. While samples do not mix, one pull
+        serves all of them. Raises as ``jacobian``, and MemoryBudgetError if an array would be larger than ``max_bytes``.
+        """
+        wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+        behind = set(self.nodes)
+        maps = {x: self.jacobian(x) for x in wrt if x in behind}
+        for J in maps.values():
+            J._expect_dense(max_bytes)
+        made = dict(zip(maps, dense([*maps.values()]), strict=True))
+        return [made[x].reshape(self.y.shape + x.shape) if x in made else None for x in wrt]
 
     def check_unchanged(self) -> None:
         """Raise GraphError if the graph was freed, or a parameter was changed after a node used its value."""

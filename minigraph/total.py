@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.dense import BATCH_BYTES, jacobians, steps
 from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
 from minigraph.maps import BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES = 40  # memory per entry while matrices are multiplied and added
 WORK_BYTES = 1 << 28  # of intermediate products; if all rows would take more, they are computed in blocks
-BATCH_BYTES = 1 << 21  # of the arrays of a node that are pushed or pulled at once
 
 
 class TotalJacobian(LinearMap):
@@ -55,7 +55,8 @@ class TotalJacobian(LinearMap):
         """The local Jacobians on paths from x to y, with their bounds, in the order of the tape."""
         self.tape.check_unchanged()
         active = self.tape.depending_on([self.x])
-        return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes for x, J in self._steps(node, active)]
+        return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes if node is not self.x
+                for x, J in steps(self.tape, node, active)]  # fmt: skip
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -100,8 +101,6 @@ class TotalJacobian(LinearMap):
         Pulls and pushes give dense rows, so they are used for arrays and for matrices without zeros only.
         """
         n = self.shape[0] if rows is None else rows
-        if dense and n <= self._batch:  # all at once
-            return "pull"
         costs = {"backward": self._backward(n)[0]}
         if rows is None:
             costs["forward"] = self._forward()
@@ -122,8 +121,13 @@ class TotalJacobian(LinearMap):
             return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
         return min(self._backward(self.shape[0])[1] * ENTRY_BYTES, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
 
+    @property
+    def _few(self) -> bool:
+        """Whether the rows of one sample are so few that they can be pulled at once, and no other method is estimated."""
+        return prod(self.out_shape[1:]) <= self._batch
+
     def _dense_workspace(self) -> float:
-        if self._method(None, True) in ("pull", "push"):
+        if self._few or self._method(None, True) in ("pull", "push"):
             return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
         return self.nbytes + self.workspace
 
@@ -134,6 +138,10 @@ class TotalJacobian(LinearMap):
         return self._build(index, False)
 
     def _dense(self) -> Array:
+        return dense([self])[0]
+
+    def _dense_alone(self) -> Array:
+        """The dense matrix by the method with the lowest estimated cost."""
         made = self._build(None, True)
         return made if isinstance(made, np.ndarray) else np.asarray(made.toarray())
 
@@ -203,7 +211,7 @@ class TotalJacobian(LinearMap):
         for node in reversed(self.tape.nodes):
             if node is not self.x and node in sums:
                 left = sums.pop(node)
-                for x, J in self._steps(node, active):
+                for x, J in steps(self.tape, node, active):
                     product = verb(J, left)
                     sums[x] = add(sums[x], product) if x in sums else product
         return sums.get(self.x)
@@ -215,7 +223,7 @@ class TotalJacobian(LinearMap):
         last = {x: node for node in self.tape.nodes if node in active for x in node.inputs}
         sums = {self.x: right}
         for node in self.tape.nodes:
-            for x, J in self._steps(node, active):
+            for x, J in steps(self.tape, node, active) if node is not self.x else ():
                 if x in sums:
                     product = verb(J, sums[x])
                     sums[node] = add(sums[node], product) if node in sums else product
@@ -224,12 +232,15 @@ class TotalJacobian(LinearMap):
                     sums.pop(x, None)
         return sums.get(self.tape.y)
 
-    def _steps(self, node: Node, active: set[Node]) -> list[tuple[Node, LinearMap]]:
-        """The inputs of ``node`` on a path from x, each with its local Jacobian."""
-        if node is self.x or node not in active or node in self.tape.until:
-            return []
-        maps = node.op.maps(node)  # type: ignore[union-attr]
-        return [(x, J) for x, J in zip(node.inputs, maps, strict=True) if J is not None and x in active]
+
+def dense(maps: Sequence[TotalJacobian]) -> list[Array]:
+    """The dense matrices of maps of one tape, where rows are few by a common walk."""
+    for J in maps:
+        J._expect_plain()
+    few = [J for J in maps if J._few]
+    found = few and jacobians(few[0].tape, [J.x for J in few], min(J._batch for J in few))
+    made = {J: rows.reshape(J.shape) for J, rows in zip(few, found or (), strict=False) if np.isfinite(rows).all()}
+    return [made[J] if J in made else J._dense_alone() for J in maps]
 
 
 class Edge(NamedTuple):

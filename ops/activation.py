@@ -413,7 +413,8 @@ def lines(x: Any, axis: int, push: Any, pull: Any, y: Any, entries: Any) -> Line
         data = entries(values[columns], values[index, None], hit.astype(x.dtype))
         return compressed(data.ravel(), columns.ravel(), np.arange(len(index) + 1) * n, (len(index), size))
 
-    return FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n), leading=True)
+    return FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n), leading=True,
+                       by_sample=-axis < len(x.shape))  # fmt: skip
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -128,6 +128,7 @@ class Separable(LinearMap):
     """R₁ ⊗ R₂ ⊗ … over the last axes: each matrix along its own, for every plane."""
 
     leading = True
+    by_sample = property(lambda self: len(self.in_shape) > len(self.matrices))
 
     def __init__(self, matrices: list[sp.csr_array], in_shape: Shape, dtype: Any) -> None:
         planes = in_shape[: len(in_shape) - len(matrices)]

@@ -293,6 +293,8 @@ class Winners(Selection):
         LinearMap.__init__(self, x.shape, y.shape, x.dtype)
         self.window, self.x, self.y, self.saved = window, x, y, saved
 
+    by_sample = property(lambda self: True)
+
     @cached_property
     def index(self) -> Array:
         """The flat index in x of each maximum, −1 for a window without a pixel."""
@@ -402,6 +404,8 @@ class Averages(BlockMap):
             window,
             divisors.astype(np.float64 if self.dtype.kind == "c" else self.dtype),
         )
+
+    by_sample = property(lambda self: True)
 
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
@@ -538,7 +542,7 @@ class AdaptiveAvgPool(AdaptivePool):
         return FunctionMap(
             x.shape, (*x.shape[:2], *out), x.dtype,
             push=lambda v: einsum(f"...{pixels},{tables}->...{outputs}", v, *matrices),
-            pull=lambda g: einsum(f"...{outputs},{tables}->...{pixels}", g, *matrices), leading=True,
+            pull=lambda g: einsum(f"...{outputs},{tables}->...{pixels}", g, *matrices), leading=True, by_sample=True,
             matrix=lambda: blocks().tocsr(), rows=lambda index: blocks().rows(index),
             bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
         )  # fmt: skip

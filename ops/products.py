@@ -138,6 +138,12 @@ class Contraction(Op):
             shape = tuple(sides[c] if c in pulled else 1 for c in term)
             return np.broadcast_to(np.reshape(c, (len(rows), *shape)), (len(rows), *x.shape))
 
+        def pull_samples(rows: Any) -> Any:
+            terms = ",".join([spare + out, *[t for t, _ in others]])
+            c = tasks.contract(f"{terms}->{spare}{out[0]}{pulled}", rows, *[value_of(f) for _, f in others])
+            shape = tuple(sides[c] if c in pulled else 1 for c in term)
+            return np.broadcast_to(np.reshape(c, (*rows.shape[:2], *shape)), (*rows.shape[:2], *x.shape))
+
         def rows(index: Array) -> sp.csr_array:
             own = "".join(c for c in term if c not in out)
             width = prod([sides[c] for c in own])
@@ -164,7 +170,8 @@ class Contraction(Op):
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return FunctionMap(x.shape, y.shape, y.dtype, push=push, pull=pull, bounds=Bounds(prod(y.shape) * row, row, col),
                        rows=rows, push_rows=push_rows if spare else None,
-                       pull_rows=pull_rows if spare else None)  # fmt: skip
+                       pull_rows=pull_rows if spare else None, by_sample=bool(out) and out[0] == term[:1],
+                       pull_samples=pull_samples if spare and out and out[0] not in term else None)  # fmt: skip
 
 
 def slot_formula(op: Contraction, s: int, sides: dict[str, int]) -> str:

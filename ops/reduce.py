@@ -457,7 +457,7 @@ class CumulativeSum(Op):
 
         last = axis - len(x.shape)  # where the axis stays when others are added in front
         return (FunctionMap(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, last),
-                        pull=lambda g: np.flip(cumulative(np.flip(g, last), last), last), leading=True,
+                        pull=lambda g: np.flip(cumulative(np.flip(g, last), last), last), leading=True, by_sample=axis > 0,
                         rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 
 
