@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
@@ -90,4 +90,44 @@ def perceptron(repeats: int) -> Row:
     return compare(
         "Hessian of the loss of a perceptron 8-16-4", 1.0, repeats,
         {OURS: ours, "torch jacrev of jacrev": lambda: torchs(False), "torch loop": lambda: torchs(True)},
+    )  # fmt: skip
+
+
+def losses(repeats: int) -> Row:
+    """The gradients of LeNet-5's parameters for each of 32 samples: the Jacobians of the losses."""
+    network = LENET._replace(shape=(32, *LENET.shape[1:]))
+    images, labels = network.data()
+
+    def ours() -> Callable[[], object]:
+        model = network.build().initialize(0)
+        return lambda: mg.Tape.of(mg.cross_entropy(model(images), labels, reduction="none")).jacobians()
+
+    def torchs() -> tuple[Any, Callable[..., Any], Any, Any]:
+        """The parameters, the loss of a sample as a function of them, and the samples."""
+        from benchmarks.torch_graph import convert, torch
+
+        graph = convert(network, training=False)
+
+        def loss(parameters: Any, image: Any, label: Any) -> Any:
+            model = copy(graph)
+            model.parameters = parameters
+            return torch.nn.functional.cross_entropy(model(image[None]), label[None])
+
+        return graph.parameters, loss, torch.from_numpy(images), torch.from_numpy(labels)
+
+    def vmap() -> Callable[[], object]:
+        parameters, loss, x, y = torchs()
+        func = timing.torch().func
+        detached = {place: p.detach() for place, p in parameters.items()}
+        gradients = func.vmap(func.grad(loss), (None, 0, 0))
+        return lambda: gradients(detached, x, y)
+
+    def loop() -> Callable[[], object]:
+        parameters, loss, x, y = torchs()
+        grad = timing.torch().autograd.grad
+        return lambda: [grad(loss(parameters, *sample), parameters.values()) for sample in zip(x, y, strict=True)]
+
+    return compare(
+        "gradients of LeNet-5 for each of 32 samples", 1.0, repeats,
+        {OURS: ours, "torch vmap of grad": vmap, "torch loop": loop},
     )  # fmt: skip

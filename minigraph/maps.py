@@ -122,12 +122,14 @@ class LinearMap:
 
     def _pull_samples(self, rows: Any) -> Any:
         """Each sample's cotangents pulled by themselves, those of other samples taken as zero: (R, out_shape) → (R, N, in_shape)."""
-        alone, pulled = np.zeros_like(rows), []
-        for n in range(self.out_shape[0]):
-            alone[:, n] = rows[:, n]
-            pulled.append(np.array(self._pull_rows(alone)))
-            alone[:, n] = 0
-        return np.stack(pulled, 1)
+        R, N = rows.shape[:2]
+        step, pulled = max(1, BLOCK_BYTES // (rows.nbytes + 1)), []
+        for start in range(0, N, step):
+            n = np.arange(start, min(start + step, N))
+            alone = np.zeros((R, len(n), *self.out_shape), rows.dtype)
+            alone[:, np.arange(len(n)), n] = rows[:, n]
+            pulled.append(self._pull_rows(alone.reshape(-1, *self.out_shape)).reshape(R, len(n), *self.in_shape))
+        return np.concatenate(pulled, 1) if len(pulled) > 1 else pulled[0]
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         """``matrix`` @ J. Of J only the rows that are needed are built, and no more than BLOCK_BYTES at a time."""

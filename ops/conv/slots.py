@@ -112,14 +112,11 @@ class Held(BlockMap):
         return self.slot == "w"
 
     def _pull_samples(self, rows: Any) -> Any:
-        """Of filters: by one convolution whose groups are the samples, M_X of each sample and channel by itself."""
         if (self.source, self.target) != ("w", "y"):
             return super()._pull_samples(rows)
-        form, x = self.form, value_of(self.held)
-        each = replace(form, groups=form.N * form.groups, algorithm="auto", N=1, C=form.N * form.C, K=form.N * form.K)
-        J = Held(each, "w", "y", x.reshape(1, each.C, *x.shape[2:]), self.dtype)
-        pulled = J._pull_rows(rows.reshape(len(rows), 1, each.K, *rows.shape[3:]))
-        return pulled.reshape(*rows.shape[:2], *self.in_shape)
+        beside, window = self._beside(rows, "y"), self.form.window
+        many = tasks.conv_filter_gradients(value_of(self.held), beside, window, self.form.groups)
+        return np.stack([self._apart(w, len(rows), "w") for w in many], 1)
 
     def _place(self, slot: Letter) -> tuple[int, int]:
         """The axis of that slot along which rows lie beside one another, and the number of groups it has."""
