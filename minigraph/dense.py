@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minigraph.array import Array
-from minigraph.maps import LinearMap
+from minigraph.maps import BATCH_BYTES, LinearMap
 from minigraph.node import Node
+from minigraph.ownership import own
 
 if TYPE_CHECKING:
     from minigraph.tape import Tape
-
-BATCH_BYTES = 1 << 21  # of the arrays of a node that are pushed or pulled at once
 
 
 class Rows(NamedTuple):
@@ -69,7 +68,7 @@ def jacobians(tape: Tape, wrt: Sequence[Node], together: int) -> list[Array] | N
     N, rest = (y.shape[0], y.shape[1:]) if y.shape else (1, ())
     R = prod(rest)
     most = max(BATCH_BYTES, *[N * x.size * y.dtype.itemsize for x in wrt]) if N > 1 else np.inf
-    parts: list[list[Array]] = []
+    parts: list[list[Array]] = []  # of each x, in the order of the batches
     for start in range(0, max(R, 1), together):
         index = np.arange(start, min(start + together, R))
         units = np.zeros((len(index), R), y.dtype)
@@ -78,22 +77,21 @@ def jacobians(tape: Tape, wrt: Sequence[Node], together: int) -> list[Array] | N
         found = _walk(tape, wrt, Rows(units.reshape(len(index), *y.shape), bool(y.shape)), N, most)
         if found is None:
             return None
-        full = [None if rows is None else rows.full() for rows in found]
-        parts.append(
-            [
-                np.zeros((N, len(index), *x.shape), y.dtype)
-                if rows is None
-                else rows.reshape(len(index), N, *x.shape).swapaxes(0, 1)
-                for x, rows in zip(wrt, full, strict=True)
-            ]
-        )
+        parts.append([_owned(found, y.dtype).reshape(len(index), N, *x.shape).swapaxes(0, 1) for x in wrt])
     joined = [some[0] if len(some) == 1 else np.concatenate(some, 1) for some in zip(*parts, strict=True)]
-    return [rows.reshape(*y.shape, *x.shape) for x, rows in zip(wrt, joined, strict=True)]
+    return [rows.reshape(y.shape + x.shape) for x, rows in zip(wrt, joined, strict=True)]
 
 
-def _walk(tape: Tape, wrt: Sequence[Node], rows: Rows, N: int, most: float) -> list[Rows | None] | None:
-    """``rows`` of y pulled back to each x, None where y does not depend on it; None if rows took more than ``most``."""
-    active, wanted = tape.depending_on(wrt), set(wrt)
+def _owned(found: list[Rows], dtype: Any) -> Array:
+    """The first of the rows, taken from the list, in memory that nothing else refers to."""
+    values = found.pop(0).full().astype(dtype, copy=False)
+    owned: Array = own(values)
+    return owned
+
+
+def _walk(tape: Tape, wrt: Sequence[Node], rows: Rows, N: int, most: float) -> list[Rows] | None:
+    """``rows`` of y pulled back to each x; None if the rows of a node where samples mix took more than ``most`` bytes."""
+    active, wanted, count = tape.depending_on(wrt), set(wrt), N * len(rows.values)
     found: dict[Node, Rows] = {}
     sums = {tape.y: rows} if tape.y in active else {}
     for node in reversed(tape.nodes):
@@ -107,4 +105,4 @@ def _walk(tape: Tape, wrt: Sequence[Node], rows: Rows, N: int, most: float) -> l
                 return None
             pulled = rows.through(J)
             sums[x] = sums[x].plus(pulled) if x in sums else pulled
-    return [found.get(x) for x in wrt]
+    return [found[x] if x in found else Rows(np.zeros((count, *x.shape), tape.y.dtype), False) for x in wrt]

@@ -23,6 +23,7 @@ MAX_BYTES = 1 << 30
 MATRIX_PULL_DENSITY = (
     4  # entries for each input and output up to which the matrix carries several arrays faster than the map
 )
+BATCH_BYTES = 1 << 21  # of the arrays of a node that are pushed or pulled at once
 BLOCK_BYTES = 1 << 23  # of rows of a matrix that are made at a time where not all of it is to be held
 
 
@@ -123,13 +124,13 @@ class LinearMap:
     def _pull_samples(self, rows: Any) -> Any:
         """Each sample's cotangents pulled by themselves, those of other samples taken as zero: (R, out_shape) → (R, N, in_shape)."""
         R, N = rows.shape[:2]
-        step, pulled = max(1, BLOCK_BYTES // (rows.nbytes + 1)), []
+        step, pulled = max(1, BATCH_BYTES // (rows.nbytes + 1)), np.empty((R, N, *self.in_shape), rows.dtype)
         for start in range(0, N, step):
             n = np.arange(start, min(start + step, N))
             alone = np.zeros((R, len(n), *self.out_shape), rows.dtype)
             alone[:, np.arange(len(n)), n] = rows[:, n]
-            pulled.append(self._pull_rows(alone.reshape(-1, *self.out_shape)).reshape(R, len(n), *self.in_shape))
-        return np.concatenate(pulled, 1) if len(pulled) > 1 else pulled[0]
+            pulled[:, n] = self._pull_rows(alone.reshape(-1, *self.out_shape)).reshape(R, len(n), *self.in_shape)
+        return pulled
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         """``matrix`` @ J. Of J only the rows that are needed are built, and no more than BLOCK_BYTES at a time."""

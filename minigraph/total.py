@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
-from minigraph.dense import BATCH_BYTES, jacobians, steps
+from minigraph.dense import jacobians, steps
 from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
-from minigraph.maps import BLOCK_BYTES, Bounds, LinearMap
+from minigraph.maps import BATCH_BYTES, BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
 from minigraph.text import readable
@@ -128,7 +128,8 @@ class TotalJacobian(LinearMap):
 
     def _dense_workspace(self) -> float:
         if self._few or self._method(None, True) in ("pull", "push"):
-            return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
+            samples = 2 * self.out_shape[0] * self.shape[1] if self.out_shape else 0  # rows of all of them, added up
+            return (8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)) + samples * self.dtype.itemsize
         return self.nbytes + self.workspace
 
     def _matrix(self) -> sp.csr_array:
@@ -164,7 +165,7 @@ class TotalJacobian(LinearMap):
             for part in self._parts(self.shape[1]):
                 tangents = _unit_vectors(np.arange(self.shape[1])[part], self.in_shape, self.x.dtype)
                 rows[:, part] = self._push_rows(tangents).reshape(len(tangents), self.shape[0]).T
-        if not np.isfinite(rows).all():  # 0 times an infinite derivative, where the matrix has no entry
+        if not _finite(rows):
             return self._products(index)
         return rows if dense else full(rows)
 
@@ -234,13 +235,19 @@ class TotalJacobian(LinearMap):
 
 
 def dense(maps: Sequence[TotalJacobian]) -> list[Array]:
-    """The dense matrices of maps of one tape, where rows are few by a common walk."""
+    """The dense matrices of maps of one tape; those that are made by pulls in one walk."""
     for J in maps:
         J._expect_plain()
-    few = [J for J in maps if J._few]
-    found = few and jacobians(few[0].tape, [J.x for J in few], min(J._batch for J in few))
-    made = {J: rows.reshape(J.shape) for J, rows in zip(few, found or (), strict=False) if np.isfinite(rows).all()}
+    pulled = [J for J in maps if J._few or J._method(None, True) == "pull"]
+    found = pulled and jacobians(pulled[0].tape, [J.x for J in pulled], min(J._batch for J in pulled))
+    made = {J: rows.reshape(J.shape) for J, rows in zip(pulled, found or (), strict=False) if _finite(rows)}
     return [made[J] if J in made else J._dense_alone() for J in maps]
+
+
+def _finite(rows: Array) -> bool:
+    """Whether all entries are finite; they are not where 0 times an infinite derivative came in, an entry of no matrix."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.add.reduce(rows, None)) or np.isfinite(rows).all())
 
 
 class Edge(NamedTuple):
