@@ -42,7 +42,8 @@ class Rows(NamedTuple):
         if J.by_sample:
             one = len(self.values) == 1
             return Rows(np.asarray(J._pull(self.values[0]))[None] if one else J._pull_rows(self.values), True)
-        return Rows(J._pull_samples(self.values).reshape(-1, *J.in_shape), False)
+        pulled = J._pull_samples(self.values)
+        return Rows(pulled.reshape(len(pulled) * pulled.shape[1], *J.in_shape), False)
 
     def plus(self, other: Rows) -> Rows:
         """The sums over two paths."""

@@ -143,11 +143,7 @@ class Tape:
             if not isinstance(x, Node):
                 raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
         cotangents = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
-        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # a node listed twice gets two arrays
-        return [
-            cotangents.get(x) if asked[x] == i or x not in cotangents else np.copy(cotangents[x])
-            for i, x in enumerate(wrt)
-        ]
+        return _for_each(wrt, cotangents)
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Pull to all parameters and add the results to their ``.grad``; see Node.backward.
@@ -340,8 +336,9 @@ class Tape:
         maps = {x: self.jacobian(x) for x in wrt if x in behind}
         for J in maps.values():
             J._expect_dense(max_bytes)
-        made = dict(zip(maps, dense([*maps.values()]), strict=True))
-        return [made[x].reshape(self.y.shape + x.shape) if x in made else None for x in wrt]
+        shapes = [J.out_shape + J.in_shape for J in maps.values()]
+        made = {x: rows.reshape(s) for x, rows, s in zip(maps, dense([*maps.values()]), shapes, strict=True)}
+        return _for_each(wrt, made)
 
     def check_unchanged(self) -> None:
         """Raise GraphError if the graph was freed, or a parameter was changed after a node used its value."""
@@ -364,6 +361,12 @@ class Tape:
     def structure(self) -> Tape:
         """This tape; for a freed graph the structure that is left for printing and drawing."""
         return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is FreedInputs else self
+
+
+def _for_each(wrt: Sequence[Node], found: Mapping[Node, Any]) -> list[Any]:
+    """What was found for each node, None for others; a node that is listed twice gets two arrays."""
+    asked = {x: i for i, x in reversed([*enumerate(wrt)])}
+    return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
 
 
 def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> Any:

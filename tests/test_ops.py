@@ -82,6 +82,10 @@ def test_op(cls, case):
 
     if y.dtype not in FLOATS:
         return
+    g = rng.standard_normal(y.shape)
+    for J, c in zip(tape.jacobians(floats(nodes)), tape.pull(g, floats(nodes)), strict=True):
+        found = np.tensordot(g, J, y.ndim)
+        np.testing.assert_allclose(found, np.zeros(found.shape) if c is None else c, rtol=1e-9, atol=1e-10)
     v = {x: rng.standard_normal(x.shape) for x in floats(nodes)}
     pushed = tape.push(v)
     slope = difference(case, nodes, v)
