@@ -323,9 +323,7 @@ class Tape:
         self.check_unchanged()
         return TotalJacobian(self, x, create_graph or self.differentiated)
 
-    def jacobians(
-        self, wrt: Sequence[Node] | Node | None = None, *, max_bytes: int | None = MAX_BYTES
-    ) -> list[Array | None]:
+    def jacobians(self, wrt: Sequence[Node] | Node | None = None, *, max_bytes: int | None = MAX_BYTES) -> list[Any]:
         """∂y/∂x, (y.shape) + (x.shape), for every x in ``wrt`` (default: the parameters), None if x is not on the tape.
 
         Of losses (N,), one for each sample, these are the gradients of each sample. While samples do not mix, one pull

@@ -70,7 +70,9 @@ class TotalJacobian(LinearMap):
 
     def _walks(self, n: int) -> float:
         """Rough estimate of the nanoseconds of n pulls or pushes in batches."""
-        return sum(20e3 * -(-n // self._batch) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges)
+        return sum(
+            20e3 * -(-n // self._batch) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges
+        )
 
     def _backward(self, rows: int) -> tuple[float, int]:
         """Nanoseconds, and the largest number of stored entries, of the products from some rows of y backward to x."""
@@ -152,7 +154,9 @@ class TotalJacobian(LinearMap):
         method = self._method(None if index is None else len(index), dense)
         index = np.arange(self.shape[0]) if index is None else index
         if method == "forward":
-            product = self._walk_forward(eye(self.shape[1], self.dtype), lambda J, right: times(J._matrix(), right), plus)
+            product = self._walk_forward(
+                eye(self.shape[1], self.dtype), lambda J, right: times(J._matrix(), right), plus
+            )
             return sp.csr_array(self.shape, dtype=self.dtype) if product is None else product
         if method == "backward":
             return self._products(index)

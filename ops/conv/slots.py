@@ -85,15 +85,15 @@ class Held(BlockMap):
     def __init__(self, form: Form, source: Letter, target: Letter, held: Any, dtype: Any) -> None:
         super().__init__(form.shape(source), form.shape(target), dtype)
         self.form, self.source, self.target, self.held = form, source, target, held
-        (self.slot,) = {"x", "w", "y"} - {source, target}
+        (self.slot,) = set(BESIDE) - {source, target}
 
     def push(self, v: Any) -> Any:
         expect(np.shape(v) == self.in_shape, str(self), f"a tangent of shape {self.in_shape}", shape=np.shape(v))
-        return self.form.third_slot({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.source: v, self.slot: self.held})
 
     def pull(self, g: Any) -> Any:
         expect(np.shape(g) == self.out_shape, str(self), f"a cotangent of shape {self.out_shape}", shape=np.shape(g))
-        return self.form.third_slot({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.target: g, self.slot: self.held})
 
     def _push_rows(self, rows: Any) -> Any:
         return self._together(rows, self.source, self.target)
@@ -104,7 +104,7 @@ class Held(BlockMap):
     def _together(self, rows: Any, given: Letter, wanted: Letter) -> Any:
         """All rows by one convolution: they lie beside one another along the axis that the held array does not have."""
         form = self.form if self.slot == "w" else replace(self.form, algorithm="auto")  # there will be more channels
-        many = form.third_slot({given: self._beside(rows, given), self.slot: value_of(self.held)})  # type: ignore[dict-item]
+        many = form.third_slot({given: self._beside(rows, given), self.slot: value_of(self.held)})
         return self._apart(many, len(rows), wanted)
 
     @property
@@ -134,7 +134,6 @@ class Held(BlockMap):
         (axis, groups), shape = self._place(slot), self.form.shape(slot)
         split = many.reshape(*shape[:axis], groups, R, shape[axis] // groups, *shape[axis + 1 :])
         return np.moveaxis(split, axis + 1, 0).reshape(R, *shape)
-
 
     def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
