@@ -123,26 +123,27 @@ class Contraction(Op):
 
         def pull(g: Any) -> Any:
             terms = ",".join([out, *[t for t, _ in others]])
-            c = einsum(f"{terms}->{pulled}", g, *[f for _, f in others])
-            if pulled != term:  # letters summed in this slot alone: the cotangent is the same along them
-                c = np.broadcast_to(np.reshape(c, tuple(sides[c] if c in pulled else 1 for c in term)), x.shape)
-            return c
+            return stretched(einsum(f"{terms}->{pulled}", g, *[f for _, f in others]))
+
+        def stretched(c: Any, *leading: int) -> Any:
+            """c along the letters that are summed in this slot alone, too, where the cotangent is the same."""
+            if pulled == term:
+                return c
+            shape = tuple(sides[c] if c in pulled else 1 for c in term)
+            return np.broadcast_to(np.reshape(c, leading + shape), leading + x.shape)
+
+        def product(rows: Any, given: str, wanted: str) -> Any:
+            terms = ",".join([spare + given, *[t for t, _ in others]])
+            return tasks.contract(f"{terms}->{spare}{wanted}", rows, *[value_of(f) for _, f in others])
 
         def push_rows(rows: Any) -> Any:
-            terms = ",".join([spare + term, *[t for t, _ in others]])
-            return tasks.contract(f"{terms}->{spare}{out}", rows, *[value_of(f) for _, f in others])
+            return product(rows, term, out)
 
         def pull_rows(rows: Any) -> Any:
-            terms = ",".join([spare + out, *[t for t, _ in others]])
-            c = tasks.contract(f"{terms}->{spare}{pulled}", rows, *[value_of(f) for _, f in others])
-            shape = tuple(sides[c] if c in pulled else 1 for c in term)
-            return np.broadcast_to(np.reshape(c, (len(rows), *shape)), (len(rows), *x.shape))
+            return stretched(product(rows, out, pulled), len(rows))
 
         def pull_samples(rows: Any) -> Any:
-            terms = ",".join([spare + out, *[t for t, _ in others]])
-            c = tasks.contract(f"{terms}->{spare}{out[0]}{pulled}", rows, *[value_of(f) for _, f in others])
-            shape = tuple(sides[c] if c in pulled else 1 for c in term)
-            return np.broadcast_to(np.reshape(c, (*rows.shape[:2], *shape)), (*rows.shape[:2], *x.shape))
+            return stretched(product(rows, out, out[0] + pulled), *rows.shape[:2])
 
         def rows(index: Array) -> sp.csr_array:
             own = "".join(c for c in term if c not in out)

@@ -116,7 +116,7 @@ class Held(BlockMap):
             return super()._pull_samples(rows)
         beside, window = self._beside(rows, "y"), self.form.window
         many = tasks.conv_filter_gradients(value_of(self.held), beside, window, self.form.groups)
-        return np.stack([self._apart(w, len(rows), "w") for w in many], 1)
+        return many[None] if len(rows) == 1 else np.stack([self._apart(w, len(rows), "w") for w in many], 1)
 
     def _place(self, slot: Letter) -> tuple[int, int]:
         """The axis of that slot along which rows lie beside one another, and the number of groups it has."""
