@@ -63,12 +63,14 @@ def jacobians(tape: Tape, wrt: Sequence[Node], together: int) -> list[Array] | N
     """∂y/∂x for each x, (y.shape) + (x.shape), by pulls of a row for each entry of a sample of y, ``together`` at once.
 
     While each sample depends on the same sample of a node alone, one pull serves all samples. None if samples mix in a
-    node so large that the rows of all would take more memory than a batch, and than the result.
+    node whose rows would take more memory than a batch, and than the result.
     """
     y = tape.y
     N, rest = (y.shape[0], y.shape[1:]) if y.shape else (1, ())
     R = prod(rest)
-    most = max(BATCH_BYTES, *[N * x.size * y.dtype.itemsize for x in wrt]) if N > 1 else np.inf
+    most = (
+        max([BATCH_BYTES // (N * min(R, together) * y.dtype.itemsize + 1), *[x.size for x in wrt]]) if N > 1 else np.inf
+    )
     parts: list[list[Array]] = []  # of each x, in the order of the batches
     for start in range(0, max(R, 1), together):
         index = np.arange(start, min(start + together, R))
@@ -91,7 +93,7 @@ def _owned(found: list[Rows], dtype: Any) -> Array:
 
 
 def _walk(tape: Tape, wrt: Sequence[Node], rows: Rows, N: int, most: float) -> list[Rows] | None:
-    """``rows`` of y pulled back to each x; None if the rows of a node where samples mix took more than ``most`` bytes."""
+    """``rows`` of y pulled back to each x; None if a node has more than ``most`` entries, and rows that are full."""
     active, wanted, count = tape.depending_on(wrt), set(wrt), N * len(rows.values)
     found: dict[Node, Rows] = {}
     sums = {tape.y: rows} if tape.y in active else {}
@@ -102,7 +104,7 @@ def _walk(tape: Tape, wrt: Sequence[Node], rows: Rows, N: int, most: float) -> l
         if node in wanted:
             found[node] = rows
         for x, J in steps(tape, node, active):
-            if rows.sparse and not J.by_sample and N * x.size * x.dtype.itemsize > most:
+            if x.size > most and not (rows.sparse and J.by_sample):
                 return None
             pulled = rows.through(J)
             sums[x] = sums[x].plus(pulled) if x in sums else pulled

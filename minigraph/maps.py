@@ -490,15 +490,21 @@ class Selection(LinearMap):
         return pushed.reshape(len(rows), *self.out_shape)
 
     def _pull_rows(self, rows: Any) -> Any:
-        index, n = self.index.ravel(), self.shape[1]
-        run = _run(index)
-        if run is None:
-            places = np.where(index < 0, -1, index + n * np.arange(len(rows))[:, None])
-            return scatter(rows, places, (len(rows), *self.in_shape))
-        pulled = rows if len(index) == n else np.zeros((len(rows), n), rows.dtype)
-        if pulled is not rows:
-            pulled[:, run] = rows.reshape(len(rows), -1)
-        return pulled.reshape(len(rows), *self.in_shape)
+        index, flat, n = self.index.ravel(), rows.reshape(len(rows), -1), self.shape[1]
+        run, shape = _run(index), (len(rows), *self.in_shape)
+        if run == slice(0, n):
+            return rows.reshape(shape)
+        if run is None and np.bincount(index + 1, minlength=1)[1:].max(initial=0) > 1:
+            return scatter(rows, np.where(index < 0, -1, index + n * np.arange(len(rows))[:, None]), shape)
+        pulled = np.zeros((len(rows), n), rows.dtype)
+        if run is not None:
+            pulled[:, run] = flat
+        else:
+            hit = index >= 0
+            places = index[hit]
+            for to, row in zip(pulled, flat, strict=True):
+                to[places] = row[hit]
+        return pulled.reshape(shape)
 
     def _matrix(self) -> sp.csr_array:
         return self._picked(self.index.ravel())
