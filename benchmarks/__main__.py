@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import convolution, engine, lenet, memory, models, report, sparse, training
+from benchmarks import convolution, engine, jacobians, lenet, memory, models, report, sparse, training
 
 PARTS = {
     "training": training.rows, "convolution": convolution.rows, "memory": memory.rows, "engine": engine.rows,
-    "lenet": lenet.rows, "sparse": sparse.rows, "models": models.lines,
+    "lenet": lenet.rows, "sparse": sparse.rows, "jacobians": jacobians.rows, "models": models.lines,
 }  # fmt: skip
 DEFAULT = [part for part in PARTS if part != "models"]  # which has no peer, and takes long
 

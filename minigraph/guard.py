@@ -109,6 +109,16 @@ class Checked(LinearMap):
     def _rows(self, index: Array) -> sp.csr_array:
         return self._sized(self.of._rows(index), (len(index), self.shape[1]))
 
+    @property
+    def by_sample(self) -> bool:
+        return bool(self.of.by_sample)
+
+    def _pull_samples(self, rows: Any) -> Any:
+        return self.of._pull_samples(rows)
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self.of._push_rows(rows)
+
     def _pull_rows(self, rows: Any) -> Any:
         return self.of._pull_rows(rows)
 

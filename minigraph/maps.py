@@ -21,8 +21,9 @@ from minigraph.text import readable
 Shape = tuple[int, ...]
 MAX_BYTES = 1 << 30
 MATRIX_PULL_DENSITY = (
-    4  # entries for each input and output up to which the matrix pulls several cotangents faster than the map
+    4  # entries for each input and output up to which the matrix carries several arrays faster than the map
 )
+BATCH_BYTES = 1 << 21  # of the arrays of a node that are pushed or pulled at once
 BLOCK_BYTES = 1 << 23  # of rows of a matrix that are made at a time where not all of it is to be held
 
 
@@ -59,6 +60,7 @@ class LinearMap:
     in_shape: Shape
     out_shape: Shape
     dtype: np.dtype[Any]
+    leading: bool = False  # whether _push and _pull leave further axes in front of those of an array as they are
     __array_ufunc__ = None  # array * J and array @ J call the methods here
     ndim = 2
 
@@ -97,12 +99,38 @@ class LinearMap:
         """The rows ``index`` of the matrix, in that order."""
         return sized(self._matrix()[index])
 
+    def _push_rows(self, rows: Any) -> Any:
+        """Several tangents pushed at once: (R, in_shape) → (R, out_shape)."""
+        return self._carried(rows, self._push, self.out_shape, lambda flat: flat @ self._matrix().T)
+
     def _pull_rows(self, rows: Any) -> Any:
         """Several cotangents pulled at once: (R, out_shape) → (R, in_shape)."""
+        return self._carried(rows, self._pull, self.in_shape, lambda flat: flat @ self._matrix())
+
+    def _carried(self, rows: Any, verb: Callable[[Any], Any], target: Shape, product: Callable[[Any], Any]) -> Any:
+        """``verb`` of each row: of all at once if it takes leading axes, else by the matrix if that has few entries."""
+        if self.leading:
+            return verb(rows)
         if self.nnz <= MATRIX_PULL_DENSITY * sum(self.shape):
-            flat = rows.reshape(len(rows), self.shape[0]) @ self._matrix()
-            return flat.astype(rows.dtype, copy=False).reshape(len(rows), *self.in_shape)
-        return np.stack([self._pull(g[()]) for g in rows])
+            flat = product(rows.reshape(len(rows), -1))
+            return flat.astype(rows.dtype, copy=False).reshape(len(rows), *target)
+        return np.stack([verb(row[()]) for row in rows])
+
+    @property
+    def by_sample(self) -> bool:
+        """Whether sample n of the output depends on sample n of the input alone, samples being along their first axes."""
+        return False
+
+    def _pull_samples(self, rows: Any) -> Any:
+        """Each sample's cotangents pulled by themselves, those of other samples taken as zero: (R, out_shape) → (R, N, in_shape)."""
+        R, N = rows.shape[:2]
+        step, pulled = max(1, BATCH_BYTES // (rows.nbytes + 1)), np.empty((R, N, *self.in_shape), rows.dtype)
+        for start in range(0, N, step):
+            n = np.arange(start, min(start + step, N))
+            alone = np.zeros((R, len(n), *self.out_shape), rows.dtype)
+            alone[:, np.arange(len(n)), n] = rows[:, n]
+            pulled[:, n] = self._pull_rows(alone.reshape(-1, *self.out_shape)).reshape(R, len(n), *self.in_shape)
+        return pulled
 
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         """``matrix`` @ J. Of J only the rows that are needed are built, and no more than BLOCK_BYTES at a time."""
@@ -349,6 +377,9 @@ def _by_parts(f: Callable[[Any], Any], v: Any) -> Any:
 class Identity(LinearMap):
     """v ↦ v."""
 
+    leading = True
+    by_sample = property(lambda self: bool(self.in_shape))
+
     def __init__(self, x: Any) -> None:
         super().__init__(x.shape, x.shape, x.dtype)
 
@@ -364,9 +395,6 @@ class Identity(LinearMap):
     def _after(self, matrix: sp.csr_array) -> sp.csr_array:
         return matrix
 
-    def _pull_rows(self, rows: Any) -> Any:
-        return rows
-
     @property
     def bounds(self) -> Bounds:
         return Bounds(self.shape[0], 1, 1)
@@ -376,11 +404,13 @@ class Diagonal(LinearMap):
     """v ↦ d · v, entry by entry: diag(vec(d)). d = ``derivative(*args)``, of x's shape or a number, is computed on demand."""
 
     __slots__ = ("args", "derivative", "x")
+    leading = True
 
     def __init__(self, x: Any, derivative: Callable[..., Any], args: tuple[Any, ...] = ()) -> None:
         self.x, self.derivative, self.args = x, derivative, args
 
     in_shape = out_shape = property(lambda self: self.x.shape)
+    by_sample = property(lambda self: bool(self.in_shape))
     dtype = property(lambda self: self.x.dtype)
 
     def push(self, v: Any) -> Any:
@@ -393,9 +423,6 @@ class Diagonal(LinearMap):
         n = self.shape[0]
         index = np.arange(n + 1, dtype=index_dtype(n + 1))
         return compressed(self._entries(), index[:n], index, self.shape)
-
-    def _pull_rows(self, rows: Any) -> Any:
-        return rows * self._entries().reshape(self.in_shape)
 
     def _entries(self) -> Array:
         d = np.broadcast_to(value_of(self.derivative(*self.args)), self.in_shape)
@@ -448,6 +475,37 @@ class Selection(LinearMap):
         uses = np.bincount(np.ravel(self.index) + 1, minlength=1)[1:]
         return Bounds(int(uses.sum()), 1, int(uses.max(initial=0)))
 
+    @property
+    def by_sample(self) -> bool:
+        N, index = (*self.out_shape, 0)[0], self.index.ravel()
+        if not index.size or self.in_shape[:1] != (N,):
+            return False
+        sample = np.repeat(np.arange(N), index.size // N)
+        return bool(((index // (self.shape[1] // N) == sample) | (index < 0)).all())
+
+    def _push_rows(self, rows: Any) -> Any:
+        index, flat = self.index.ravel(), rows.reshape(len(rows), -1)
+        run = _run(index)
+        pushed = _picked_columns(flat, index) if run is None else flat[:, run]
+        return pushed.reshape(len(rows), *self.out_shape)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        index, flat, n = self.index.ravel(), rows.reshape(len(rows), -1), self.shape[1]
+        run, shape = _run(index), (len(rows), *self.in_shape)
+        if run == slice(0, n):
+            return rows.reshape(shape)
+        if run is None and np.bincount(index + 1, minlength=1)[1:].max(initial=0) > 1:
+            return scatter(rows, np.where(index < 0, -1, index + n * np.arange(len(rows))[:, None]), shape)
+        pulled = np.zeros((len(rows), n), rows.dtype)
+        if run is not None:
+            pulled[:, run] = flat
+        else:
+            hit = index >= 0
+            places = index[hit]
+            for to, row in zip(pulled, flat, strict=True):
+                to[places] = row[hit]
+        return pulled.reshape(shape)
+
     def _matrix(self) -> sp.csr_array:
         return self._picked(self.index.ravel())
 
@@ -473,6 +531,20 @@ class Selection(LinearMap):
         return product
 
 
+def _run(index: Array) -> slice | None:
+    """The slice that takes what ``index`` takes, neighbouring entries in their order; None if they are not."""
+    if not index.size or index[0] < 0 or index[-1] - index[0] != index.size - 1 or (np.diff(index) != 1).any():
+        return None
+    return slice(int(index[0]), int(index[-1]) + 1)
+
+
+def _picked_columns(rows: Array, index: Array) -> Array:
+    """The columns ``index`` of a matrix, zero for −1."""
+    picked = rows.take(index, 1) if rows.size else np.zeros((len(rows), len(index)), rows.dtype)
+    picked[:, index < 0] = 0
+    return picked
+
+
 def scatter(g: Any, index: Array, shape: Shape) -> Any:
     """Add every entry of ``g`` to zeros of ``shape`` at its flat ``index``; entries with index −1 are dropped."""
     g, index = np.asarray(g).ravel(), index.ravel()
@@ -493,25 +565,58 @@ def pick(index: Array, in_shape: Shape, dtype: Any) -> Selection:
 
 
 class Broadcast(Selection):
-    """v ↦ v repeated along new and stretched axes, cast to ``dtype``; Jᵀ sums over them."""
+    """v ↦ v, seen in the shape ``seen``, repeated along new and stretched axes, cast to ``dtype``; Jᵀ sums over them.
 
-    def __init__(self, x: Any, out_shape: Shape, dtype: Any = None) -> None:
-        in_shape, back_dtype = x.shape, x.dtype
-        new = tuple(range(len(out_shape) - len(in_shape)))
-        stretched = tuple(i for i, n in enumerate(in_shape, len(new)) if n == 1 and out_shape[i] != 1)
+    ``added`` is Jᵀ, if there is a faster method.
+    """
 
-        def move(v: Any) -> Any:
-            return np.broadcast_to(np.asarray(v), out_shape)
+    def __init__(
+        self,
+        x: Any,
+        out_shape: Shape,
+        dtype: Any = None,
+        seen: Shape | None = None,
+        added: Callable[[Any], Any] | None = None,
+    ) -> None:
+        LinearMap.__init__(self, x.shape, out_shape, dtype or x.dtype)
+        self.in_dtype, self.added = x.dtype, added
+        self.seen = seen = x.shape if seen is None else seen
+        new = len(out_shape) - len(seen)
+        self.axes = (*range(new), *[i for i, n in enumerate(seen, new) if n == 1 and out_shape[i] != 1])
 
-        def back(g: Any) -> Any:
-            g = tasks.total(g, new + stretched) if new or stretched else g
-            return np.reshape(g, in_shape).astype(back_dtype, copy=False)
+    def move(self, v: Any) -> Any:
+        """v repeated."""
+        return np.broadcast_to(np.reshape(v, self.seen), self.out_shape)
 
-        super().__init__(move, in_shape, out_shape, dtype or back_dtype, back)
+    def back(self, g: Any) -> Any:
+        """Σ g over the axes along which v is repeated."""
+        if self.added:
+            return self.added(g)
+        g = tasks.total(g, self.axes) if self.axes else g
+        return np.reshape(g, self.in_shape).astype(self.in_dtype, copy=False)
+
+    @property
+    def by_sample(self) -> bool:
+        return bool(self.seen) and 0 not in self.axes and self.in_shape[:1] == self.seen[:1]
+
+    def _pull_samples(self, rows: Any) -> Any:
+        if 0 not in self.axes:
+            return super()._pull_samples(rows)
+        added = tasks.total(rows, tuple(i + 1 for i in self.axes if i))
+        return added.reshape(*rows.shape[:2], *self.in_shape).astype(self.in_dtype, copy=False)
 
     def _push(self, v: Any) -> Any:
         pushed = super()._push(v)
         return pushed if pushed.dtype == self.dtype else pushed.astype(self.dtype)
+
+    def _push_rows(self, rows: Any) -> Any:
+        new = (1,) * (len(self.out_shape) - len(self.seen))
+        repeated = np.broadcast_to(rows.reshape(len(rows), *new, *self.seen), (len(rows), *self.out_shape))
+        return repeated.astype(self.dtype, copy=False)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        added = tasks.total(rows, tuple(i + 1 for i in self.axes)) if self.axes else rows
+        return added.reshape(len(rows), *self.in_shape).astype(self.in_dtype, copy=False)
 
     @property
     def bounds(self) -> Bounds:
@@ -527,7 +632,9 @@ class FunctionMap(LinearMap):
     """A map given by functions: ``push``, ``pull``, ``matrix() -> csr_array``, with the ``bounds`` of that matrix.
 
     If the matrix is much larger than the arrays, ``rows(index)`` gives some of its rows, in addition to or instead of
-    ``matrix``, and ``pull_rows`` pulls several cotangents at once, (R, out_shape) → (R, in_shape).
+    ``matrix``. ``push`` and ``pull`` also take arrays with ``leading`` axes in front, if that is set; otherwise
+    ``push_rows``, (R, in_shape) → (R, out_shape), and ``pull_rows`` may carry several arrays at once. ``by_sample``: whether
+    samples stay apart; ``pull_samples`` may pull each by itself, (R, out_shape) → (R, N, in_shape).
     """
 
     def __init__(
@@ -541,12 +648,18 @@ class FunctionMap(LinearMap):
         matrix: Callable[[], sp.csr_array] | None = None,
         bounds: Bounds,
         rows: Callable[[Array], sp.csr_array] | None = None,
+        leading: bool = False,
+        push_rows: Callable[[Any], Any] | None = None,
         pull_rows: Callable[[Any], Any] | None = None,
+        by_sample: bool = False,
+        pull_samples: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(in_shape, out_shape, dtype)
         self._push, self._pull = push, pull  # type: ignore[method-assign, assignment]
         self._csr, self._bounds = matrix, bounds
-        self._row_block, self._several = rows, pull_rows
+        self._row_block, self.leading = rows, leading
+        self._several_pushed, self._several_pulled = push_rows, pull_rows
+        self._by_sample, self._each_pulled = by_sample, pull_samples
 
     def _matrix(self) -> sp.csr_array:
         return sized(self._csr()) if self._csr else super()._matrix()
@@ -554,8 +667,18 @@ class FunctionMap(LinearMap):
     def _rows(self, index: Array) -> sp.csr_array:
         return sized(self._row_block(index)) if self._row_block else super()._rows(index)
 
+    def _push_rows(self, rows: Any) -> Any:
+        return self._several_pushed(rows) if self._several_pushed else super()._push_rows(rows)
+
     def _pull_rows(self, rows: Any) -> Any:
-        return self._several(rows) if self._several else super()._pull_rows(rows)
+        return self._several_pulled(rows) if self._several_pulled else super()._pull_rows(rows)
+
+    @property
+    def by_sample(self) -> bool:
+        return self._by_sample
+
+    def _pull_samples(self, rows: Any) -> Any:
+        return self._each_pulled(rows) if self._each_pulled else super()._pull_samples(rows)
 
     @property
     def bounds(self) -> Bounds:
@@ -574,6 +697,16 @@ class Transpose(LinearMap):
 
     def _pull(self, g: Any) -> Any:
         return self.of._push(g)
+
+    @property
+    def by_sample(self) -> bool:
+        return self.of.by_sample
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self.of._pull_rows(rows)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self.of._push_rows(rows)
 
     @property
     def bounds(self) -> Bounds:
@@ -644,6 +777,27 @@ class Product(LinearMap):
             matrix = J._after(matrix)
         return matrix
 
+    @property
+    def by_sample(self) -> bool:
+        return all(J.by_sample for J in self.factors)
+
+    def _pull_samples(self, rows: Any) -> Any:
+        """All samples at once up to the first factor that mixes them, from there on a row for each."""
+        if self.by_sample:
+            return super()._pull_samples(rows)
+        shape, mixes = (*rows.shape[:2], *self.in_shape), False
+        for J in self.factors:
+            if not (mixes or J.by_sample):
+                rows, mixes = J._pull_samples(rows).reshape(-1, *J.in_shape), True
+            else:
+                rows = J._pull_rows(rows)
+        return rows.reshape(shape)
+
+    def _push_rows(self, rows: Any) -> Any:
+        for J in reversed(self.factors):
+            rows = J._push_rows(rows)
+        return rows
+
     def _pull_rows(self, rows: Any) -> Any:
         for J in self.factors:
             rows = J._pull_rows(rows)
@@ -674,6 +828,16 @@ class Sum(LinearMap):
 
     def pull(self, g: Any) -> Any:
         return self.a._pull(g) + self.b._pull(g)
+
+    @property
+    def by_sample(self) -> bool:
+        return self.a.by_sample and self.b.by_sample
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self.a._push_rows(rows) + self.b._push_rows(rows)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self.a._pull_rows(rows) + self.b._pull_rows(rows)
 
     @property
     def bounds(self) -> Bounds:

@@ -15,13 +15,13 @@ import numpy as np
 from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, FreedError, FreedInputs, freed_error, structure_of
 from minigraph.kernels import tasks
-from minigraph.maps import LinearMap
+from minigraph.maps import MAX_BYTES, LinearMap
 from minigraph.mode import MODE, VARIABLES
 from minigraph.node import FLOATS, GraphError, Hooks, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.ownership import own
 from minigraph.text import readable, table
-from minigraph.total import RecordedMap, TotalJacobian
+from minigraph.total import RecordedMap, TotalJacobian, dense
 
 _grad_lock = threading.RLock()
 
@@ -143,11 +143,7 @@ class Tape:
             if not isinstance(x, Node):
                 raise TypeError(f"pull: got {type(x).__name__} in wrt; wanted nodes")
         cotangents = dict(self._reverse(self._seed(g), set(wrt), create_graph, retain_graph))
-        asked = {x: i for i, x in reversed([*enumerate(wrt)])}  # a node listed twice gets two arrays
-        return [
-            cotangents.get(x) if asked[x] == i or x not in cotangents else np.copy(cotangents[x])
-            for i, x in enumerate(wrt)
-        ]
+        return _for_each(wrt, cotangents)
 
     def backward(self, g: Any = None, *, retain_graph: bool = False, retain_grad: bool = False) -> None:
         """Pull to all parameters and add the results to their ``.grad``; see Node.backward.
@@ -313,7 +309,7 @@ class Tape:
 
     # --- sparse ----------------------------------------------------------------------------------
 
-    def jacobian(self, x: Node, *, create_graph: bool = False) -> LinearMap:
+    def jacobian(self, x: Node, *, create_graph: bool = False) -> TotalJacobian:
         """∂y/∂x as a LinearMap from x.shape to y.shape, with push, pull and tosparse.
 
         With ``create_graph``, or in a transform that differentiates y, its pushes and pulls give Nodes. Raises TypeError
@@ -326,6 +322,21 @@ class Tape:
                 raise TypeError(f"jacobian: {node.label} has dtype {node.dtype}; wanted float32 or float64")
         self.check_unchanged()
         return TotalJacobian(self, x, create_graph or self.differentiated)
+
+    def jacobians(self, wrt: Sequence[Node] | Node | None = None, *, max_bytes: int | None = MAX_BYTES) -> list[Any]:
+        """∂y/∂x, (y.shape) + (x.shape), for every x in ``wrt`` (default: the parameters), None if x is not on the tape.
+
+        Of losses (N,), one for each sample, these are the gradients of each sample. While samples do not mix, one pull
+        serves all of them. Raises as ``jacobian``, and MemoryBudgetError if an array would be larger than ``max_bytes``.
+        """
+        wrt = self.parameters if wrt is None else [wrt] if isinstance(wrt, Node) else list(wrt)
+        behind = set(self.nodes)
+        maps = {x: self.jacobian(x) for x in wrt if x in behind}
+        for J in maps.values():
+            J._expect_dense(max_bytes)
+        shapes = [J.out_shape + J.in_shape for J in maps.values()]
+        made = {x: rows.reshape(s) for x, rows, s in zip(maps, dense([*maps.values()]), shapes, strict=True)}
+        return _for_each(wrt, made)
 
     def check_unchanged(self) -> None:
         """Raise GraphError if the graph was freed, or a parameter was changed after a node used its value."""
@@ -348,6 +359,12 @@ class Tape:
     def structure(self) -> Tape:
         """This tape; for a freed graph the structure that is left for printing and drawing."""
         return Tape.of(self.y, self.until) if not self.nodes or type(self.y.inputs) is FreedInputs else self
+
+
+def _for_each(wrt: Sequence[Node], found: Mapping[Node, Any]) -> list[Any]:
+    """What was found for each node, None for others; a node that is listed twice gets two arrays."""
+    asked = {x: i for i, x in reversed([*enumerate(wrt)])}
+    return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
 
 
 def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> Any:

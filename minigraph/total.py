@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from minigraph.array import Array
+from minigraph.dense import jacobians, steps
 from minigraph.kernels.sparse import below, compressed, eye, full, plus, times
-from minigraph.maps import BLOCK_BYTES, Bounds, LinearMap
+from minigraph.maps import BATCH_BYTES, BLOCK_BYTES, Bounds, LinearMap
 from minigraph.mode import VARIABLES
 from minigraph.node import GraphError, Node
 from minigraph.text import readable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ENTRY_BYTES = 40  # memory per entry while matrices are multiplied and added
 WORK_BYTES = 1 << 28  # of intermediate products; if all rows would take more, they are computed in blocks
-BATCH_BYTES = 1 << 21  # of the cotangents of a node that are pulled at once
 
 
 class TotalJacobian(LinearMap):
@@ -55,7 +55,8 @@ class TotalJacobian(LinearMap):
         """The local Jacobians on paths from x to y, with their bounds, in the order of the tape."""
         self.tape.check_unchanged()
         active = self.tape.depending_on([self.x])
-        return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes for x, J in self._steps(node, active)]
+        return [Edge(node, x, J.bounds, J.shape) for node in self.tape.nodes if node is not self.x
+                for x, J in steps(self.tape, node, active)]  # fmt: skip
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -67,9 +68,11 @@ class TotalJacobian(LinearMap):
                 reached[node] = reached[node].plus(path, rows, n) if node in reached else path
         return reached.get(self.tape.y, Bounds(0, 0, 0))
 
-    def _walks(self, n: int, together: int = 1) -> float:
+    def _walks(self, n: int) -> float:
         """Rough estimate of the nanoseconds of n pulls or pushes in batches."""
-        return sum(20e3 * -(-n // together) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges)
+        return sum(
+            20e3 * -(-n // self._batch) + n * (sum(shape) + 0.03 * local.nnz) for _, _, local, shape in self._edges
+        )
 
     def _backward(self, rows: int) -> tuple[float, int]:
         """Nanoseconds, and the largest number of stored entries, of the products from some rows of y backward to x."""
@@ -104,7 +107,7 @@ class TotalJacobian(LinearMap):
         if rows is None:
             costs["forward"] = self._forward()
         if dense or self.bounds.nnz == prod(self.shape):
-            costs["pull"] = self._walks(n, self._batch)
+            costs["pull"] = self._walks(n)
             if rows is None:
                 costs["push"] = self._walks(self.shape[1])
         return min(costs, key=costs.__getitem__)
@@ -120,9 +123,15 @@ class TotalJacobian(LinearMap):
             return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
         return min(self._backward(self.shape[0])[1] * ENTRY_BYTES, self.nbytes + WORK_BYTES) + 32 * sum(self.shape)
 
+    @property
+    def _few(self) -> bool:
+        """Whether the rows of one sample are so few that they can be pulled at once, and no other method is estimated."""
+        return prod(self.out_shape[1:]) <= self._batch
+
     def _dense_workspace(self) -> float:
-        if self._method(None, True) in ("pull", "push"):
-            return 8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)
+        if self._few or self._method(None, True) in ("pull", "push"):
+            samples = 2 * self.out_shape[0] * self.shape[1] if self.out_shape else 0  # rows of all of them, added up
+            return (8 * max(BATCH_BYTES, self._widest * self.dtype.itemsize)) + samples * self.dtype.itemsize
         return self.nbytes + self.workspace
 
     def _matrix(self) -> sp.csr_array:
@@ -132,6 +141,10 @@ class TotalJacobian(LinearMap):
         return self._build(index, False)
 
     def _dense(self) -> Array:
+        return dense([self])[0]
+
+    def _dense_alone(self) -> Array:
+        """The dense matrix by the method with the lowest estimated cost."""
         made = self._build(None, True)
         return made if isinstance(made, np.ndarray) else np.asarray(made.toarray())
 
@@ -141,21 +154,22 @@ class TotalJacobian(LinearMap):
         method = self._method(None if index is None else len(index), dense)
         index = np.arange(self.shape[0]) if index is None else index
         if method == "forward":
-            return self._from_x()
+            product = self._walk_forward(
+                eye(self.shape[1], self.dtype), lambda J, right: times(J._matrix(), right), plus
+            )
+            return sp.csr_array(self.shape, dtype=self.dtype) if product is None else product
         if method == "backward":
             return self._products(index)
         rows = np.empty((len(index), self.shape[1]), self.dtype)
         if method == "pull":
-            for start in range(0, len(index), self._batch):
-                block = slice(start, start + self._batch)
-                cotangents = np.zeros((len(index[block]), self.shape[0]), self.dtype)
-                cotangents[np.arange(len(cotangents)), index[block]] = 1
-                pulled = self._pull_rows(cotangents.reshape(-1, *self.out_shape))
-                rows[block] = pulled.reshape(len(cotangents), self.shape[1])
+            for part in self._parts(len(index)):
+                cotangents = _unit_vectors(index[part], self.out_shape, self.dtype)
+                rows[part] = self._pull_rows(cotangents).reshape(len(cotangents), self.shape[1])
         else:
-            for j in range(self.shape[1]):
-                rows[:, j] = np.ravel(self.push(basis_vector(j, self.in_shape, self.x.dtype)))
-        if not np.isfinite(rows).all():  # 0 times an infinite derivative, where the matrix has no entry
+            for part in self._parts(self.shape[1]):
+                tangents = _unit_vectors(np.arange(self.shape[1])[part], self.in_shape, self.x.dtype)
+                rows[:, part] = self._push_rows(tangents).reshape(len(tangents), self.shape[0]).T
+        if not _finite(rows):
             return self._products(index)
         return rows if dense else full(rows)
 
@@ -170,13 +184,21 @@ class TotalJacobian(LinearMap):
 
     @property
     def _batch(self) -> int:
-        """The number of cotangents pulled at once: as many as fit the cache at every node."""
+        """The number of arrays carried at once: as many as fit the cache at every node."""
         return max(1, BATCH_BYTES // (self._widest * self.dtype.itemsize + 1))
 
-    @property
+    def _parts(self, n: int) -> list[slice]:
+        """n rows or columns in batches."""
+        return [slice(start, start + self._batch) for start in range(0, n, self._batch)]
+
+    @cached_property
     def _widest(self) -> int:
         """Entries of the largest node on the paths."""
-        return max([max(shape) for _, _, _, shape in self._edges], default=0)
+        return max(node.size for node in self.tape.depending_on([self.x]))
+
+    def _push_rows(self, rows: Any) -> Any:
+        pushed = self._walk_forward(rows, lambda J, right: J._push_rows(right), lambda a, b: a + b)
+        return np.zeros((len(rows), *self.out_shape), self.dtype) if pushed is None else pushed
 
     def _pull_rows(self, rows: Any) -> Any:
         pulled = self._walk_back(rows, lambda J, left: J._pull_rows(left), lambda a, b: a + b)
@@ -194,31 +216,42 @@ class TotalJacobian(LinearMap):
         for node in reversed(self.tape.nodes):
             if node is not self.x and node in sums:
                 left = sums.pop(node)
-                for x, J in self._steps(node, active):
+                for x, J in steps(self.tape, node, active):
                     product = verb(J, left)
                     sums[x] = add(sums[x], product) if x in sums else product
         return sums.get(self.x)
 
-    def _from_x(self) -> sp.csr_array:
+    def _walk_forward(self, right: Any, verb: Callable[[LinearMap, Any], Any], add: Callable[[Any, Any], Any]) -> Any:
+        """``right`` carried by ``verb`` through the nodes' maps from x to y, and summed over the paths; None without paths."""
+        self._expect_plain()
         active = self.tape.depending_on([self.x])
         last = {x: node for node in self.tape.nodes if node in active for x in node.inputs}
-        sums = {self.x: eye(self.shape[1], self.dtype)}
+        sums = {self.x: right}
         for node in self.tape.nodes:
-            for x, J in self._steps(node, active):
+            for x, J in steps(self.tape, node, active) if node is not self.x else ():
                 if x in sums:
-                    product = times(J._matrix(), sums[x])
-                    sums[node] = plus(sums[node], product) if node in sums else product
+                    product = verb(J, sums[x])
+                    sums[node] = add(sums[node], product) if node in sums else product
             for x in node.inputs:
                 if last.get(x) is node:
                     sums.pop(x, None)
-        return sums.get(self.tape.y, sp.csr_array(self.shape, dtype=self.dtype))
+        return sums.get(self.tape.y)
 
-    def _steps(self, node: Node, active: set[Node]) -> list[tuple[Node, LinearMap]]:
-        """The inputs of ``node`` on a path from x, each with its local Jacobian."""
-        if node is self.x or node not in active or node in self.tape.until:
-            return []
-        maps = node.op.maps(node)  # type: ignore[union-attr]
-        return [(x, J) for x, J in zip(node.inputs, maps, strict=True) if J is not None and x in active]
+
+def dense(maps: Sequence[TotalJacobian]) -> list[Array]:
+    """The dense matrices of maps of one tape; those that are made by pulls in one walk."""
+    for J in maps:
+        J._expect_plain()
+    pulled = [J for J in maps if J._few or J._method(None, True) == "pull"]
+    found = pulled and jacobians(pulled[0].tape, [J.x for J in pulled], min(J._batch for J in pulled))
+    made = {J: rows.reshape(J.shape) for J, rows in zip(pulled, found or (), strict=False) if _finite(rows)}
+    return [made[J] if J in made else J._dense_alone() for J in maps]
+
+
+def _finite(rows: Array) -> bool:
+    """Whether all entries are finite; they are not where 0 times an infinite derivative came in, an entry of no matrix."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.add.reduce(rows, None)) or np.isfinite(rows).all())
 
 
 class Edge(NamedTuple):
@@ -235,6 +268,13 @@ def basis_vector(i: int, shape: tuple[int, ...], dtype: Any) -> Any:
     e = np.zeros(shape, dtype)
     e.flat[i] = 1
     return e[()]
+
+
+def _unit_vectors(index: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array of ``shape`` for each flat position in ``index``, with a 1 there: (index, shape)."""
+    rows = np.zeros((len(index), prod(shape)), dtype)
+    rows[np.arange(len(index)), index] = 1
+    return rows.reshape(-1, *shape)
 
 
 def _basis_rows(index: Array, J: LinearMap) -> sp.csr_array:

@@ -192,20 +192,19 @@ def jacobian(f: Function, argnums: Argnums = 0, format: str | None = None, *, cr
 
     def matrices(*args: Any, **options: Any) -> Any:
         trace = Trace("jacobian", f, args, _several(argnums), None, options, create_graph)
-        maps = [trace.tape.jacobian(x) for x in trace.variables]
         if format and trace.open:
             raise GraphError(f"jacobian: a {format}_array cannot be differentiated again; wanted format=None here")
         if format:
-            matrices_of = [J.tosparse(format=format) for J in maps]
+            matrices_of = [trace.tape.jacobian(x).tosparse(format=format) for x in trace.variables]
         elif trace.open:  # one pull per row, which can be differentiated again
             rows = zip(
                 *[trace.pull(basis_vector(i, trace.y.shape, trace.y.dtype)) for i in range(trace.y.size)], strict=True
             )
             matrices_of = [
-                np.reshape(np.stack(row), J.out_shape + J.in_shape) for row, J in zip(rows, maps, strict=True)
+                np.reshape(np.stack(row), trace.y.shape + x.shape) for row, x in zip(rows, trace.variables, strict=True)
             ]
         else:
-            matrices_of = [J.toarray().reshape(J.out_shape + J.in_shape) for J in maps]
+            matrices_of = trace.tape.jacobians(trace.variables)
         return tuple(matrices_of) if isinstance(argnums, Sequence) else matrices_of[0]
 
     return matrices

@@ -352,13 +352,15 @@ class Softmax(Op):
         return e
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        axis = last_axis(self.axis, x)
+
         def push(v: Any) -> Any:
-            return y * (v - total(y * v, self.axis, True))
+            return y * (v - total(y * v, axis, True))
 
         def entries(p: Array, own: Array, hit: Array) -> Any:
             return own * (hit - p)
 
-        return (lines(x, self.axis, push, push, y, entries),)
+        return (lines(x, axis, push, push, y, entries),)
 
 
 class LogSoftmax(Softmax):
@@ -374,26 +376,32 @@ class LogSoftmax(Softmax):
         return y
 
     def jacobians(self, y: Any, x: Any) -> tuple[LinearMap]:
+        axis = last_axis(self.axis, x)
+
         def push(v: Any) -> Any:
-            return v - total(np.exp(y) * v, self.axis, True)
+            return v - total(np.exp(y) * v, axis, True)
 
         def pull(g: Any) -> Any:
-            return g - np.exp(y) * total(g, self.axis, True)
+            return g - np.exp(y) * total(g, axis, True)
 
         def entries(y: Array, own: Array, hit: Array) -> Any:
             return hit - np.exp(y)
 
-        return (lines(x, self.axis, push, pull, y, entries),)
+        return (lines(x, axis, push, pull, y, entries),)
+
+
+def last_axis(axis: int, x: Any) -> int:
+    """``axis`` of x counted from the last, where it stays when axes are added in front."""
+    return normalize_axis_index(axis, len(x.shape)) - len(x.shape)
 
 
 def lines(x: Any, axis: int, push: Any, pull: Any, y: Any, entries: Any) -> LinearMap:
-    """A map of each line of x along ``axis`` to itself, with a dense block for each.
+    """A map of each line of x along ``axis``, counted from the last, to itself, with a dense block for each.
 
     ``entries(line, own, hit)``: rows of the blocks (R, n), from the lines of y that they belong to (R, n), the entry of y
     itself (R, 1), and 1 where the column is the row's own (R, n).
     """
-    axis = normalize_axis_index(axis, len(x.shape))
-    n, size, step = x.shape[axis], math.prod(x.shape), math.prod(x.shape[axis + 1 :])
+    n, size, step = x.shape[axis], math.prod(x.shape), math.prod(x.shape[len(x.shape) + axis + 1 :])
 
     def rows(index: Array) -> sp.csr_array:
         place = index // step % n
@@ -402,7 +410,8 @@ def lines(x: Any, axis: int, push: Any, pull: Any, y: Any, entries: Any) -> Line
         data = entries(values[columns], values[index, None], hit.astype(x.dtype))
         return compressed(data.ravel(), columns.ravel(), np.arange(len(index) + 1) * n, (len(index), size))
 
-    return FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n))
+    return FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=Bounds(size * n, n, n), leading=True,
+                       by_sample=-axis < len(x.shape))  # fmt: skip
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

@@ -127,6 +127,9 @@ def weights(
 class Separable(LinearMap):
     """R₁ ⊗ R₂ ⊗ … over the last axes: each matrix along its own, for every plane."""
 
+    leading = True
+    by_sample = property(lambda self: len(self.in_shape) > len(self.matrices))
+
     def __init__(self, matrices: list[sp.csr_array], in_shape: Shape, dtype: Any) -> None:
         planes = in_shape[: len(in_shape) - len(matrices)]
         super().__init__(in_shape, (*planes, *(R.shape[0] for R in matrices)), dtype)

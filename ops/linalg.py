@@ -79,7 +79,17 @@ class MatrixOp(Op, abstract=True):
             return compressed(data.ravel(), columns.ravel(), starts, (len(index), prod(x.shape)))
 
         bounds = Bounds(prod(y.shape) * columns_each, columns_each, rows_each)
-        J = FunctionMap(x.shape, y.shape, y.dtype, push=push, pull=pull, rows=rows, bounds=bounds)
+        J = FunctionMap(
+            x.shape,
+            y.shape,
+            y.dtype,
+            push=push,
+            pull=pull,
+            rows=rows,
+            bounds=bounds,
+            leading=True,
+            by_sample=len(A.shape) > 2,
+        )
         return promoted(J, x)
 
     def real(self, A: Array) -> Array:

@@ -144,6 +144,23 @@ class Standardization(LinearMap):
         weighted = g if self.weight is None else g * self.weight
         return np.reshape(projected(weighted, self.standard(), self.groups) * self.inverse, self.in_shape)
 
+    @property
+    def by_sample(self) -> bool:
+        return 0 not in self.groups.axes and self.groups.view[:1] == self.in_shape[:1]
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self._repeated(len(rows)).push(rows)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self._repeated(len(rows)).pull(rows)
+
+    def _repeated(self, n: int) -> Standardization:
+        """The map of n arrays, each by this one."""
+        view, axes, affine = self.groups
+        groups = Groups((n, *view), tuple(i + 1 for i in axes), (1, *affine))
+        x = np.broadcast_to(value_of(self.x), (n, *self.in_shape))
+        return Standardization(x, self.dtype, groups, self.mean, self.inverse, self.weight)
+
     def _rows(self, index: Array) -> sp.csr_array:
         view, axes, _ = self.groups
         size, m = self.shape[0], self.groups.size
@@ -182,9 +199,14 @@ def repeated(p: Any, x: Any, dtype: Any, groups: Groups, J: Standardization | No
         data = np.ones(size, dtype) if J is None else value_of(J.standard()).ravel()
         return sp.csr_array((data, columns, np.arange(size + 1)), shape=(size, prod(affine)))
 
-    size, n = prod(view), prod(affine)
+    def pull_samples(rows: Any) -> Any:
+        g, over = np.reshape(rows, (len(rows), *view)), tuple(i + 1 for i in groups.stretched if i)
+        return np.reshape(total(g if J is None else g * J.standard(), over), (*rows.shape[:2], *p.shape))
+
+    size, n, apart = prod(view), prod(affine), 0 in groups.stretched and view[:1] == x.shape[:1]
     bounds = Bounds(size, 1 if size else 0, size // n if n else 0)
-    return FunctionMap(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix, bounds=bounds)
+    return FunctionMap(p.shape, x.shape, dtype, push=push, pull=pull, matrix=matrix, bounds=bounds,
+                       pull_samples=pull_samples if apart else None)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -504,7 +526,7 @@ class LocalResponseNorm(Op):
         inside = self.window(x).pixels[0] >= 0
         most = int(inside.sum(1).max())  # a window's most channels, and a channel's most windows
         bounds = Bounds(N * S * int(inside.sum()), most, most) if N else Bounds(0, 0, 0)
-        return [FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds)]
+        return [FunctionMap(x.shape, x.shape, x.dtype, push=push, pull=pull, rows=rows, bounds=bounds, by_sample=True)]
 
 
 def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

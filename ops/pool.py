@@ -293,6 +293,8 @@ class Winners(Selection):
         LinearMap.__init__(self, x.shape, y.shape, x.dtype)
         self.window, self.x, self.y, self.saved = window, x, y, saved
 
+    by_sample = property(lambda self: True)
+
     @cached_property
     def index(self) -> Array:
         """The flat index in x of each maximum, −1 for a window without a pixel."""
@@ -403,17 +405,25 @@ class Averages(BlockMap):
             divisors.astype(np.float64 if self.dtype.kind == "c" else self.dtype),
         )
 
+    by_sample = property(lambda self: True)
+
     def push(self, v: Any) -> Any:
         if isinstance(v, Node):
             return Apply(self)(v)
-        return tasks.avg_pool(v, self.window, self.divisors).reshape(self.out_shape)
+        return tasks.avg_pool(v, self.window, self.divisors).reshape(len(v), *self.out_shape[1:])
 
     def pull(self, g: Any) -> Any:
         if isinstance(g, Node):
             return Apply(self.T)(g)
         return tasks.avg_pool_gradient(
-            np.reshape(g, (*self.in_shape[:2], *self.window.out)), self.window, self.divisors
+            np.reshape(g, (len(g), self.in_shape[1], *self.window.out)), self.window, self.divisors
         )
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self.push(rows.reshape(-1, *self.in_shape[1:])).reshape(len(rows), *self.out_shape)
+
+    def _pull_rows(self, rows: Any) -> Any:
+        return self.pull(rows.reshape(-1, *self.out_shape[1:])).reshape(len(rows), *self.in_shape)
 
     def _blocks(self) -> BlockMatrix:
         window = self.window
@@ -531,8 +541,8 @@ class AdaptiveAvgPool(AdaptivePool):
 
         return FunctionMap(
             x.shape, (*x.shape[:2], *out), x.dtype,
-            push=lambda v: einsum(f"nc{pixels},{tables}->nc{outputs}", v, *matrices),
-            pull=lambda g: einsum(f"nc{outputs},{tables}->nc{pixels}", g, *matrices),
+            push=lambda v: einsum(f"...{pixels},{tables}->...{outputs}", v, *matrices),
+            pull=lambda g: einsum(f"...{outputs},{tables}->...{pixels}", g, *matrices), leading=True, by_sample=True,
             matrix=lambda: blocks().tocsr(), rows=lambda index: blocks().rows(index),
             bounds=Bounds(planes * prod(int(hit.sum()) for hit in hits), *most) if planes else Bounds(0, 0, 0),
         )  # fmt: skip

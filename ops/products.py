@@ -123,16 +123,27 @@ class Contraction(Op):
 
         def pull(g: Any) -> Any:
             terms = ",".join([out, *[t for t, _ in others]])
-            c = einsum(f"{terms}->{pulled}", g, *[f for _, f in others])
-            if pulled != term:  # letters summed in this slot alone: the cotangent is the same along them
-                c = np.broadcast_to(np.reshape(c, tuple(sides[c] if c in pulled else 1 for c in term)), x.shape)
-            return c
+            return stretched(einsum(f"{terms}->{pulled}", g, *[f for _, f in others]))
+
+        def stretched(c: Any, *leading: int) -> Any:
+            """c along the letters that are summed in this slot alone, too, where the cotangent is the same."""
+            if pulled == term:
+                return c
+            shape = tuple(sides[c] if c in pulled else 1 for c in term)
+            return np.broadcast_to(np.reshape(c, leading + shape), leading + x.shape)
+
+        def product(rows: Any, given: str, wanted: str) -> Any:
+            terms = ",".join([spare + given, *[t for t, _ in others]])
+            return tasks.contract(f"{terms}->{spare}{wanted}", rows, *[value_of(f) for _, f in others])
+
+        def push_rows(rows: Any) -> Any:
+            return product(rows, term, out)
 
         def pull_rows(rows: Any) -> Any:
-            many = Contraction(f"{'Z' + out},{','.join(t for t, _ in others)}->{'Z' + pulled}")
-            c = many.forward(rows, *[value_of(f) for _, f in others])
-            shape = tuple(sides[c] if c in pulled else 1 for c in term)
-            return np.broadcast_to(np.reshape(c, (len(rows), *shape)), (len(rows), *x.shape))
+            return stretched(product(rows, out, pulled), len(rows))
+
+        def pull_samples(rows: Any) -> Any:
+            return stretched(product(rows, out, out[0] + pulled), *rows.shape[:2])
 
         def rows(index: Array) -> sp.csr_array:
             own = "".join(c for c in term if c not in out)
@@ -155,10 +166,13 @@ class Contraction(Op):
                 data.ravel(), columns.ravel(), np.arange(len(index) + 1) * width, (len(index), prod(x.shape))
             )
 
+        spare = next((c for c in reversed(LETTERS) if c not in self.subscripts), "")
         row = prod(tuple(sides[c] for c in set(term) - set(out)))
         col = prod(tuple(sides[c] for c in set(out) - set(term)))
         return FunctionMap(x.shape, y.shape, y.dtype, push=push, pull=pull, bounds=Bounds(prod(y.shape) * row, row, col),
-                       rows=rows, pull_rows=pull_rows if others and "Z" not in self.subscripts else None)  # fmt: skip
+                       rows=rows, push_rows=push_rows if spare else None,
+                       pull_rows=pull_rows if spare else None, by_sample=bool(out) and out[0] == term[:1],
+                       pull_samples=pull_samples if spare and out and out[0] not in term else None)  # fmt: skip
 
 
 def slot_formula(op: Contraction, s: int, sides: dict[str, int]) -> str:
@@ -453,7 +467,14 @@ class SparseProduct(Op):
             columns = some.indices.astype(np.int64) * k + np.repeat(j, np.diff(some.indptr))
             return compressed(some.data, columns, some.indptr, (len(index), prod(x.shape)))
 
+        def moved(A: sp.csr_array, rows: Array) -> Any:
+            """A times each of (R, n, …), as one product with all of their columns."""
+            columns = np.moveaxis(rows, 0, 1)
+            y = SparseProduct(A).forward(columns.reshape(len(columns), -1))
+            return np.moveaxis(y.reshape(len(y), *columns.shape[1:]), 1, 0)
+
         rows, cols = np.diff(matrix.indptr).max(initial=0), np.bincount(matrix.indices, minlength=1).max()
         return (FunctionMap(x.shape, y.shape, x.dtype, push=SparseProduct(matrix), pull=SparseProduct(matrix.T),
                         rows=rows_of,
+                        push_rows=lambda rows: moved(matrix, rows), pull_rows=lambda rows: moved(matrix.T, rows),
                         bounds=Bounds(matrix.nnz * k, int(rows), int(cols))),)  # fmt: skip

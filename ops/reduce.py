@@ -22,7 +22,7 @@ from minigraph.arguments import expect_number, expect_plain
 from minigraph.array import Array
 from minigraph.kernels.numpy.summation import single
 from minigraph.kernels.sparse import compressed
-from minigraph.maps import Bounds, Diagonal, FunctionMap, LinearMap, Selection
+from minigraph.maps import Bounds, Broadcast, Diagonal, FunctionMap, LinearMap
 from minigraph.node import Spec, value_of
 from minigraph.op import Op, expect, implements, operand
 from minigraph.ops.elementwise import add, logaddexp, maximum, minimum, multiply, square, subtract
@@ -137,13 +137,8 @@ class Reduction(Op):
 
 
 def sum_map(x: Any, shape: tuple[int, ...], out_shape: tuple[int, ...]) -> LinearMap:
-    """Sum x down to ``kept`` (reduced axes have side 1), seen as ``out_shape``: a Broadcast, transposed."""
-    axes = tuple(i for i, (n, m) in enumerate(zip(x.shape, shape, strict=True)) if n != m)
-    in_shape = x.shape
-    return Selection(
-        lambda g: np.broadcast_to(np.reshape(g, shape), in_shape), out_shape, in_shape, x.dtype,
-        back=lambda v: np.reshape(total(v, axes), out_shape),
-    ).T  # fmt: skip
+    """Sum x down to ``shape`` (reduced axes have side 1), seen as ``out_shape``: a Broadcast, transposed."""
+    return Broadcast(Spec(out_shape, x.dtype), x.shape, seen=shape).T
 
 
 def _prod(x: Array, axis: Any, keepdims: bool) -> Any:
@@ -460,8 +455,9 @@ class CumulativeSum(Op):
             columns = np.repeat(index - place * after, place + 1) + within * after
             return compressed(np.ones(starts[-1], x.dtype), columns, starts, (len(index), before * n * after))
 
-        return (FunctionMap(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, axis),
-                        pull=lambda g: np.flip(cumulative(np.flip(g, axis), axis), axis),
+        last = axis - len(x.shape)  # where the axis stays when others are added in front
+        return (FunctionMap(x.shape, x.shape, x.dtype, push=lambda v: cumulative(v, last),
+                        pull=lambda g: np.flip(cumulative(np.flip(g, last), last), last), leading=True, by_sample=axis > 0,
                         rows=rows, bounds=Bounds(before * n * (n + 1) // 2 * after, n, n)),)  # fmt: skip
 
 

@@ -48,14 +48,15 @@ def convolution(slot):
         for window, (groups, C, K) in product(WINDOWS, ((1, 3, 4), (2, 4, 6), (4, 4, 4))):
             x, w = last(rng, 2, C, *window.size), rng.standard_normal((K, C // groups, *window.kernel))
             g = last(rng, 2, K, *window.out)
-            found = {"y": np.zeros(g.shape), "x": np.zeros(x.shape), "w": np.zeros(w.shape)}
+            found = {"y": np.zeros(g.shape), "x": np.zeros(x.shape), "each w": np.zeros((2, *w.shape))}
             for (p, i, q), k, c in product(meetings(window), range(K), range(C // groups)):
                 channel = k // (K // groups) * (C // groups) + c
                 for n in range(2):
                     found["y"][n, k, *p] += x[n, channel, *q] * w[k, c, *i]
                     found["x"][n, channel, *q] += g[n, k, *p] * w[k, c, *i]
-                    found["w"][k, c, *i] += g[n, k, *p] * x[n, channel, *q]
-            arguments = {"y": (x, w), "x": (g, w), "w": (x, g)}[slot]
+                    found["each w"][n, k, c, *i] += g[n, k, *p] * x[n, channel, *q]
+            found["w"] = found["each w"].sum(0)
+            arguments = {"y": (x, w), "x": (g, w), "w": (x, g), "each w": (x, g)}[slot]
             yield (*arguments, window, groups), found[slot]
 
     return samples
@@ -259,6 +260,7 @@ def update(rng):
 
 SAMPLES = {
     "conv_forward": convolution("y"), "conv_input_gradient": convolution("x"), "conv_filter_gradient": convolution("w"),
+    "conv_filter_gradients": convolution("each w"),
 } | {name: globals()[name] for name in TASKS if name in globals()}  # fmt: skip
 
 

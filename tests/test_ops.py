@@ -82,6 +82,10 @@ def test_op(cls, case):
 
     if y.dtype not in FLOATS:
         return
+    g = rng.standard_normal(y.shape)
+    for J, c in zip(tape.jacobians(floats(nodes)), tape.pull(g, floats(nodes)), strict=True):
+        found = np.tensordot(g, J, y.ndim)
+        np.testing.assert_allclose(found, np.zeros(found.shape) if c is None else c, rtol=1e-9, atol=1e-10)
     v = {x: rng.standard_normal(x.shape) for x in floats(nodes)}
     pushed = tape.push(v)
     slope = difference(case, nodes, v)
@@ -118,10 +122,29 @@ def check_map(J, rng):
     assert matrix.nnz <= nnz and per_row.max(initial=0) <= row and per_column.max() <= col
     if not isinstance(J, (Product, TotalJacobian)):
         assert matrix.nnz == nnz
-    rows = rng.standard_normal((3, *J.out_shape))
-    np.testing.assert_allclose(J._pull_rows(rows), np.stack([J.pull(r) for r in rows]), rtol=1e-10, atol=1e-11)
+    for verb, several, shape in ((J.push, J._push_rows, J.in_shape), (J.pull, J._pull_rows, J.out_shape)):
+        rows = rng.standard_normal((3, *shape))
+        np.testing.assert_allclose(several(rows), np.stack([verb(row) for row in rows]), rtol=1e-10, atol=1e-11)
+    keeps_samples(J, matrix, rng)
     operator = J.aslinearoperator()
     np.testing.assert_allclose(operator @ v.ravel(), np.ravel(pushed), rtol=1e-10, atol=1e-11)
+
+
+def keeps_samples(J, matrix, rng):
+    """Each sample's cotangents pulled by themselves; and of a map that keeps samples apart, the matrix is block diagonal."""
+    if not J.out_shape:
+        assert not J.by_sample
+        return
+    N, rows = J.out_shape[0], rng.standard_normal((2, *J.out_shape))
+    alone = np.zeros((N, *rows.shape))
+    alone[np.arange(N), :, np.arange(N)] = rows.swapaxes(0, 1)
+    if N:
+        single = [[J.pull(row) for row in some] for some in alone.swapaxes(0, 1)]
+        np.testing.assert_allclose(J._pull_samples(rows), single, rtol=1e-10, atol=1e-11)
+    if J.by_sample:
+        assert J.in_shape[0] == N
+        i, j = matrix.nonzero()
+        assert (i // (J.shape[0] // N or 1) == j // (J.shape[1] // N or 1)).all()
 
 
 def substitute(nodes, xs):

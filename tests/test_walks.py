@@ -12,7 +12,8 @@ from scipy.sparse.linalg import aslinearoperator, cg, gmres, svds
 from test_ops import CASES, as_nodes, floats, name_of, substitute
 
 import minigraph as mg
-from minigraph import array, nn
+from minigraph import array, dense, nn
+from minigraph.dense import Rows, steps
 from minigraph.inspect.draw import to_dot
 from minigraph.maps import Bounds, FunctionMap, LinearMap
 from minigraph.node import FLOATS
@@ -21,6 +22,48 @@ from minigraph.ops.elementwise import Elementwise, define
 from minigraph.tape import Tape
 
 rng = np.random.default_rng(0)
+
+# --- dense Jacobians -----------------------------------------------------------------------------------------
+
+
+def each_sample(mixes):
+    """A network of layers of every kind; batch normalisation mixes its samples in training."""
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, groups=2), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 6, 2),
+        nn.GroupNorm(2, 6), nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 5), nn.LayerNorm(5), nn.Tanh(),
+        nn.Linear(5, 3),
+    ).initialize(0).train(mixes)  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((4, 2, 7, 7), np.float32)
+    return net, mg.cross_entropy(net(x), np.array([0, 2, 1, 1]), reduction="none")
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_gradients_of_each_sample_are_a_jacobian(mixes, monkeypatch):
+    """They are what a pull for each sample gives, and take one pull for all where samples do not mix."""
+    net, losses = each_sample(mixes)
+    tape, carried, through = Tape.of(losses), [], Rows.through
+    monkeypatch.setattr(Rows, "through", lambda rows, J: carried.append(rows) or through(rows, J))
+    found = tape.jacobians()
+    rows = [tape.pull(e) for e in np.eye(4, dtype=np.float32)]
+    for J, p, *single in zip(found, tape.parameters, *rows, strict=True):
+        assert J.shape == (4, *p.shape) and J.dtype == np.float32
+        np.testing.assert_allclose(J, single, rtol=1e-4, atol=1e-6)
+    assert all(rows.sparse and len(rows.values) == 1 for rows in carried) is not mixes
+    expect_own(found, *[p.value for p in tape.parameters])
+
+
+def test_jacobians_of_several_nodes_take_one_walk(monkeypatch):
+    x, w, unused = (mg.parameter(rng.standard_normal(3)) for _ in range(3))
+    tape, taken = Tape.of(np.tanh(x + w)), []
+    monkeypatch.setattr(dense, "steps", lambda *args: taken.append(args[1]) or steps(*args))
+    J_x, J_w, none, again = tape.jacobians([x, w, unused, x])
+    assert none is None and len(taken) == len(tape.nodes)
+    for J in (J_x, J_w, again):
+        np.testing.assert_allclose(J, np.diag(1 - np.tanh(x.value + w.value) ** 2))
+    expect_own([J_x, J_w, again])
+    with pytest.raises(mg.MemoryBudgetError):
+        tape.jacobians(max_bytes=10)
+
 
 # --- whose arrays they are ----------------------------------------------------------------------------------
 

@@ -67,6 +67,7 @@ conv_filter_gradient = Task(
     lambda x, g, window, groups: ConvProblem(window, len(x), x.shape[1], g.shape[1], groups, np.result_type(x, g)),
 )
 CONVOLUTIONS = conv_forward, conv_input_gradient, conv_filter_gradient
+conv_filter_gradients = Task("conv_filter_gradients", problem_of)  # (x, g, window, groups) → one of w for each sample
 
 max_pool = Task("max_pool", problem_of)  # (x, window) → y, saved
 max_pool_gradient = Task("max_pool_gradient", problem_of)  # (g, x, y, window, saved) → x-shaped

@@ -25,7 +25,7 @@ from minigraph.kernels.numpy.matrices import BlockMatrix, outputs_matrix, patche
 from minigraph.kernels.registry import Task
 from minigraph.kernels.tasks import ConvProblem
 from minigraph.kernels.window import Ints, Pairs, Window
-from minigraph.maps import Bounds, LinearMap, Selection, Shape, promoted
+from minigraph.maps import Bounds, Broadcast, LinearMap, Shape, promoted
 from minigraph.node import Node, Spec, value_of
 from minigraph.op import Op, expect, expect_floats
 from minigraph.ops.conv.matrices import BlockMap
@@ -71,6 +71,10 @@ class Form:
         return ConvFilterGradient(*hyper, window.kernel)(slots["x"], slots["y"])
 
 
+# By the slot that is held: the axis along which several arrays of each other slot may lie, since the held one has it not.
+BESIDE: dict[Letter, dict[Letter, int]] = {"w": {"x": 0, "y": 0}, "x": {"w": 0, "y": 1}, "y": {"w": 1, "x": 1}}
+
+
 class Held(BlockMap):
     """The form with the array of one slot held fixed: a linear map between the other two.
 
@@ -81,21 +85,55 @@ class Held(BlockMap):
     def __init__(self, form: Form, source: Letter, target: Letter, held: Any, dtype: Any) -> None:
         super().__init__(form.shape(source), form.shape(target), dtype)
         self.form, self.source, self.target, self.held = form, source, target, held
-        (self.slot,) = {"x", "w", "y"} - {source, target}
+        (self.slot,) = set(BESIDE) - {source, target}
 
     def push(self, v: Any) -> Any:
         expect(np.shape(v) == self.in_shape, str(self), f"a tangent of shape {self.in_shape}", shape=np.shape(v))
-        return self.form.third_slot({self.source: v, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.source: v, self.slot: self.held})
 
     def pull(self, g: Any) -> Any:
         expect(np.shape(g) == self.out_shape, str(self), f"a cotangent of shape {self.out_shape}", shape=np.shape(g))
-        return self.form.third_slot({self.target: g, self.slot: self.held})  # type: ignore[dict-item]
+        return self.form.third_slot({self.target: g, self.slot: self.held})
+
+    def _push_rows(self, rows: Any) -> Any:
+        return self._together(rows, self.source, self.target)
 
     def _pull_rows(self, rows: Any) -> Any:
-        if (self.source, self.target) != ("x", "y"):
-            return super()._pull_rows(rows)
-        many = self.form.third_slot({"y": rows.reshape(-1, *rows.shape[2:]), "w": value_of(self.held)})
-        return many.reshape(*rows.shape[:2], *many.shape[1:])
+        return self._together(rows, self.target, self.source)
+
+    def _together(self, rows: Any, given: Letter, wanted: Letter) -> Any:
+        """All rows by one convolution: they lie beside one another along the axis that the held array does not have."""
+        form = self.form if self.slot == "w" else replace(self.form, algorithm="auto")  # there will be more channels
+        many = form.third_slot({given: self._beside(rows, given), self.slot: value_of(self.held)})
+        return self._apart(many, len(rows), wanted)
+
+    @property
+    def by_sample(self) -> bool:
+        return self.slot == "w"
+
+    def _pull_samples(self, rows: Any) -> Any:
+        if (self.source, self.target) != ("w", "y"):
+            return super()._pull_samples(rows)
+        beside, window = self._beside(rows, "y"), self.form.window
+        many = tasks.conv_filter_gradients(value_of(self.held), beside, window, self.form.groups)
+        return many[None] if len(rows) == 1 else np.stack([self._apart(w, len(rows), "w") for w in many], 1)
+
+    def _place(self, slot: Letter) -> tuple[int, int]:
+        """The axis of that slot along which rows lie beside one another, and the number of groups it has."""
+        axis = BESIDE[self.slot][slot]
+        return axis, self.form.groups if self.slot != "w" and (slot, axis) != ("w", 1) else 1
+
+    def _beside(self, rows: Array, slot: Letter) -> Array:
+        """(R, …, groups · n, …) → (…, groups · R · n, …)."""
+        (axis, groups), (R, *shape) = self._place(slot), rows.shape
+        split = rows.reshape(R, *shape[:axis], groups, shape[axis] // groups, *shape[axis + 1 :])
+        return np.moveaxis(split, 0, axis + 1).reshape(*shape[:axis], shape[axis] * R, *shape[axis + 1 :])
+
+    def _apart(self, many: Array, R: int, slot: Letter) -> Array:
+        """(…, groups · R · n, …) → (R, …, groups · n, …)."""
+        (axis, groups), shape = self._place(slot), self.form.shape(slot)
+        split = many.reshape(*shape[:axis], groups, R, shape[axis] // groups, *shape[axis + 1 :])
+        return np.moveaxis(split, axis + 1, 0).reshape(R, *shape)
 
     def _blocks(self) -> BlockMatrix:
         form, held = self.form, value_of(self.held).astype(self.dtype, copy=False)
@@ -125,11 +163,8 @@ def bias_formula(y: Any) -> str:
 
 def bias_map(b: Any, y: Any) -> LinearMap:
     """v ↦ v[k] at every position of channel k of y; Jᵀ sums over samples and positions."""
-    out, channel = y.shape, (1, y.shape[1], *[1] * (len(y.shape) - 2))
-    return promoted(
-        Selection(lambda v: np.broadcast_to(np.reshape(v, channel), out), b.shape, out, y.dtype, tasks.channel_totals),
-        b,
-    )
+    channel = y.shape[1], *[1] * (len(y.shape) - 2)
+    return promoted(Broadcast(Spec(b.shape, y.dtype), y.shape, seen=channel, added=tasks.channel_totals), b)
 
 
 def patches(N: int, K: int, groups: int) -> str:

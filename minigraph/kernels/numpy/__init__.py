@@ -16,6 +16,7 @@ def seconds(problem: tuple[Any, ...]) -> float:
 
 
 for task, run in (
+    (tasks.conv_filter_gradients, im2col.filter_gradients),
     (tasks.max_pool, pool.max_pool),
     (tasks.max_pool_gradient, pool.max_pool_gradient),
     (tasks.avg_pool, pool.avg_pool),

@@ -62,8 +62,12 @@ def _pair(a: str, x: Array, b: str, z: Array, out: str) -> Any:
     if not batch + free_a + free_b and summation.single(x) and summation.single(z):
         return summation.inner(*(np.ravel(f.transpose([t.index(c) for c in summed])) for t, f in ((a, x), (b, z))))
     left, right = matrices(a, x, free_a, summed), matrices(b, z, summed, free_b)
-    one_row = not batch and left.shape[0] == 1
-    product = summation.row_times(left, right) if one_row else matmul(left, right)
+    if not summed:
+        product = left * right
+    elif not batch and left.shape[0] == 1:
+        product = summation.row_times(left, right)
+    else:
+        product = matmul(left, right)
     letters = batch + free_a + free_b
     shape = tuple(sides[c] for c in letters)
     if letters == out and product.shape == shape:

@@ -35,7 +35,7 @@ from minigraph.kernels.numpy.conv.blocks import (
 )
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.products import matmul, product
-from minigraph.kernels.numpy.threads import parallel, scratch
+from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window, phases
 
@@ -261,6 +261,26 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
     gradient = (total[0] if lanes == 1 else total.sum(0)).astype(dtype, copy=False)
     w = from_banded(gradient.reshape(groups, m, K, *wide.kernel, C), window) if m > 1 else gradient
     return np.moveaxis(w.reshape(groups * K, *window.kernel, C), -1, 1)
+
+
+def filter_gradients(x: Array, g: Array, window: Window, groups: int) -> Array:
+    """W = gᵀ · im2col(x) of each sample by itself: (N, K, n′…) · (N, n′…, C f…) → (N, K, C/groups, *f)."""
+    N, C, K, dtype = len(x), x.shape[1] // groups, g.shape[1] // groups, np.result_type(x, g)
+    k = prod(window.kernel) * C
+    w = empty((groups, N, K, k), dtype)
+    if not (x.size and g.size):
+        w[...] = 0
+    else:
+        X, G = layout.channels_last(x), layout.channels_last(g).reshape(N, -1, groups, K)
+
+        def part(block: Part) -> None:
+            rows = patch_rows(X, window, block, groups)
+            samples = np.moveaxis(G[block[0]], 2, 0).swapaxes(2, 3)
+            product(samples, rows.reshape(groups, -1, prod(window.out), k), w[:, block[0]])
+
+        each = prod(window.out) * k * groups * dtype.itemsize
+        parallel(part, [(samples, slice(0, window.out[0])) for samples in equal_slices(N, BLOCK_BYTES // each)])
+    return np.moveaxis(w.swapaxes(0, 1).reshape(N, groups * K, *window.kernel, C), -1, 2)
 
 
 def cost(work: ConvProblem) -> float:
