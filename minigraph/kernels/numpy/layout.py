@@ -116,9 +116,9 @@ def all_in_range(var: Array, dtype: Any) -> bool:
     return bool(in_range(var, dtype).all())
 
 
-def means_are_small(mean: Array, var: Array) -> bool:
-    """Whether all means are small compared with the deviations, so that x need not be centred to keep its digits."""
-    return bool((mean * mean <= 4 * var).all())
+def means_are_small(mean: Array, var: Array, most: float = 2) -> bool:
+    """Whether all means are at most ``most`` deviations, so that x need not be centred to keep its digits."""
+    return bool((mean * mean <= most * most * var).all())
 
 
 def moments(x: Array) -> tuple[Array, Array]:

@@ -46,6 +46,7 @@ from minigraph.kernels.window import Array, Window
 
 _ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
 _ACROSS_CHANNELS, _MULTIPLY = c_int(0xAFF), c_int(0x1FFF1)
+MOST_OFFSET = 8  # of a mean, in deviations, up to which sums in single precision keep enough digits
 CACHED_ENTRIES = 1 << 18  # of a part that a second primitive reads again
 MOST_SUMMED = 8192  # rows that oneDNN sums in single precision, one after another
 
@@ -94,7 +95,7 @@ def moments(x: Array) -> tuple[Array, Array]:
 
     parallel(part, range(len(slices)), uses_blas=False)
     mean, var = layout.together(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
-    return (mean, var) if layout.means_are_small(mean, var) else layout.exact_moments(x)
+    return (mean, var) if layout.means_are_small(mean, var, MOST_OFFSET) else layout.exact_moments(x)
 
 
 def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
