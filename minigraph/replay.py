@@ -14,9 +14,13 @@ import numpy as np
 
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.elementwise import rectify, where_positive
+from minigraph.kernels.numpy.norm import Finish
 from minigraph.mode import MODE, RECORDINGS, VARIABLES, Configuration, Effects, recording
 from minigraph.node import FLOATS, Node, Parameter, constant
 from minigraph.ops.activation import relu
+from minigraph.ops.conv import Conv
+from minigraph.ops.elementwise import add
+from minigraph.ops.normalization import BatchNorm
 from minigraph.ownership import own
 from minigraph.tape import Tape
 from minigraph.text import readable, table
@@ -150,30 +154,53 @@ class Plan:
         ]  # fmt: skip
         self.seed = np.ones(tape.y.shape, tape.y.dtype)[()]
         wanted = [p for p, _ in self.parameters if p.requires_grad]
-        active = {index[node] for node in tape.depending_on(wanted)} if wanted else set()
+        self.active = active = {index[node] for node in tape.depending_on(wanted)} if wanted else set()
         self.wanted = [(p, index[p]) for p in wanted if index[p] in active]
         readers = Counter(index[x] for node in tape.nodes for x in node.inputs)
         self.steps: list[Call] = []
         for node in tape.nodes:
             if node.op:
                 self.steps.append(Call(node, index, active, effects))
-        self.pulls = [call for call in reversed(self.steps) if call.out in active]
-        self._rectify_in_place(tape, index, readers)
+        self._fuse(tape, readers)
         self._plan_memory()
 
-    def _rectify_in_place(self, tape: Tape, index: dict[Node, int], readers: Counter[int]) -> None:
-        """ReLU overwrites its input where nothing else reads it, and is pulled by its output."""
-        calls = {call.out: call for call in self.steps}
-        for node in tape.nodes:
-            if node.op is relu and node.dtype in FLOATS and node.shape:
-                call, before = calls[index[node]], calls.get(index[node.inputs[0]])
-                call.rectifies = True
-                call.in_place = (
-                    before is not None
-                    and readers[before.out] == 1
-                    and before.out not in self.outputs
-                    and not _reads_output(node.inputs[0])
-                )
+    def _fuse(self, tape: Tape, readers: Counter[int]) -> None:
+        """Let ReLU be computed where its input is made, if nothing else reads that, and be pulled by its output."""
+        calls, nodes = {call.out: call for call in self.steps}, tape.nodes
+
+        def single(i: int) -> Call | None:
+            """The call that gives value i, if one other call alone reads it and its Jacobian does not."""
+            fit = readers[i] == 1 and i not in self.outputs and i in calls
+            return calls[i] if fit and not _reads_output(nodes[i]) else None
+
+        for i, node in enumerate(nodes):
+            if node.op is not relu or node.dtype not in FLOATS or not node.shape:
+                continue
+            call = calls[i]
+            call.rectifies = True
+            before = single(call.inputs[0])
+            if before is None:
+                continue
+            call.in_place = True
+            fused = self._fused(before, call, nodes, single)
+            if fused is not None:
+                replaced, made = fused
+                self.steps[self.steps.index(call)] = calls[i] = made
+                self.steps = [step for step in self.steps if step not in replaced]
+        self.pulls = [call for call in reversed(self.steps) if call.out in self.active]
+
+    def _fused(self, before: Call, call: Call, nodes: Sequence[Node], single: Callable[[int], Call | None]) -> Any:
+        """The calls that one call can replace, and that call; None where there is no such kernel."""
+        if isinstance(before.op, Conv) and len(before.inputs) == 3:
+            return [before], RectifiedConv(before, call)
+        if isinstance(before.op, BatchNorm):
+            return [before], RectifiedNorm(before, call)
+        if before.op is add and len({nodes[i].spec for i in (*before.inputs, before.out)}) == 1:
+            for k in (1, 0):
+                norm = single(before.inputs[k])
+                if norm is not None and isinstance(norm.op, BatchNorm):
+                    return [norm, before], RectifiedNorm(norm, call, before.inputs[1 - k], before.targets[1 - k])
+        return None
 
     def _plan_memory(self) -> None:
         """After each call, the values that nobody will read again."""
@@ -236,7 +263,7 @@ class Call:
 
     def __init__(self, node: Node, index: dict[Node, int], active: set[int], effects: Effects) -> None:
         self.op: Any = node.op
-        self.label, self.shape = node.path or node.kind, node.shape
+        self.label, self.shape = "/".join(filter(None, (node.scope, node.name or node.kind))), node.shape
         self.inputs, self.out = tuple(index[x] for x in node.inputs), index[node]
         self.targets = [i if i in active else None for i in self.inputs]
         self.wanted = tuple(i is not None for i in self.targets)
@@ -254,12 +281,8 @@ class Call:
         """Compute the value."""
         if self.before is not None:
             self.before()
-        if self.rectifies:
-            (i,) = self.inputs
-            value = rectify(values[i], self.in_place)
-        else:
-            value = self.op.forward(*[values[i] for i in self.inputs])
-        if type(value) is tuple:
+        value = self.value([values[i] for i in self.inputs])
+        if isinstance(value, tuple):
             value, saved[self.out] = value
         values[self.out] = value
         for effect in self.after:
@@ -267,14 +290,18 @@ class Call:
         for i in self.drops:
             values[i] = None
 
+    def value(self, xs: list[Any]) -> Any:
+        """The value, or (value, saved)."""
+        if self.rectifies:
+            x = xs.pop()
+            return rectify(x, self.in_place)
+        return self.op.forward(*xs)
+
     def back(self, values: list[Any], saved: list[Any], cotangents: list[Any]) -> None:
         """Pull the cotangent of the value to the inputs."""
         g, cotangents[self.out] = cotangents[self.out], None
         if g is not None:
-            if self.rectifies:
-                pulled: Any = [where_positive(values[self.out], g)]
-            else:
-                pulled = self._pulled(g, values, saved)
+            pulled = self.pulled(g, values, saved)
             for i, c in zip(self.targets, pulled):  # noqa: B905  as on a tape
                 if i is not None and c is not None:
                     old = cotangents[i]
@@ -285,14 +312,64 @@ class Call:
         for i in self.drops_back:
             values[i] = None
 
-    def _pulled(self, g: Any, values: list[Any], saved: list[Any]) -> Any:
-        op, y, xs, kept = self.op, values[self.out], [values[i] for i in self.inputs], saved[self.out]
+    def pulled(self, g: Any, values: list[Any], saved: list[Any]) -> Any:
+        """The cotangents of the inputs."""
+        if self.rectifies:
+            return [where_positive(values[self.out], g)]
+        return self.pull_op(g, values[self.out], [values[i] for i in self.inputs], saved[self.out])
+
+    def pull_op(self, g: Any, y: Any, xs: list[Any], kept: Any) -> Any:
+        """The cotangents of the op's inputs."""
+        op = self.op
         if op.pull is not None:
             together = op.pull(g, self.wanted, y, *xs, saved=kept)
             if together is not NotImplemented:
                 return together
         maps = op.jacobians(y, *xs) if kept is None else op.jacobians(y, *xs, saved=kept)
         return [J._pull(g) if want and J is not None else None for J, want in zip(maps, self.wanted)]  # noqa: B905
+
+
+class RectifiedConv(Call):
+    """max(convolution + bias, 0): the bias and ReLU in one pass."""
+
+    def __init__(self, conv: Call, call: Call) -> None:
+        vars(self).update(vars(conv))
+        self.conv, self.out, self.label = conv, call.out, f"{conv.label} + relu"
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return (*self.inputs, self.out)
+
+    def value(self, xs: list[Any]) -> Any:
+        x, w, b = xs
+        return tasks.add_to_channels(self.op.forward(x, w), b, True)
+
+    def pulled(self, g: Any, values: list[Any], saved: list[Any]) -> Any:
+        return super().pulled(where_positive(values[self.out], g), values, saved)
+
+
+class RectifiedNorm(Call):
+    """max(batch normalisation [+ other], 0) in one pass."""
+
+    def __init__(self, norm: Call, call: Call, other: int | None = None, target: int | None = None) -> None:
+        vars(self).update(vars(norm))
+        self.other, self.out = other, call.out
+        self.label = f"{norm.label} + relu" if other is None else f"{norm.label} + v{other} + relu"
+        if other is not None:
+            self.inputs, self.targets = (*norm.inputs, other), [*norm.targets, target]
+
+    def value(self, xs: list[Any]) -> Any:
+        other = xs.pop() if self.other is not None else None
+        x, w, b = [*xs, None, None][:3]
+        op = self.op
+        return tasks.normalize(x, w, b, op.groups(x), op.eps, op.statistics, Finish(other, True))
+
+    def pulled(self, g: Any, values: list[Any], saved: list[Any]) -> Any:
+        g = where_positive(values[self.out], g)
+        if self.other is None:
+            return super().pulled(g, values, saved)
+        of_norm = self.pull_op(g, values[self.out], [values[i] for i in self.inputs[:-1]], saved[self.out])
+        return [*of_norm, g]
 
 
 def _reads_output(node: Node) -> bool:

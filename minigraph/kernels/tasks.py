@@ -75,7 +75,10 @@ avg_pool = Task("avg_pool", problem_of)  # (x, window, divisors) → y
 avg_pool_gradient = Task("avg_pool_gradient", problem_of)  # (g, window, divisors) → x-shaped
 
 # Moments are mean, variance and 1/σ of each group: what one kernel saves, the gradient of any other can read.
-normalize = Task("normalize", problem_of)  # (x, w, b, groups, eps, statistics) → y, moments
+normalize = Task(
+    "normalize",  # (x, w, b, groups, eps, statistics[, finish]) → y, moments
+    lambda x, w, b, groups, eps, statistics, finish=None: problem_of(x, w, b, groups, eps, statistics),
+)
 normalize_gradient = Task("normalize_gradient", problem_of)  # (g, x, w, groups, moments, constant, wanted) → [x, w, b]
 local_response_norm = Task("local_response_norm", problem_of)  # (x, window, size, alpha, beta, k) → y, saved
 local_response_norm_gradient = Task(
@@ -89,7 +92,7 @@ total = Task("total", problem_of)  # (x, axis=None, keepdims=False) → Σ x, as
 mean = Task("mean", problem_of)  # (x, axis=None, keepdims=False) → the mean of x
 cumulative = Task("cumulative", problem_of)  # (x, axis) → x₁ + … + xᵢ
 sparse_matmul = Task("sparse_matmul", lambda A, x: (A.shape, A.nnz, *problem_of(x)))  # (A, x) → A x, of one dtype
-add_to_channels = Task("add_to_channels", problem_of)  # (y, b) → y + b[k] in channel k, in place where possible
+add_to_channels = Task("add_to_channels", problem_of)  # (y, b[, rectified]) → y + b[k] in channel k, in place
 channel_totals = Task("channel_totals", problem_of)  # (g) → Σ g over all but the channels
 update = Task(  # settings, such as a learning rate, change with every step, and do not matter for the choice
     "update",  # (rule, new, old, g, state, *settings): writes rule(old, g, *state, *settings) into new

@@ -59,9 +59,9 @@ _zeros = {np.dtype(dtype): np.zeros(PART_ENTRIES, dtype) for dtype in (np.float3
 
 def positive_part(x: Any, *, out: Any = None) -> Any:
     """max(x, 0). NumPy compares two arrays more than twice as fast as an array and a number."""
-    if x.size > PART_ENTRIES or x.ndim != 1 or x.dtype not in _zeros:
+    if x.size > PART_ENTRIES or x.dtype not in _zeros or not (x.flags.c_contiguous and x.ndim):
         return np.maximum(x, x.dtype.type(0), out=out)
-    return np.maximum(x, _zeros[x.dtype][: x.size], out=out)
+    return np.maximum(x, _zeros[x.dtype][: x.size].reshape(x.shape), out=out)
 
 
 def rectify(x: Array, in_place: bool) -> Array:

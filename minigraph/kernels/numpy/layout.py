@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigraph.kernels.numpy import memory, summation
+from minigraph.kernels.numpy.elementwise import positive_part
 from minigraph.kernels.numpy.threads import SHARED_ENTRIES, parallel_slices, scratch
 from minigraph.kernels.window import Array
 
@@ -154,14 +155,21 @@ def together(means: Array, variances: Array, weights: Array) -> tuple[Array, Arr
     return mean, shares @ (variances + (means - mean) ** 2)
 
 
-def add_to_channels(y: Array, b: Array) -> Array:
-    """y (N, K, *n) with b[k] added to channel k, in place where the dtype allows."""
+def add_to_channels(y: Array, b: Array, rectified: bool = False) -> Array:
+    """y (N, K, *n) with b[k] added to channel k, and then max(y, 0) if ``rectified``, in place where the dtype allows."""
     same_dtype = np.result_type(y, b) == y.dtype
     rows = pixels(y) if same_dtype and y.dtype.kind == "f" else None
     if rows is not None:
-        map_pixels(lambda y, b: np.add(y, b, out=y), [rows], [b.astype(y.dtype, copy=False)])
+
+        def part(y: Array, b: Array) -> None:
+            np.add(y, b, out=y)
+            if rectified:
+                positive_part(y, out=y)
+
+        map_pixels(part, [rows], [b.astype(y.dtype, copy=False)])
         return y
-    return np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if same_dtype else None)
+    y = np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y if same_dtype else None)
+    return np.maximum(y, y.dtype.type(0), out=y) if rectified else y
 
 
 def channel_totals(g: Array) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigraph.kernels.numpy import layout as order
 from minigraph.kernels.numpy import summation
+from minigraph.kernels.numpy.elementwise import positive_part
 from minigraph.kernels.numpy.threads import parallel_samples, scratch
 from minigraph.kernels.window import Array, Window
 
@@ -116,20 +117,40 @@ class Passes(NamedTuple):
     """The passes over x that normalisation of the channels is made of."""
 
     moments: Callable[[Array], tuple[Array, Array]]  # (x) → mean, variance
-    standardize: Callable[..., None]  # (x, y, mean, scale, shift): y = (x − mean) scale + shift
+    standardize: Callable[..., None]  # (x, y, mean, scale, shift, finish): y = finish((x − mean) scale + shift)
     sums: Callable[..., tuple[Array, Array]]  # (g, x, mean, 1/σ) → Σ g, Σ g x̂
     project: Callable[..., None]  # (g, x, y, scale, mean, slope, shift): y = g scale − (x − mean) slope − shift
 
 
-def standardize_pixels(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-    """y = (x − mean) scale + shift."""
+class Finish(NamedTuple):
+    """What follows a normalisation in the same pass: ``other`` is added, then max(y, 0) taken."""
 
-    def part(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
+    other: Any = None
+    rectified: bool = False
+
+    def write(self, y: Array, other: Array | None) -> None:
+        """Finish a part of y in place."""
+        if other is not None:
+            np.add(y, other, out=y)
+        if self.rectified:
+            positive_part(y, out=y)
+
+
+AS_IT_IS = Finish()
+
+
+def standardize_pixels(x: Array, y: Array, mean: Array, scale: Array, shift: Array, finish: Finish) -> None:
+    """y = finish((x − mean) scale + shift)."""
+    others = [] if finish.other is None else [finish.other]
+
+    def part(x: Array, y: Array, *given: Array) -> None:
+        *other, mean, scale, shift = given
         np.subtract(x, mean, out=y)
         np.multiply(y, scale, out=y)
         np.add(y, shift, out=y)
+        finish.write(y, other[0] if other else None)
 
-    order.map_pixels(part, [x, y], [mean, scale, shift])
+    order.map_pixels(part, [x, y, *others], [mean, scale, shift])
 
 
 def sums_of_pixels(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
@@ -172,10 +193,11 @@ def normalize(
     groups: Groups,
     eps: float,
     statistics: tuple[Array, Array] | None,
+    finish: Finish = AS_IT_IS,
     passes: Passes = PASSES,
 ) -> tuple[Array, Moments]:
-    """w x̂ + b, and the moments; of given ``statistics`` (mean, variance) where there are any."""
-    result: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics, passes)
+    """w x̂ + b, finished, and the moments; of given ``statistics`` (mean, variance) where there are any."""
+    result: tuple[Array, Moments] | None = _normalize_pixels(x, w, b, groups, eps, statistics, finish, passes)
     if result is not None:
         return result
     view = np.reshape(x.astype(x.dtype if w is None else np.result_type(x, w, b), copy=False), groups.view)
@@ -187,10 +209,15 @@ def normalize(
     y *= inverse if w is None else inverse * w.reshape(groups.affine)
     if b is not None:
         y += b.reshape(groups.affine)
-    return np.reshape(y, x.shape), (mean, var, inverse)
+    y = np.reshape(y, x.shape)
+    if finish.other is not None:
+        y += finish.other
+    return np.maximum(y, y.dtype.type(0), out=y) if finish.rectified else y, (mean, var, inverse)
 
 
-def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, statistics: Any, passes: Passes) -> Any:
+def _normalize_pixels(
+    x: Array, w: Any, b: Any, groups: Groups, eps: float, statistics: Any, finish: Finish, passes: Passes
+) -> Any:
     pixels = order.pixels(x) if groups.are_channels and x.ndim > 1 and x.dtype.kind == "f" else None
     if pixels is None or any(p is not None and p.dtype != x.dtype for p in (w, b)):
         return None
@@ -203,7 +230,10 @@ def _normalize_pixels(x: Array, w: Any, b: Any, groups: Groups, eps: float, stat
     N, C, *n = x.shape
     images, y = order.empty(N, C, tuple(n), x.dtype)
 
-    passes.standardize(pixels, y.reshape(-1, C), *(a.astype(x.dtype) for a in (mean, scale, shift)))
+    numbers = [a.astype(x.dtype) for a in (mean, scale, shift)]
+    if finish.other is not None:
+        finish = finish._replace(other=order.pixels_like(finish.other, x))
+    passes.standardize(pixels, y.reshape(-1, C), *numbers, finish)
     return images, tuple(a.astype(x.dtype).reshape(groups.affine) for a in (mean, var, inverse))
 
 

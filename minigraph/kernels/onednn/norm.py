@@ -11,7 +11,7 @@ import numpy as np
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy import norm as plain
-from minigraph.kernels.numpy.norm import Groups, Passes
+from minigraph.kernels.numpy.norm import Finish, Groups, Passes
 from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.onednn.library import Unsupported
 from minigraph.kernels.onednn.pool import seconds
@@ -98,11 +98,16 @@ def moments(x: Array) -> tuple[Array, Array]:
     return (mean, var) if layout.means_are_small(mean, var, MOST_OFFSET) else layout.exact_moments(x)
 
 
-def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array) -> None:
-    """y = (x − mean) scale + shift."""
+def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, finish: Finish) -> None:
+    """y = finish((x − mean) scale + shift)."""
     C, numbers = len(mean), np.array([mean, np.ones_like(mean), scale, shift])
     x_at, y_at, of = rows_at(x), rows_at(y), [rows_at(numbers)(slice(i, i + 1)) for i in range(4)]
-    parallel(lambda s: affine(s.stop - s.start, C)(x_at(s), *of, y_at(s)), parts(x), uses_blas=False)
+
+    def part(s: slice) -> None:
+        affine(s.stop - s.start, C)(x_at(s), *of, y_at(s))
+        finish.write(y[s], None if finish.other is None else finish.other[s])
+
+    parallel(part, equal_slices(len(x), CACHED_ENTRIES // C) if finish.rectified else parts(x), uses_blas=False)
 
 
 def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
@@ -177,7 +182,7 @@ tasks.normalize_gradient.register(
 @lru_cache(MOST_KEPT)
 def damping(shape: Shape, *settings: float) -> Primitive:
     """Of size, alpha, beta and k."""
-    x = images(*shape[:2], shape[2:])
+    x = images(shape[0], shape[1], shape[2:])
     return Primitive("lrn_forward", library.engine, TRAINING, _ACROSS_CHANNELS, x, x, *_numbers(*settings),
                      numbers=(SRC, DST, WORKSPACE))  # fmt: skip
 
@@ -185,7 +190,7 @@ def damping(shape: Shape, *settings: float) -> Primitive:
 @lru_cache(MOST_KEPT)
 def damping_gradient(shape: Shape, *settings: float) -> Primitive:
     """Its gradient."""
-    x = images(*shape[:2], shape[2:])
+    x = images(shape[0], shape[1], shape[2:])
     return Primitive("lrn_backward", library.engine, _ACROSS_CHANNELS, x, x, x, *_numbers(*settings),
                      damping(shape, *settings).problem, numbers=(DIFF_DST, SRC, DIFF_SRC, WORKSPACE))  # fmt: skip
 

@@ -132,7 +132,7 @@ class Primitive:
         memories, arguments, stream = used
         set_handle = library.set_handle
         for memory, array in zip(memories, arrays):  # noqa: B905  the scratchpad is left
-            set_handle(memory, array if type(array) is int else array.__array_interface__["data"][0])
+            set_handle(memory, array if isinstance(array, int) else array.__array_interface__["data"][0])
         if self._scratch:
             work = scratch("onednn", (self._scratch + _ALIGNMENT,), np.uint8)
             library.set_handle(memories[-1], -(-work.__array_interface__["data"][0] // _ALIGNMENT) * _ALIGNMENT)
