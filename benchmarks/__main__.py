@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import convolution, engine, jacobians, lenet, memory, models, report, sparse, training
+from benchmarks import convolution, engine, jacobians, layers, lenet, memory, models, report, sparse, training
 
 PARTS = {
-    "training": training.rows, "convolution": convolution.rows, "memory": memory.rows, "engine": engine.rows,
+    "training": training.rows, "convolution": convolution.rows, "layers": layers.rows, "memory": memory.rows, "engine": engine.rows,
     "lenet": lenet.rows, "sparse": sparse.rows, "jacobians": jacobians.rows, "models": models.lines,
 }  # fmt: skip
 DEFAULT = [part for part in PARTS if part != "models"]  # which has no peer, and takes long

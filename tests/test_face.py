@@ -19,7 +19,8 @@ NO_SHAPE = {
     "no_grad": "a mode", "enable_grad": "a mode", "detect_anomaly": "a mode", "scope": "a mode",
     "draw": "a picture", "frames": "pictures", "compare": "a report", "summary": "a report", "verify": "a report", "costs": "a report", "profile": "a report",
     "lower": "another graph of the same shapes",
-    "threads": "a setting", "precision": "a setting", "autotune": "a setting",
+    "threads": "a setting", "precision": "a setting", "autotune": "a setting", "chosen_kernels": "a report",
+    "compile": "a function of any shapes",
 }  # fmt: skip
 FUNCTIONS = {
     name: f
