@@ -281,10 +281,15 @@ class Call:
         """Compute the value."""
         if self.before is not None:
             self.before()
-        value = self.value([values[i] for i in self.inputs])
+        xs = [values[i] for i in self.inputs]
+        if self.in_place:
+            values[self.inputs[0]] = None
+        value = self.value(xs)
         if isinstance(value, tuple):
             value, saved[self.out] = value
         values[self.out] = value
+        if self.in_place:
+            values[self.inputs[0]] = value  # of which nothing but the shape will be read
         for effect in self.after:
             effect(saved[self.out])
         for i in self.drops:
@@ -294,7 +299,7 @@ class Call:
         """The value, or (value, saved)."""
         if self.rectifies:
             x = xs.pop()
-            return rectify(x, self.in_place)
+            return rectify(own(x), True) if self.in_place else rectify(x, False)  # it may be a view of another value
         return self.op.forward(*xs)
 
     def back(self, values: list[Any], saved: list[Any], cotangents: list[Any]) -> None:

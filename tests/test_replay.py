@@ -86,6 +86,32 @@ def test_gradients_are_added_without_an_optimizer():
     np.testing.assert_array_equal(step(np.array([3.0, 4.0]))[1], [12, 36])  # with the parameter as it is now
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: np.reshape(x, (300, 200)),
+        lambda x: x.T,
+        lambda x: x[1:],
+        lambda x: np.broadcast_to(x[:1], x.shape),
+        lambda x: np.positive(x),
+        lambda x: mg.dropout(x, 0.5, 0, training=False),
+        lambda x: x * 1,
+    ],
+)
+def test_no_array_but_its_own_is_overwritten(view):
+    """ReLU of a view of an argument or of a parameter leaves it as it is."""
+    x = np.random.default_rng(0).standard_normal((200, 300))
+    w = mg.parameter(x)
+    for step, given in (
+        (mg.compile(lambda x: np.sum(mg.relu(view(x)) * np.sum(w))), x.copy()),
+        (mg.compile(lambda x: np.sum(mg.relu(view(w)) * np.sum(x))), np.ones(1)),
+    ):
+        before, found = given.copy(), [step(given) for _ in range(3)]
+        assert step.reason == "" and len(set(map(float, found))) == 1
+        np.testing.assert_array_equal(given, before)
+        np.testing.assert_array_equal(w.value, x)
+
+
 def test_it_is_recorded_anew_for_other_shapes_modes_and_frozen_parameters():
     model, optimizer = built()
     calls = []
