@@ -2,6 +2,8 @@
 
 import itertools
 import threading
+from contextvars import copy_context
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -124,8 +126,8 @@ def test_a_thread_that_has_not_woken_up_keeps_no_array():
     optimizer = mg.optim.SGD([p], lr=1.0)
     p.grad = np.ones(p.shape)
     optimizer.step()  # starts the threads
-    for _ in range(threads._pool._max_workers):
-        threads._pool.submit(awake.wait)
+    for _ in threads._pool.threads:
+        threads._pool.inbox.put((SimpleNamespace(help=awake.wait), copy_context()))
     try:
         optimizer.step()
         address = p.value.ctypes.data
