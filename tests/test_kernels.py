@@ -112,6 +112,7 @@ def normalizations(rng):
     x, shape = last(rng, 3, 4, 5, 6) + 3, (3, 4, 5, 6)
     w, b, mean, var = rng.standard_normal(4), rng.standard_normal(4), rng.standard_normal(4), rng.random(4)
     channel = (1, 4, 1, 1)
+    yield last(rng, 3, 8, 5, 6)[:, :4], w, b, Groups(shape, (0, 2, 3), channel), None  # others' channels in between
     for some in ((w, b), (None, None)):
         yield x, *some, Groups(shape, (0, 2, 3), channel), None
         yield x, *some, Groups(shape, (0, 2, 3), channel), (mean, var)
@@ -139,7 +140,7 @@ def normalize(rng):
 def normalize_gradient(rng):
     """By complex steps along random directions."""
     for x, w, b, groups, statistics in normalizations(rng):
-        g = last(rng, *x.shape)
+        g = last(rng, x.shape[0], 2 * x.shape[1], *x.shape[2:])[:, : x.shape[1]]
         (_, moments), found = tasks.normalize(x, w, b, groups, 1e-3, statistics), []
         for given in (x, w, b):
             found.append(None if given is None else np.zeros(given.shape))
@@ -320,6 +321,7 @@ def own_kernels(monkeypatch):
         monkeypatch.setattr(task, "kernels", dict(task.kernels))
         monkeypatch.setattr(task, "_only", task._only)
         monkeypatch.setattr(task, "_ranked", {})
+        monkeypatch.setattr(task, "_chosen", {})
 
 
 def test_a_further_kernel_needs_no_rule(own_kernels):

@@ -26,6 +26,6 @@ class Choices(list[Choice]):
 
 
 def chosen_kernels() -> Choices:
-    """The kernels that were chosen since the start, for the tasks that have several."""
+    """The kernels chosen so far, for the tasks that have several."""
     chosen = [task for task in vars(tasks).values() if isinstance(task, Task)]
     return Choices(Choice(task.name, name, n) for task in chosen for name, n in task.choices().items())

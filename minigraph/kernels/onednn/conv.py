@@ -1,8 +1,7 @@
-"""Convolution by oneDNN: samples, or rows of a single one, in parts; filters reordered as the primitive wants them."""
+"""Convolution by oneDNN: samples, or rows of samples, in parts; filters reordered as the primitive wants them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ctypes import c_int
 from functools import lru_cache
 from math import prod
@@ -10,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigraph.kernels.numpy import layout, memory
+from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.conv.blocks import OPERATIONS_PER_NANOSECOND, crop_rows
 from minigraph.kernels.numpy.threads import equal_slices, parallel
-from minigraph.kernels.onednn.library import Unsupported, dims
+from minigraph.kernels.onednn.library import dims
 from minigraph.kernels.onednn.primitive import (
     DIFF_DST,
     DIFF_SRC,
@@ -28,6 +27,7 @@ from minigraph.kernels.onednn.primitive import (
     images,
     library,
 )
+from minigraph.kernels.registry import SEQUENTIAL_ERROR
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window
 
@@ -90,7 +90,7 @@ def parts(slot: str, problem: ConvProblem) -> list[Part]:
     if slot == "w":
         samples = min(samples, MOST_SUMMED // positions)
         count = max(count, -(-positions // MOST_SUMMED))
-    if samples > 1 or slot == "x" or N > 1 and (slot == "y" or samples):
+    if slot == "x" or (N > 1 and samples):
         return [Part(problem._replace(N=s.stop - s.start), (s,), (s,)) for s in equal_slices(N, samples)]
     found = []
     for n in range(N):
@@ -101,12 +101,18 @@ def parts(slot: str, problem: ConvProblem) -> list[Part]:
     return found
 
 
-def arranged(w: Array, slot: str, problems: Iterable[ConvProblem]) -> dict[ConvProblem, Array]:
-    """The filters in the layout that each problem's primitive wants."""
+def orders(problem: ConvProblem) -> list[tuple[int, ...]]:
+    """The strides of filters with their channels last in memory, and in C order."""
+    sides = problem.K, problem.C // problem.groups, problem.window.kernel
+    return [layout.empty(*sides, problem.dtype)[0].strides, np.empty((*sides[:2], *sides[2]), problem.dtype).strides]
+
+
+def arranged(w: Array, slot: str, cut: list[Part]) -> dict[ConvProblem, Array]:
+    """The filters in the layout that each part's primitive wants."""
     found = dict[ConvProblem, Array]()
-    if not w.transpose(memory.in_memory(w)).flags.c_contiguous:
-        w = np.ascontiguousarray(w)
-    for problem in dict.fromkeys(problems):
+    if w.strides not in orders(cut[0].problem):
+        w = w.copy()
+    for problem in dict.fromkeys(part.problem for part in cut):
         wanted = primitive(slot, problem).layout(WEIGHTS)
         same = next((p for p in found if library.equal(primitive(slot, p).layout(WEIGHTS), wanted)), None)
         found[problem] = primitive(slot, problem).empty(WEIGHTS) if same is None else found[same]
@@ -120,7 +126,7 @@ def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     problem = ConvProblem(window, len(x), x.shape[1], len(w), groups, x.dtype)
     x, cut = channels_last(x), parts("y", problem)
     y, _ = layout.empty(len(x), len(w), window.out, x.dtype)
-    filters = arranged(w, "y", [part.problem for part in cut])
+    filters = arranged(w, "y", cut)
 
     def fill(part: Part) -> None:
         primitive("y", part.problem)(x[part.x], filters[part.problem], y[part.y])
@@ -134,7 +140,7 @@ def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     problem = ConvProblem(window, len(g), w.shape[1] * groups, len(w), groups, g.dtype)
     g, cut = channels_last(g), parts("x", problem)
     x, _ = layout.empty(len(g), problem.C, window.size, g.dtype)
-    filters = arranged(w, "x", [part.problem for part in cut])
+    filters = arranged(w, "x", cut)
 
     def fill(part: Part) -> None:
         primitive("x", part.problem)(g[part.y], filters[part.problem], x[part.x])
@@ -180,12 +186,12 @@ def supports(problem: ConvProblem) -> bool:
         or min(map(min, problem.window.padding)) < 0
     ):
         return False
-    strides = layout.empty(problem.K, problem.C // problem.groups, problem.window.kernel, problem.dtype)[0].strides
     try:
         for slot in "yxw":
             for part in parts(slot, problem):
-                reorder(slot, part.problem, strides)
-    except (Unsupported, RuntimeError):
+                for strides in orders(problem):
+                    reorder(slot, part.problem, strides)
+    except RuntimeError:
         return False
     return True
 
@@ -194,7 +200,7 @@ def cost(problem: ConvProblem) -> float:
     """Seconds of a core, for the forward slot."""
     window, N, C, K, groups, _ = problem
     lanes = -(-K // groups // 16) * 16 * groups
-    products = N * prod(window.out) * prod(window.kernel) * (C // groups) * min(lanes, 16 * K)
+    products = N * prod(window.out) * prod(window.kernel) * (C // groups) * lanes
     return 5e-6 + products * 2e-9 / OPERATIONS_PER_NANOSECOND
 
 
@@ -206,5 +212,5 @@ register_convolution(
     supports=supports,
     limits="float32, padding of zeros",
     cost=cost,
-    error=1.2e-4,
+    error=SEQUENTIAL_ERROR,
 )

@@ -2,7 +2,7 @@
 
 Nothing is compiled and nothing is shipped: the library is that of the package ``onednn-cpu-gomp`` (``pip install
 minigraph[fast]``), the environment's, the system's, or the file that the variable MINIGRAPH_ONEDNN names. Where there is
-none that can be used, no kernel of it is registered, and ``library.problem`` tells why.
+none that can be used, no kernel of it is registered, and PROBLEM tells why.
 
 Every call runs on one thread: the kernels share their work among the threads of minigraph. So results do not depend
 on the number of threads, and no thread of OpenMP is ever started, which would hang in a forked child.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE, VARIABLE = "onednn-cpu-gomp", "MINIGRAPH_ONEDNN"
-NAMES = {"win32": ("dnnl.dll",), "darwin": ("libdnnl.3.dylib",)}  # elsewhere libdnnl.so.3
+NAMES = {"darwin": ("libdnnl.3.dylib",)}  # elsewhere libdnnl.so.3
 
 # From dnnl_types.h
 _F32, _ANY_LAYOUT, _CPU, _IMPLEMENTATION, USER_SCRATCHPAD = c_int(3), c_int(1), c_int(1), c_int(8), c_int(1)
@@ -33,8 +33,8 @@ _INSTRUCTIONS = {
 }  # fmt: skip
 
 
-class Unsupported(Exception):
-    """oneDNN cannot compute a problem, or only by its slow reference."""
+class Unsupported(RuntimeError):
+    """oneDNN cannot compute a problem, or only with its slow reference implementation."""
 
 
 class _Version(Structure):
@@ -150,8 +150,7 @@ def candidates() -> list[str]:
         found = [str(Path(str(file.locate())).resolve()) for file in files if file.name in names]
     except metadata.PackageNotFoundError:
         found = []
-    folders = Path(sys.prefix, "lib"), Path(sys.prefix, "Library", "bin")
-    found += [str(folder / name) for folder in folders for name in names if (folder / name).exists()]
+    found += [str(path) for name in names if (path := Path(sys.prefix, "lib", name)).exists()]
     return [*dict.fromkeys(found), *names]  # a name alone is looked for where the system has its libraries
 
 
@@ -163,7 +162,7 @@ def load() -> tuple[Library | None, str]:
     for path in candidates():
         try:
             return Library(path), ""
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, MemoryError) as error:
             problems.append(f"{path} {error}")
     if os.environ.get(VARIABLE):
         return None, "; ".join(problems) or f"{VARIABLE} is off"

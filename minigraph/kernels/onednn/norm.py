@@ -1,4 +1,4 @@
-"""Normalisation by oneDNN: of channels over the batch, on one thread, and responses damped by neighbours', in parts."""
+"""Normalisation by oneDNN, in parts: of channels over the batch, and of responses by those of their neighbours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy import norm as plain
 from minigraph.kernels.numpy.norm import Finish, Groups, Passes
 from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
-from minigraph.kernels.onednn.library import Unsupported
 from minigraph.kernels.onednn.pool import seconds
 from minigraph.kernels.onednn.primitive import (
     BACKWARD,
@@ -41,7 +40,7 @@ from minigraph.kernels.onednn.primitive import (
     parts,
     rows_at,
 )  # fmt: skip
-from minigraph.kernels.registry import Saved
+from minigraph.kernels.registry import SEQUENTIAL_ERROR, Saved
 from minigraph.kernels.window import Array, Window
 
 _ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
@@ -63,7 +62,7 @@ def affine(rows: int, channels: int) -> Primitive:
 
 @lru_cache(MOST_KEPT)
 def statistics(rows: int, channels: int) -> Primitive:
-    """Mean and variance of each channel; what it writes besides is of no use here."""
+    """Mean and variance of each channel; its other output is discarded."""
     x = images(1, channels, (rows, 1))
     return Primitive("batch_normalization_forward", library.engine, TRAINING, x, x, c_float(1e-5), _NOTHING,
                      numbers=(SRC, DST, MEAN, VARIANCE))  # fmt: skip
@@ -71,7 +70,7 @@ def statistics(rows: int, channels: int) -> Primitive:
 
 @lru_cache(MOST_KEPT)
 def gradients(rows: int, channels: int) -> Primitive:
-    """Σ g x̂ and Σ g of each channel; what it writes besides is of no use here."""
+    """Σ g x̂ and Σ g of each channel; its other output is discarded."""
     x = images(1, channels, (rows, 1))
     hint = library.make("batch_normalization_forward_primitive_desc_create", library.engine, TRAINING, x, x, c_float(0),
                         _SCALED, library.attributes)  # fmt: skip
@@ -86,6 +85,7 @@ def summed(x: Array) -> list[slice]:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance, from those of parts; by NumPy unless means are small, where digits would be lost."""
+    x = np.ascontiguousarray(x)
     C, slices, at = x.shape[1], summed(x), rows_at(x)
     found = np.empty((len(slices), 2, C), x.dtype)
 
@@ -100,6 +100,7 @@ def moments(x: Array) -> tuple[Array, Array]:
 
 def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, finish: Finish) -> None:
     """y = finish((x − mean) scale + shift)."""
+    x = np.ascontiguousarray(x)
     C, numbers = len(mean), np.array([mean, np.ones_like(mean), scale, shift])
     x_at, y_at, of = rows_at(x), rows_at(y), [rows_at(numbers)(slice(i, i + 1)) for i in range(4)]
 
@@ -112,6 +113,7 @@ def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, fin
 
 def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
     """Σ g and Σ g x̂, from those of parts."""
+    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
     C, slices = x.shape[1], summed(x)
     numbers = np.array([mean, 1 / (inverse * inverse), np.ones_like(mean)])
     found = np.empty((2 * len(slices), C), x.dtype)
@@ -137,7 +139,7 @@ def add_scaled(rows: int, channels: int) -> Primitive:
 
 def project(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
     """y = g scale − (x − mean) slope − shift, in lines of several pixels, which stay in cache between the two steps."""
-    R, (g, x, y) = layout.rows_of_pixels(g, x, y)
+    R, (g, x, y) = layout.rows_of_pixels(np.ascontiguousarray(g), np.ascontiguousarray(x), y)
     lines = np.array([np.tile(v, R) for v in (mean, np.ones_like(mean), -slope, -shift, scale)])
     C, g_at, x_at, y_at, line_at = x.shape[1], rows_at(g), rows_at(x), rows_at(y), rows_at(lines)
     *given, factors = (line_at(slice(i, i + 1)) for i in range(5))
@@ -159,7 +161,7 @@ def supports_channels(x: Any, w: Any, groups: Groups) -> bool:
         return False
     try:
         affine(1, x.shape[1]), statistics(1, x.shape[1]), gradients(1, x.shape[1])
-    except (Unsupported, RuntimeError):
+    except RuntimeError:
         return False
     return True
 
@@ -169,10 +171,12 @@ tasks.normalize.register(
     partial(plain.normalize, passes=PASSES),
     supports=lambda p: supports_channels(p[0], p[1], p[3]),
     cost=seconds,
+    error=SEQUENTIAL_ERROR,
 )
 tasks.normalize_gradient.register(
     "onednn", partial(plain.normalize_gradient, passes=PASSES), supports=lambda p: supports_channels(p[1], p[2], p[3]),
     cost=seconds,
+    error=SEQUENTIAL_ERROR,
 )  # fmt: skip
 
 
@@ -239,7 +243,7 @@ def supports_damping(x: Any, window: Window, size: int, *settings: float) -> boo
         return False
     try:
         damping_gradient((1, *x.shape[1:]), size, *settings)
-    except (Unsupported, RuntimeError):
+    except RuntimeError:
         return False
     return True
 
