@@ -46,7 +46,6 @@ class Configuration:
     version = 0
 
 
-RECORDINGS: list[None] = []  # an entry for each function that is being recorded for replay, in any thread
 VARIABLES: set[Any] = set()  # the nodes that running transforms differentiate with respect to, in all threads
 
 
@@ -105,7 +104,7 @@ def recording(effects: Effects) -> Any:
 
 
 def replayed() -> Any:
-    """For code whose effects have been noted, or are none."""
+    """For code whose effects are noted elsewhere, or that has none."""
     return _mode(effects=None)
 
 

@@ -14,7 +14,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minigraph.array import ArrayLike, as_object, plain
 from minigraph.callers import multiplies_sparse
-from minigraph.mode import MODE, RECORDINGS, VARIABLES, refuse_replay
+from minigraph.mode import MODE, VARIABLES
 from minigraph.ownership import HELD_ONCE, count, references
 from minigraph.text import readable, readable_repr
 
@@ -127,8 +127,8 @@ class Node(ArrayLike):
         """The array (read-only), or a NumPy scalar where NumPy gives one."""
         if isinstance(self._value, Spec):
             raise GraphError(f"{self.label} was built from a Spec and has no value; call the model with arrays")
-        if RECORDINGS:
-            refuse_replay(f"it reads the value of {self.label}")
+        if (effects := MODE.get().effects) is not None:
+            effects.refused.append(f"it reads the value of {self.label}")
         return self._value
 
     @value.setter

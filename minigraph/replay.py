@@ -1,28 +1,30 @@
 """``mg.compile``: a function is recorded once, and replayed as a list of kernel calls, forward, back and update.
 
-A replay makes no nodes, checks no shapes and keeps nothing longer than it is needed. What it computes is what the
-recorded nodes would: the same kernels, in the same order.
+A replay makes no nodes, checks no shapes and drops each value after its last use. It calls the kernels that the recorded
+nodes would call; only ReLU is computed in the pass of the normalisation or the bias before it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigraph.array import plain
 from minigraph.kernels import tasks
-from minigraph.kernels.numpy.elementwise import rectify, where_positive
+from minigraph.kernels.numpy.elementwise import where_positive
 from minigraph.kernels.numpy.norm import Finish
-from minigraph.mode import MODE, RECORDINGS, VARIABLES, Configuration, Effects, recording
+from minigraph.mode import MODE, VARIABLES, Configuration, Effects, recording
 from minigraph.node import FLOATS, Node, Parameter, constant
 from minigraph.ops.activation import relu
 from minigraph.ops.conv import Conv
 from minigraph.ops.elementwise import add
 from minigraph.ops.normalization import BatchNorm
 from minigraph.ownership import own
-from minigraph.tape import Tape
+from minigraph.tape import Tape, accumulate
 from minigraph.text import readable, table
 from minigraph.transforms import Checkpoint
 
@@ -35,11 +37,11 @@ def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
     ``step(*arrays)`` gives the value as an array and adds the gradients to ``.grad`` of the parameters, as backward does;
     with an ``optimizer`` it takes a step of it instead. The function may return a tuple: its first entry is
     differentiated, the others are given back too. It runs at the first call, and again for other shapes or dtypes, after
-    a module was set to train or to eval or was changed otherwise, and if a parameter was frozen. In between only its kernels
-    run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run, and arrays that
-    it takes from elsewhere stay as they were.
+    an attribute of a module was changed, such as by train() or eval(), and if a parameter was frozen or converted. In between
+    only its kernels run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run,
+    and arrays that it reads from outside keep the values that they had when it was recorded.
 
-    What cannot be replayed runs as it would without ``compile``: functions that read values of nodes, draw random numbers
+    What cannot be replayed is recorded at each call: functions that read values of nodes, draw random numbers
     other than dropout's, ignore an argument, or use checkpoints or hooks; ``step.reason`` tells why.
     Raises TypeError for a function that gives no Node, GraphError for one that gives no scalar or reaches no parameter.
     """
@@ -53,45 +55,53 @@ class Step:
 
     def __init__(self, function: Callable[..., Any], optimizer: Any = None) -> None:
         self.function, self.optimizer = function, optimizer
-        self.plan: Plan | None = None
-        self.reason = "it was not called yet"  # why the last call was not replayed
+        self.plan: Plan | str = "it was not called yet"  # of the last call, or why that was not replayed
         self._plans: dict[Any, tuple[int, Plan | str]] = {}
+        self._lock = threading.RLock()  # masks and statistics belong to the plan, not to a call
+
+    @property
+    def reason(self) -> str:
+        """Why the last call cannot be replayed; empty if it can."""
+        return self.plan if isinstance(self.plan, str) else ""
 
     def __call__(self, *arguments: Any) -> Any:
-        if MODE.get().anomaly or not MODE.get().grad or VARIABLES:
-            self.reason = "a mode or a transform watches each node"
-            return self._finish(self._record(arguments)[0])
-        key = tuple(_signature(x) for x in arguments)
-        version, plan = self._plans.get(key, (-1, ""))
-        if version == Configuration.version and isinstance(plan, Plan) and plan.fits():
-            self.plan, self.reason = plan, ""
-            return self._finish(plan.run(arguments))
-        if version != Configuration.version or isinstance(plan, Plan):
-            results, plan = self._record(arguments)
-            if len(self._plans) >= MOST_PLANS:
-                del self._plans[next(iter(self._plans))]
-            self._plans[key] = Configuration.version, plan
-        else:
-            results = self._record(arguments)[0]
-        self.reason = plan if isinstance(plan, str) else "it was recorded"
-        return self._finish(results)
-
-    def _finish(self, results: tuple[Any, ...]) -> Any:
-        if self.optimizer is not None:
-            self.optimizer.step()
-            self.optimizer.zero_grad()
+        for i, x in enumerate(arguments):
+            if isinstance(x, Node):
+                raise TypeError(
+                    f"compile: got a Node as argument {i}; wanted an array, since the function makes the nodes"
+                )
+        arguments = tuple(plain(x, "compile") if isinstance(x, np.ndarray) else x for x in arguments)
+        with self._lock:
+            results = self._run(arguments)
+            if self.optimizer is not None:
+                self.optimizer.step()
+                self.optimizer.zero_grad()
         return results[0] if len(results) == 1 else results
+
+    def _run(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """The results, by a plan that fits, or recorded."""
+        if MODE.get().anomaly or not MODE.get().grad or VARIABLES:
+            results, _ = self._record(arguments)
+            self.plan = "a mode or a transform watches each node"
+            return results
+        key, now = tuple(_signature(x) for x in arguments), Configuration.version
+        version, plan = self._plans.get(key, (-1, ""))
+        if version == now and isinstance(plan, Plan) and plan.fits():
+            self.plan = plan
+            return plan.run(arguments)
+        results, self.plan = self._record(arguments)
+        self._plans.pop(key, None)
+        if len(self._plans) >= MOST_PLANS:
+            del self._plans[next(iter(self._plans))]
+        self._plans[key] = now, self.plan
+        return results
 
     def _record(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Plan | str]:
         """The results of the function called as it is, and the plan to replay it, or the reason why there is none."""
         nodes = [constant(x) if isinstance(x, np.ndarray) else x for x in arguments]
         effects = Effects()
-        RECORDINGS.append(None)
-        try:
-            with recording(effects):
-                given = self.function(*nodes)
-        finally:
-            RECORDINGS.pop()
+        with recording(effects):
+            given = self.function(*nodes)
         outputs = list(given) if isinstance(given, tuple) else [given]
         if not outputs or not all(isinstance(y, Node) for y in outputs):
             kinds = ", ".join(type(y).__name__ for y in outputs) or "nothing"
@@ -105,18 +115,18 @@ class Step:
         return results, plan
 
     def __str__(self) -> str:
-        return f"not replayed: {self.reason}" if self.plan is None else str(self.plan)
+        return f"not replayed: {self.plan}" if self.reason else str(self.plan)
 
 
 def _signature(x: Any) -> Any:
     """What a plan depends on of an argument."""
-    if isinstance(x, (np.ndarray, Node)):
+    if isinstance(x, np.ndarray):
         return x.shape, x.dtype
     try:
         hash(x)
     except TypeError:
         raise TypeError(
-            f"compile: got an argument of type {type(x).__name__}; wanted arrays, or numbers and names"
+            f"compile: got an argument of type {type(x).__name__}; wanted an array or a hashable value"
         ) from None
     return type(x), x
 
@@ -128,7 +138,7 @@ def _refusal(tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effe
     on_tape = set(tape.nodes)
     for i, x in enumerate(arguments):
         if isinstance(x, Node) and x not in on_tape:
-            return f"it does not use argument {i}, or not as a node"
+            return f"its value does not depend on argument {i}"
     if not on_tape.issuperset(outputs):
         return "it gives values that the first does not depend on"
     for node in tape.nodes:
@@ -147,7 +157,7 @@ class Plan:
         self.arguments = [(i, index[x]) for i, x in enumerate(arguments) if isinstance(x, Node)]
         given = {i for _, i in self.arguments}
         self.parameters = [(p, index[p]) for p in tape.parameters]
-        self.frozen = [p.requires_grad for p, _ in self.parameters]
+        self.recorded = self._parameters()
         self.constants = [
             (i, node._value) for node, i in index.items()
             if not node.op and not isinstance(node, Parameter) and i not in given
@@ -165,13 +175,12 @@ class Plan:
         self._plan_memory()
 
     def _fuse(self, tape: Tape, readers: Counter[int]) -> None:
-        """Let ReLU be computed where its input is made, if nothing else reads that, and be pulled by its output."""
+        """Pull ReLU by its output, and compute it in the pass of the call before it where nothing else reads that."""
         calls, nodes = {call.out: call for call in self.steps}, tape.nodes
 
         def single(i: int) -> Call | None:
-            """The call that gives value i, if one other call alone reads it and its Jacobian does not."""
-            fit = readers[i] == 1 and i not in self.outputs and i in calls
-            return calls[i] if fit and not _reads_output(nodes[i]) else None
+            """The call that gives value i, if one other call alone reads it."""
+            return calls.get(i) if readers[i] == 1 and i not in self.outputs else None
 
         for i, node in enumerate(nodes):
             if node.op is not relu or node.dtype not in FLOATS or not node.shape:
@@ -179,34 +188,29 @@ class Plan:
             call = calls[i]
             call.rectifies = True
             before = single(call.inputs[0])
-            if before is None:
-                continue
-            call.in_place = True
-            fused = self._fused(before, call, nodes, single)
-            if fused is not None:
-                replaced, made = fused
-                self.steps[self.steps.index(call)] = calls[i] = made
-                self.steps = [step for step in self.steps if step not in replaced]
+            replaced, made = ([], call) if before is None else self._fused(before, call, nodes, single)
+            calls[i] = made
+            self.steps = [made if step is call else step for step in self.steps if step not in replaced]
         self.pulls = [call for call in reversed(self.steps) if call.out in self.active]
 
-    def _fused(self, before: Call, call: Call, nodes: Sequence[Node], single: Callable[[int], Call | None]) -> Any:
-        """The calls that one call can replace, and that call; None where there is no such kernel."""
+    def _fused(
+        self, before: Call, call: Call, nodes: Sequence[Node], single: Callable[[int], Call | None]
+    ) -> tuple[list[Call], Call]:
+        """The calls that one call replaces, and that call; ReLU's own where there is no such kernel."""
         if isinstance(before.op, Conv) and len(before.inputs) == 3:
             return [before], RectifiedConv(before, call)
         if isinstance(before.op, BatchNorm):
             return [before], RectifiedNorm(before, call)
-        if before.op is add and len({nodes[i].spec for i in (*before.inputs, before.out)}) == 1:
+        kinds = {(nodes[i].shape, nodes[i].dtype) for i in (*before.inputs, before.out)}
+        if before.op is add and len(kinds) == 1:
             for k in (1, 0):
                 norm = single(before.inputs[k])
                 if norm is not None and isinstance(norm.op, BatchNorm):
                     return [norm, before], RectifiedNorm(norm, call, before.inputs[1 - k], before.targets[1 - k])
-        return None
+        return [], call
 
     def _plan_memory(self) -> None:
         """After each call, the values that nobody will read again."""
-        needed = set(self.outputs)
-        for call in self.steps[::-1]:
-            call.drops = []
         last: dict[int, tuple[str, Call]] = {}
         for call in self.steps:
             for i in (*call.inputs, call.out):
@@ -215,19 +219,22 @@ class Plan:
             for i in call.reads:
                 last[i] = "back", call
         for i, (way, call) in last.items():
-            if i not in needed:
+            if i not in self.outputs:
                 (call.drops if way == "forward" else call.drops_back).append(i)
 
     def fits(self) -> bool:
         """Whether the parameters are as they were when it was recorded."""
-        return [p.requires_grad for p, _ in self.parameters] == self.frozen
+        return self._parameters() == self.recorded
+
+    def _parameters(self) -> list[tuple[bool, Any]]:
+        return [(p.requires_grad, p.dtype) for p, _ in self.parameters]
 
     def run(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """The results for other arrays of the same shapes; the gradients are added to the parameters'."""
         values: list[Any] = [None] * self.size
         saved: list[Any] = [None] * self.size
         for i, at in self.arguments:
-            values[at] = arguments[i]._value if isinstance(arguments[i], Node) else arguments[i]
+            values[at] = arguments[i]
         for p, at in self.parameters:
             values[at] = p._value
         for at, value in self.constants:
@@ -244,7 +251,7 @@ class Plan:
             g, cotangents[at] = cotangents[at], None
             if g is not None:
                 g = own(g)
-                p.grad = g if p.grad is None else p.grad + g
+                accumulate(p, g)
         return results
 
     def __str__(self) -> str:
@@ -252,10 +259,9 @@ class Plan:
         rows = []
         for way, calls in (("forward", self.steps), ("back", self.pulls)):
             for call in calls:
-                how = "in place" if call.in_place and way == "forward" else ""
                 dropped = call.drops if way == "forward" else call.drops_back
-                rows.append((way, call.label, str(call.shape), how, ", ".join(f"v{i}" for i in sorted(dropped))))
-        return readable(table(("", "call", "shape", "", "drops"), rows))
+                rows.append((way, call.label, str(call.shape), ", ".join(f"v{i}" for i in sorted(dropped))))
+        return readable(table(("", "call", "shape", "drops"), rows))
 
 
 class Call:
@@ -268,7 +274,7 @@ class Call:
         self.targets = [i if i in active else None for i in self.inputs]
         self.wanted = tuple(i is not None for i in self.targets)
         self.before, self.after = effects.before.get(node.op), effects.after.get(node.op, ())
-        self.rectifies = self.in_place = False
+        self.rectifies = False
         self.drops: list[int] = []
         self.drops_back: list[int] = []
 
@@ -281,15 +287,10 @@ class Call:
         """Compute the value."""
         if self.before is not None:
             self.before()
-        xs = [values[i] for i in self.inputs]
-        if self.in_place:
-            values[self.inputs[0]] = None
-        value = self.value(xs)
+        value = self.value([values[i] for i in self.inputs])
         if isinstance(value, tuple):
             value, saved[self.out] = value
         values[self.out] = value
-        if self.in_place:
-            values[self.inputs[0]] = value  # of which nothing but the shape will be read
         for effect in self.after:
             effect(saved[self.out])
         for i in self.drops:
@@ -297,9 +298,6 @@ class Call:
 
     def value(self, xs: list[Any]) -> Any:
         """The value, or (value, saved)."""
-        if self.rectifies:
-            x = xs.pop()
-            return rectify(own(x), True) if self.in_place else rectify(x, False)  # it may be a view of another value
         return self.op.forward(*xs)
 
     def back(self, values: list[Any], saved: list[Any], cotangents: list[Any]) -> None:
@@ -339,11 +337,7 @@ class RectifiedConv(Call):
 
     def __init__(self, conv: Call, call: Call) -> None:
         vars(self).update(vars(conv))
-        self.conv, self.out, self.label = conv, call.out, f"{conv.label} + relu"
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        return (*self.inputs, self.out)
+        self.out, self.label, self.drops, self.drops_back = call.out, f"{conv.label} + relu", [], []
 
     def value(self, xs: list[Any]) -> Any:
         x, w, b = xs
@@ -358,7 +352,7 @@ class RectifiedNorm(Call):
 
     def __init__(self, norm: Call, call: Call, other: int | None = None, target: int | None = None) -> None:
         vars(self).update(vars(norm))
-        self.other, self.out = other, call.out
+        self.other, self.out, self.drops, self.drops_back = other, call.out, [], []
         self.label = f"{norm.label} + relu" if other is None else f"{norm.label} + v{other} + relu"
         if other is not None:
             self.inputs, self.targets = (*norm.inputs, other), [*norm.targets, target]
@@ -375,17 +369,3 @@ class RectifiedNorm(Call):
             return super().pulled(g, values, saved)
         of_norm = self.pull_op(g, values[self.out], [values[i] for i in self.inputs[:-1]], saved[self.out])
         return [*of_norm, g]
-
-
-def _reads_output(node: Node) -> bool:
-    """Whether the Jacobians of a node depend on its value, not on its shape alone: they then hold a reference to it."""
-    import sys
-
-    value = node._value
-    if type(value) is not np.ndarray:
-        return True
-    before = sys.getrefcount(value)
-    maps = node.op.maps(node)  # type: ignore[union-attr]
-    after = sys.getrefcount(value)
-    del maps
-    return after > before

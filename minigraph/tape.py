@@ -167,13 +167,7 @@ class Tape:
         if retain_grad:
             wrt = [x for x in self.nodes if x.dtype in FLOATS]
         for node, c in self._reverse(self._seed(g), set(wrt), False, retain_graph):
-            with _grad_lock:
-                while True:  # a signal handler may have changed it in between
-                    old = node.grad
-                    new = c if old is None else old + c
-                    if node.grad is old:
-                        node.grad = new
-                        break
+            accumulate(node, c)
 
     def _seed(self, g: Any) -> Any:
         y = self.y
@@ -365,6 +359,17 @@ def _for_each(wrt: Sequence[Node], found: Mapping[Node, Any]) -> list[Any]:
     """What was found for each node, None for others; a node that is listed twice gets two arrays."""
     asked = {x: i for i, x in reversed([*enumerate(wrt)])}
     return [found.get(x) if asked[x] == i or x not in found else np.copy(found[x]) for i, x in enumerate(wrt)]
+
+
+def accumulate(node: Node, c: Any) -> None:
+    """Add a cotangent to ``node.grad``, in any thread."""
+    with _grad_lock:
+        while True:  # a signal handler may have changed it in between
+            old = node.grad
+            new = c if old is None else old + c
+            if node.grad is old:
+                node.grad = new
+                break
 
 
 def pulled_together(node: Node, inputs: Sequence[Node], g: Any, active: set[Node], create_graph: bool) -> Any:

@@ -101,10 +101,11 @@ def step(seed=0):
 
 @installed
 def test_results_do_not_depend_on_the_number_of_threads():
+    before = mg.threads()
     try:
         found = [mg.threads(n) and step() for n in (1, 2, 3, 5)]
     finally:
-        mg.threads(os.cpu_count() or 1)
+        mg.threads(before)
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -162,7 +163,7 @@ def test_out_of_memory_inside_the_library(monkeypatch):
     mg.conv2d(x, w, algorithm="onednn")
     with monkeypatch.context() as broken:
         broken.setattr(LIBRARY, "execute", lambda *arguments: 1)
-        with pytest.raises(MemoryError, match="oneDNN 3.*convolution_forward|reorder.*: out of memory"):
+        with pytest.raises(MemoryError, match="oneDNN 3.*(convolution_forward|reorder): out of memory"):
             mg.conv2d(x, w, algorithm="onednn")
     wanted = mg.conv2d(x, w, algorithm="im2col")
     np.testing.assert_allclose(mg.conv2d(x, w, algorithm="onednn"), wanted, rtol=1e-4, atol=1e-4)

@@ -52,6 +52,7 @@ class RemovableHandle:
     def remove(self) -> None:
         """Call the hook no more."""
         vars(self.module)["_hooks"] = tuple(entry for entry in self.module._hooks if entry is not self.entry)
+        Configuration.version += 1
 
 
 class Module:

@@ -64,17 +64,6 @@ def positive_part(x: Any, *, out: Any = None) -> Any:
     return np.maximum(x, _zeros[x.dtype][: x.size].reshape(x.shape), out=out)
 
 
-def rectify(x: Array, in_place: bool) -> Array:
-    """max(x, 0), written into x where ``in_place``."""
-    if not in_place or x.nbytes < POOLED_BYTES:
-        return map_entries(positive_part, x)  # type: ignore[no-any-return]
-    flat = x.transpose(in_memory(x)).reshape(-1)
-    if not np.shares_memory(flat, x):
-        return map_entries(positive_part, x)  # type: ignore[no-any-return]
-    parallel_slices(lambda s: positive_part(flat[s], out=flat[s]), x.size, x.size, uses_blas=False)
-    return x
-
-
 def where_positive(y: Array, g: Array) -> Array:
     """g where y > 0, else 0."""
 
