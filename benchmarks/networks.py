@@ -83,6 +83,17 @@ def forward(network: Network) -> Callable[[], object]:
     return forward
 
 
+def replayed_forward(network: Network) -> Callable[[], object]:
+    """The same, recorded once and replayed."""
+    scores, (images, _) = mg.compile(network.build().initialize(0).eval()), network.data()
+
+    def forward() -> object:
+        with mg.no_grad():
+            return scores(images)
+
+    return forward
+
+
 def contenders(network: Network, training: bool = True, values: bool = True) -> dict[str, Contender]:
     """Ours, and PyTorch's in both layouts; PyTorch's parameters are equal to ours, or its own without ``values``."""
 

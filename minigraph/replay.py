@@ -35,7 +35,8 @@ def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
     """``function`` of arrays with a scalar Node as its value, and its gradients, as a step that replays.
 
     ``step(*arrays)`` gives the value as an array and adds the gradients to ``.grad`` of the parameters, as backward does;
-    with an ``optimizer`` it takes a step of it instead. The function may return a tuple: its first entry is
+    with an ``optimizer`` it takes a step of it instead. Within ``mg.no_grad`` it gives the value alone, of any shape. The
+    function may return a tuple: its first entry is
     differentiated, the others are given back too. It runs at the first call, and again for other shapes or dtypes, after
     an attribute of a module was changed, such as by train() or eval(), and if a parameter was frozen or converted. In between
     only its kernels run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run,
@@ -73,30 +74,31 @@ class Step:
         arguments = tuple(plain(x, "compile") if isinstance(x, np.ndarray) else x for x in arguments)
         with self._lock:
             results = self._run(arguments)
-            if self.optimizer is not None:
+            if self.optimizer is not None and MODE.get().grad:
                 self.optimizer.step()
                 self.optimizer.zero_grad()
         return results[0] if len(results) == 1 else results
 
     def _run(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
         """The results, by a plan that fits, or recorded."""
-        if MODE.get().anomaly or not MODE.get().grad or VARIABLES:
-            results, _ = self._record(arguments)
+        grad = MODE.get().grad
+        if MODE.get().anomaly or VARIABLES:
+            results, _ = self._record(arguments, grad)
             self.plan = "a mode or a transform watches each node"
             return results
-        key, now = tuple(_signature(x) for x in arguments), Configuration.version
+        key, now = (grad, *map(_signature, arguments)), Configuration.version
         version, plan = self._plans.get(key, (-1, ""))
         if version == now and isinstance(plan, Plan) and plan.fits():
             self.plan = plan
             return plan.run(arguments)
-        results, self.plan = self._record(arguments)
+        results, self.plan = self._record(arguments, grad)
         self._plans.pop(key, None)
         if len(self._plans) >= MOST_PLANS:
             del self._plans[next(iter(self._plans))]
         self._plans[key] = now, self.plan
         return results
 
-    def _record(self, arguments: Sequence[Any]) -> tuple[tuple[Any, ...], Plan | str]:
+    def _record(self, arguments: Sequence[Any], grad: bool) -> tuple[tuple[Any, ...], Plan | str]:
         """The results of the function called as it is, and the plan to replay it, or the reason why there is none."""
         nodes = [constant(x) if isinstance(x, np.ndarray) else x for x in arguments]
         effects = Effects()
@@ -109,9 +111,10 @@ class Step:
         tape = Tape.of(outputs[0])
         plan: Plan | str = _refusal(tape, outputs, nodes, effects)
         if not plan:
-            plan = Plan(tape, outputs, nodes, effects)
+            plan = Plan(tape, outputs, nodes, effects, grad)
         results = tuple(np.array(y.value) for y in outputs)
-        tape.backward()
+        if grad:
+            tape.backward()
         return results, plan
 
     def __str__(self) -> str:
@@ -150,7 +153,9 @@ def _refusal(tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effe
 class Plan:
     """The kernel calls of a recorded function, forward and back, and when each value is no longer needed."""
 
-    def __init__(self, tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effects: Effects) -> None:
+    def __init__(
+        self, tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effects: Effects, grad: bool
+    ) -> None:
         index = {node: i for i, node in enumerate(tape.nodes)}
         self.size, self.y = len(index), index[tape.y]
         self.outputs = [index[y] for y in outputs]
@@ -163,7 +168,7 @@ class Plan:
             if not node.op and not isinstance(node, Parameter) and i not in given
         ]  # fmt: skip
         self.seed = np.ones(tape.y.shape, tape.y.dtype)[()]
-        wanted = [p for p, _ in self.parameters if p.requires_grad]
+        wanted = [p for p, _ in self.parameters if p.requires_grad and grad]
         self.active = active = {index[node] for node in tape.depending_on(wanted)} if wanted else set()
         self.wanted = [(p, index[p]) for p in wanted if index[p] in active]
         readers = Counter(index[x] for node in tape.nodes for x in node.inputs)

@@ -1,5 +1,7 @@
 """``mg.compile``: what is replayed is what would be computed without it, bit by bit; and what cannot be is not."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,22 @@ def test_gradients_are_added_without_an_optimizer():
     np.testing.assert_array_equal(step(np.array([3.0, 4.0]))[1], [12, 36])  # with the parameter as it is now
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_values_alone(training):
+    """Without gradients: of any shape, with statistics that move in training, and each value dropped after its last use."""
+    found = []
+    for compiled in (False, True):
+        model, _ = built()
+        model.train(training)
+        scores = mg.compile(model) if compiled else lambda x, model=model: model(mg.constant(x))
+        with mg.no_grad():
+            found.append([np.array(scores(x)) for x, _ in batches(5)])
+        found[-1] += state(model).values()
+    assert scores.reason == "" and not scores.plan.pulls and all(p.grad is None for p in model.parameters())
+    for a, b in zip(*found, strict=True):  # moments are recorded by another kernel where no node keeps them
+        np.testing.assert_allclose(a, b, rtol=1e-5 if training else 0, atol=1e-7 if training else 0)
+
+
 @pytest.mark.parametrize(
     "view",
     [
@@ -161,7 +179,7 @@ hooked = nn.Linear(2, 2, rng=0)
 hooked.register_forward_hook(lambda module, inputs, y: y * 2)
 normed = nn.BatchNorm1d(2, momentum=None)
 W = mg.parameter(np.ones(2))
-RNG = np.random.default_rng(0)
+RNG, COUNT = np.random.default_rng(0), itertools.count()
 
 
 @pytest.mark.parametrize(
@@ -172,6 +190,10 @@ RNG = np.random.default_rng(0)
         (lambda x: np.sum(W * x.value), "it reads the value of constant"),
         (lambda x: np.sum(W * W), "its value does not depend on argument 0"),
         (lambda x: mg.checkpoint(lambda x: np.sum(W * x))(x), "it uses a checkpoint"),
+        (
+            lambda x: np.sum(setattr(normed, "last", next(COUNT)) or W * x),
+            "it sets last of BatchNorm1d",
+        ),
         (lambda x: np.sum(hooked(x[None].astype(np.float32))), "Linear has hooks"),
         (lambda x: np.sum(normed(np.stack([x, 2 * x]).astype(np.float32))), "takes the mean of all batches"),
         (lambda x: np.sum(nn.functional.alpha_dropout(W * x, 0.5, True, rng=RNG)), "draws random numbers"),

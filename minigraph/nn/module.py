@@ -130,6 +130,7 @@ class Module:
                 self._refuse(name, value)
         if vars(self).get(name, self) is not value:
             Configuration.version += 1
+            refuse_replay(f"it sets {name} of {self.name or type(self).__name__}")
         super().__setattr__(name, value)
 
     # --- parts -----------------------------------------------------------------------------------------
