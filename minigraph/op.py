@@ -10,7 +10,7 @@ import numpy as np
 from minigraph.anomaly import caller, finite
 from minigraph.array import IMPLEMENTATIONS, plain
 from minigraph.facts import Facts
-from minigraph.mode import MODE
+from minigraph.mode import MODE, refuse_replay
 from minigraph.node import Node, ShapeError, Spec, frozen
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Op(Facts):
         if mode.anomaly:
             finite(self, value, inputs)
         if not mode.grad and type(value) is not Spec:
+            refuse_replay(f"it computes {self} within no_grad")
             return value
         if type(value) is np.ndarray:
             value.flags.writeable = False

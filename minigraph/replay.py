@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from minigraph.array import plain
+from minigraph.array import Array, plain
 from minigraph.kernels import tasks
 from minigraph.kernels.numpy.elementwise import where_positive
+from minigraph.kernels.numpy.memory import in_memory
 from minigraph.kernels.numpy.norm import Finish
-from minigraph.mode import MODE, VARIABLES, Configuration, Effects, recording
+from minigraph.mode import MODE, VARIABLES, Configuration, Effects, recording, refuse_replay
 from minigraph.node import FLOATS, Node, Parameter, constant
 from minigraph.ops.activation import relu
 from minigraph.ops.conv import Conv
@@ -28,7 +29,7 @@ from minigraph.tape import Tape, accumulate
 from minigraph.text import readable, table
 from minigraph.transforms import Checkpoint
 
-MOST_PLANS = 8  # of different shapes that are kept
+MOST_PLANS = 32  # of different shapes that are kept
 
 
 def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
@@ -42,8 +43,9 @@ def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
     only its kernels run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run,
     and arrays that it reads from outside keep the values that they had when it was recorded.
 
-    What cannot be replayed is recorded at each call: functions that read values of nodes, draw random numbers
-    other than dropout's, ignore an argument, or use checkpoints or hooks; ``step.reason`` tells why.
+    What cannot be replayed is recorded at each call: functions that read values of nodes, pull without a graph, compute
+    within no_grad, draw random numbers by minigraph other than dropout's, ignore an argument, or use checkpoints or hooks;
+    ``step.reason`` tells why. Numbers that the function draws from a generator of its own stay as they were recorded.
     Raises TypeError for a function that gives no Node, GraphError for one that gives no scalar or reaches no parameter.
     """
     if not callable(function):
@@ -71,7 +73,8 @@ class Step:
                 raise TypeError(
                     f"compile: got a Node as argument {i}; wanted an array, since the function makes the nodes"
                 )
-        arguments = tuple(plain(x, "compile") if isinstance(x, np.ndarray) else x for x in arguments)
+        refuse_replay("it calls another compiled step")
+        arguments = tuple(_dense(plain(x, "compile")) if isinstance(x, np.ndarray) else x for x in arguments)
         with self._lock:
             results = self._run(arguments)
             if self.optimizer is not None and MODE.get().grad:
@@ -89,7 +92,7 @@ class Step:
         key, now = (grad, *map(_signature, arguments)), Configuration.version
         version, plan = self._plans.get(key, (-1, ""))
         if version == now and isinstance(plan, Plan) and plan.fits():
-            self.plan = plan
+            self.plan, self._plans[key] = plan, self._plans.pop(key)  # the last one used is the last to go
             return plan.run(arguments)
         results, self.plan = self._record(arguments, grad)
         self._plans.pop(key, None)
@@ -121,6 +124,11 @@ class Step:
         return f"not replayed: {self.plan}" if self.reason else str(self.plan)
 
 
+def _dense(x: Array) -> Array:
+    """x, or a copy in its order in memory where that has gaps: a recorded constant has none."""
+    return x if x.transpose(in_memory(x)).flags.c_contiguous else np.array(x, order="K")
+
+
 def _signature(x: Any) -> Any:
     """What a plan depends on of an argument."""
     if isinstance(x, np.ndarray):
@@ -131,13 +139,17 @@ def _signature(x: Any) -> Any:
         raise TypeError(
             f"compile: got an argument of type {type(x).__name__}; wanted an array or a hashable value"
         ) from None
-    return type(x), x
+    return type(x), x, repr(x)  # 0.0 == -0.0
 
 
 def _refusal(tape: Tape, outputs: Sequence[Node], arguments: Sequence[Any], effects: Effects) -> str:
     """Why the function cannot be replayed, or nothing."""
     if effects.refused:
         return effects.refused[0]
+    ops = {node.op for node in tape.nodes}
+    for op in (*effects.before, *effects.after):
+        if op not in ops:
+            return f"its value does not depend on what {op} gives"
     on_tape = set(tape.nodes)
     for i, x in enumerate(arguments):
         if isinstance(x, Node) and x not in on_tape:
@@ -210,9 +222,14 @@ class Plan:
         if before.op is add and len(kinds) == 1:
             for k in (1, 0):
                 norm = single(before.inputs[k])
-                if norm is not None and isinstance(norm.op, BatchNorm):
+                if norm is not None and isinstance(norm.op, BatchNorm) and not self._effects_between(norm, call):
                     return [norm, before], RectifiedNorm(norm, call, before.inputs[1 - k], before.targets[1 - k])
         return [], call
+
+    def _effects_between(self, one: Call, other: Call) -> bool:
+        """Whether a call between the two has effects, whose order must stay."""
+        between = self.steps[self.steps.index(one) + 1 : self.steps.index(other)]
+        return bool(one.after) and any(call.before or call.after for call in between)
 
     def _plan_memory(self) -> None:
         """After each call, the values that nobody will read again."""

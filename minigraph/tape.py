@@ -16,7 +16,7 @@ from minigraph.anomaly import finite_cotangent
 from minigraph.freed import FREED_NODES, FreedError, FreedInputs, freed_error, structure_of
 from minigraph.kernels import tasks
 from minigraph.maps import MAX_BYTES, LinearMap
-from minigraph.mode import MODE, VARIABLES
+from minigraph.mode import MODE, VARIABLES, refuse_replay
 from minigraph.node import FLOATS, GraphError, Hooks, Node, Parameter, constant
 from minigraph.op import expect
 from minigraph.ownership import own
@@ -185,6 +185,8 @@ class Tape:
 
     def _reverse(self, seed: Any, wrt: set[Node], create_graph: bool, retain_graph: bool) -> Iterator[tuple[Node, Any]]:
         """Yield (node, cotangent) for the nodes ``wrt``, from y backward, each when the sum over its paths is complete."""
+        if not create_graph and not isinstance(seed, Node):
+            refuse_replay(f"it pulls from {self.y.label} without a graph")
         self.check_unchanged()
         active = self.depending_on(wrt)
         create_graph = create_graph or isinstance(seed, Node)
@@ -269,6 +271,8 @@ class Tape:
         return own(tangent)
 
     def _forward(self, tangents: Mapping[Node, Any], create_graph: bool) -> Any:
+        if not create_graph:
+            refuse_replay(f"it pushes to {self.y.label} without a graph")
         self.check_unchanged()
         seeds = {x: _like(v, x, "tangent") for x, v in tangents.items()}
         create_graph = create_graph or any(isinstance(v, Node) for v in seeds.values())

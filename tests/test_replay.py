@@ -1,6 +1,7 @@
 """``mg.compile``: what is replayed is what would be computed without it, bit by bit; and what cannot be is not."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -182,6 +183,11 @@ W = mg.parameter(np.ones(2))
 RNG, COUNT = np.random.default_rng(0), itertools.count()
 
 
+def target(x):
+    with mg.no_grad():
+        return W * x
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
@@ -194,6 +200,10 @@ RNG, COUNT = np.random.default_rng(0), itertools.count()
             lambda x: np.sum(setattr(normed, "last", next(COUNT)) or W * x),
             "it sets last of BatchNorm1d",
         ),
+        (lambda x: np.sum(W * x - target(x)), "it computes multiply within no_grad"),
+        (lambda x: np.sum(W * mg.Tape.of(np.sum(W * x)).pull(wrt=[W])[0]), "it pulls from sum"),
+        (lambda x: np.sum(W * x * mg.dropout(np.ones(2), 0.5, RNG)), "does not depend on what dropout gives"),
+        (lambda x: [mg.dropout(x, 0.5, RNG), np.sum(W * x)][1], "does not depend on what dropout gives"),
         (lambda x: np.sum(hooked(x[None].astype(np.float32))), "Linear has hooks"),
         (lambda x: np.sum(normed(np.stack([x, 2 * x]).astype(np.float32))), "takes the mean of all batches"),
         (lambda x: np.sum(nn.functional.alpha_dropout(W * x, 0.5, True, rng=RNG)), "draws random numbers"),
@@ -253,3 +263,58 @@ def test_a_signal_between_the_calls_loses_nothing():
     for name in ("conv.weight", "head.bias"):
         np.testing.assert_array_equal(state(model)[name], before[name])
     assert np.isfinite(step(x, labels))
+
+
+def test_equal_arguments_of_other_kinds_have_plans_of_their_own():
+    step = mg.compile(lambda x, s, n: np.sum(W * x * n) * (1 if np.signbit(s) else 2))
+    x, found = np.array([1.0, 2.0]), []
+    for _ in range(2):
+        found += [float(step(x, s, n)) for s in (0.0, -0.0) for n in (2, 2.0, True)]
+    assert found == [12, 12, 6, 6, 6, 3] * 2 and step.reason == ""
+    scattered = np.random.default_rng(0).standard_normal((400, 600))[::2, ::2]
+    again = mg.compile(lambda x: np.sum(x) * np.sum(W))
+    assert again(scattered) == again(scattered) == again(scattered)
+
+
+def test_a_shared_normalisation_moves_its_statistics_in_order():
+    norm, w = nn.BatchNorm2d(8), mg.parameter(last_channels(8))
+    twin = nn.BatchNorm2d(8)
+
+    def loss(norm):
+        def f(x):
+            v = norm(x * w)
+            return np.sum(mg.relu(np.tanh(norm(2 * x)) + v))
+
+        return f
+
+    step, x = mg.compile(loss(norm)), last_channels(8)
+    for _ in range(3):
+        found, wanted = step(x), loss(twin)(mg.constant(x))
+        np.testing.assert_allclose(found, wanted.value, rtol=1e-5)
+    assert step.reason == ""
+    np.testing.assert_allclose(norm.running_var.value, twin.running_var.value, rtol=1e-5)
+
+
+def last_channels(c):
+    return np.moveaxis(np.random.default_rng(0).standard_normal((4, 20, 20, c), np.float32), -1, 1)
+
+
+def test_two_threads_on_one_step():
+    """Gradients are added, and masks of one call serve its forward and its backward part."""
+    w, rng = mg.parameter(np.ones(50_000)), np.random.default_rng(0)
+    step = mg.compile(lambda x: (lambda y: (np.sum(y), y))(mg.dropout(w * x, 0.5, rng)))
+    x, sums = np.ones(50_000), []
+    step(x), step(x)
+    w.grad = None
+
+    def work():
+        for _ in range(20):
+            sums.append(step(x)[1])
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sums) == 60
+    np.testing.assert_array_equal(w.grad, np.sum(sums, 0))

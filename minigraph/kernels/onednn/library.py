@@ -142,8 +142,8 @@ class Library:
 
 def candidates() -> list[str]:
     """Where the library may be: in the package, the environment, the system; or only what the variable names."""
-    if given := os.environ.get(VARIABLE):
-        return [] if given == "off" else [given]
+    if given := os.environ.get(VARIABLE, "").strip():
+        return [] if given == "off" else [str(Path(given).resolve()) if Path(given).exists() else given]
     names = NAMES.get(sys.platform, ("libdnnl.so.3",))
     try:
         files = metadata.distribution(PACKAGE).files or []
