@@ -125,13 +125,13 @@ def means_are_small(mean: Array, var: Array, most: float = 2) -> bool:
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance over the pixels of x (M, C): (C,) each. In one pass where there are many and means are small."""
     if x.size < SHARED_ENTRIES:
-        return exact_moments(x)
+        return centred_moments(x)
     first, second = sum_pixels(lambda x: (sum_rows(x), sum_row_products(x, x)), [x]) / len(x)
     var = second - first * first
-    return (first, var) if means_are_small(first, var) else exact_moments(x)
+    return (first, var) if means_are_small(first, var) else centred_moments(x)
 
 
-def exact_moments(x: Array) -> tuple[Array, Array]:
+def centred_moments(x: Array) -> tuple[Array, Array]:
     """The same, of parts about their own means, then put together (Chan et al. 1979)."""
     R, (rows,) = rows_of_pixels(x)
 
@@ -145,10 +145,10 @@ def exact_moments(x: Array) -> tuple[Array, Array]:
 
     sums = np.array(parallel_slices(part, len(rows), rows.size), float)
     means, squares, weights = np.moveaxis(sums, 1, 0).reshape(3, -1, x.shape[1])
-    return together(means, squares / weights, weights[:, 0])
+    return combined_moments(means, squares / weights, weights[:, 0])
 
 
-def together(means: Array, variances: Array, weights: Array) -> tuple[Array, Array]:
+def combined_moments(means: Array, variances: Array, weights: Array) -> tuple[Array, Array]:
     """The mean and variance of the whole from those of its parts, (parts, C) each, with their sizes (parts,)."""
     shares = weights / weights.sum()
     mean = shares @ means

@@ -13,20 +13,7 @@ from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.conv.blocks import OPERATIONS_PER_NANOSECOND, crop_rows
 from minigraph.kernels.numpy.threads import equal_slices, parallel
 from minigraph.kernels.onednn.library import dims
-from minigraph.kernels.onednn.primitive import (
-    DIFF_DST,
-    DIFF_SRC,
-    DIFF_WEIGHTS,
-    DST,
-    MOST_KEPT,
-    SRC,
-    TRAINING,
-    WEIGHTS,
-    Primitive,
-    channels_last,
-    images,
-    library,
-)
+from minigraph.kernels.onednn.primitive import MOST_KEPT, TRAINING, Argument, Primitive, channels_last, images, library
 from minigraph.kernels.registry import SEQUENTIAL_ERROR
 from minigraph.kernels.tasks import ConvProblem, register_convolution
 from minigraph.kernels.window import Array, Window
@@ -46,14 +33,14 @@ def primitive(slot: str, problem: ConvProblem) -> Primitive:
     sides = window.stride, [d - 1 for d in window.dilation], before, after
     geometry = [dims(each) for each in sides]
     forward = Primitive("convolution_forward", library.engine, TRAINING, _DIRECT, x, w, None, y, *geometry,
-                        numbers=(SRC, WEIGHTS, DST))  # fmt: skip
+                        numbers=(Argument.SRC, Argument.WEIGHTS, Argument.DST))  # fmt: skip
     if slot == "y":
         return forward
     if slot == "x":
         return Primitive("convolution_backward_data", library.engine, _DIRECT, x, w, y, *geometry, forward.problem,
-                         numbers=(DIFF_DST, WEIGHTS, DIFF_SRC))  # fmt: skip
+                         numbers=(Argument.DIFF_DST, Argument.WEIGHTS, Argument.DIFF_SRC))  # fmt: skip
     return Primitive("convolution_backward_weights", library.engine, _DIRECT, x, w, None, y, *geometry, forward.problem,
-                     numbers=(SRC, DIFF_DST, DIFF_WEIGHTS))  # fmt: skip
+                     numbers=(Argument.SRC, Argument.DIFF_DST, Argument.DIFF_WEIGHTS))  # fmt: skip
 
 
 def filter_sides(problem: ConvProblem) -> tuple[int, ...]:
@@ -68,8 +55,8 @@ def reorder(slot: str, problem: ConvProblem, strides: tuple[int, ...]) -> Primit
     of, sides = primitive(slot, problem), filter_sides(problem)
     steps = [s // problem.dtype.itemsize for s in strides]
     plain = library.layout(sides, [steps[0] * sides[1], *steps] if problem.groups > 1 else steps)
-    ends = (of.layout(DIFF_WEIGHTS), plain) if slot == "w" else (plain, of.layout(WEIGHTS))
-    return Primitive("reorder", ends[0], library.engine, ends[1], library.engine, numbers=(SRC, DST))
+    ends = (of.layout(Argument.DIFF_WEIGHTS), plain) if slot == "w" else (plain, of.layout(Argument.WEIGHTS))
+    return Primitive("reorder", ends[0], library.engine, ends[1], library.engine, numbers=(Argument.SRC, Argument.DST))
 
 
 class Part(NamedTuple):
@@ -113,9 +100,9 @@ def arranged(w: Array, slot: str, cut: list[Part]) -> dict[ConvProblem, Array]:
     if w.strides not in orders(cut[0].problem):
         w = w.copy()
     for problem in dict.fromkeys(part.problem for part in cut):
-        wanted = primitive(slot, problem).layout(WEIGHTS)
-        same = next((p for p in found if library.equal(primitive(slot, p).layout(WEIGHTS), wanted)), None)
-        found[problem] = primitive(slot, problem).empty(WEIGHTS) if same is None else found[same]
+        wanted = primitive(slot, problem).layout(Argument.WEIGHTS)
+        same = next((p for p in found if library.equal(primitive(slot, p).layout(Argument.WEIGHTS), wanted)), None)
+        found[problem] = primitive(slot, problem).empty(Argument.WEIGHTS) if same is None else found[same]
         if same is None:
             reorder(slot, problem, w.strides)(w, found[problem])
     return found
@@ -156,7 +143,7 @@ def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
 
     def gradient(part: Part) -> Array:
         run = primitive("w", part.problem)
-        w = run.empty(DIFF_WEIGHTS)
+        w = run.empty(Argument.DIFF_WEIGHTS)
         run(x[part.x], g[part.y], w)
         return w
 

@@ -14,32 +14,21 @@ from minigraph.kernels.numpy import norm as plain
 from minigraph.kernels.numpy.norm import Finish, Groups, Passes
 from minigraph.kernels.numpy.threads import equal_slices, parallel, scratch
 from minigraph.kernels.onednn.pool import seconds
-from minigraph.kernels.onednn.primitive import (
+from minigraph.kernels.onednn.primitive import (  # fmt: skip
     BACKWARD,
-    DIFF_DST,
-    DIFF_SCALE,
-    DIFF_SHIFT,
-    DIFF_SRC,
-    DST,
     INFERENCE,
-    MEAN,
     MOST_KEPT,
-    SCALE,
-    SHIFT,
-    SRC,
-    SRC_1,
     TRAINING,
-    VARIANCE,
-    WORKSPACE,
+    Argument,
     Primitive,
-    adding,
+    accumulating,
     channels_last,
     finite,
     images,
     library,
     parts,
     rows_at,
-)  # fmt: skip
+)
 from minigraph.kernels.registry import SEQUENTIAL_ERROR, Saved
 from minigraph.kernels.window import Array, Window
 
@@ -57,7 +46,7 @@ def affine(rows: int, channels: int) -> Primitive:
     """(x − mean) scale / √variance + shift, for pixels (rows, channels)."""
     x = images(1, channels, (rows, 1))
     return Primitive("batch_normalization_forward", library.engine, INFERENCE, x, x, c_float(0), _ALL_GIVEN,
-                     numbers=(SRC, MEAN, VARIANCE, SCALE, SHIFT, DST))  # fmt: skip
+                     numbers=(Argument.SRC, Argument.MEAN, Argument.VARIANCE, Argument.SCALE, Argument.SHIFT, Argument.DST))  # fmt: skip
 
 
 @lru_cache(MOST_KEPT)
@@ -65,7 +54,7 @@ def statistics(rows: int, channels: int) -> Primitive:
     """Mean and variance of each channel; its other output is discarded."""
     x = images(1, channels, (rows, 1))
     return Primitive("batch_normalization_forward", library.engine, TRAINING, x, x, c_float(1e-5), _NOTHING,
-                     numbers=(SRC, DST, MEAN, VARIANCE))  # fmt: skip
+                     numbers=(Argument.SRC, Argument.DST, Argument.MEAN, Argument.VARIANCE))  # fmt: skip
 
 
 @lru_cache(MOST_KEPT)
@@ -75,7 +64,7 @@ def gradients(rows: int, channels: int) -> Primitive:
     hint = library.make("batch_normalization_forward_primitive_desc_create", library.engine, TRAINING, x, x, c_float(0),
                         _SCALED, library.attributes)  # fmt: skip
     return Primitive("batch_normalization_backward", library.engine, BACKWARD, x, x, x, c_float(0), _SCALED, hint,
-                     numbers=(DIFF_DST, SRC, MEAN, VARIANCE, SCALE, DIFF_SRC, DIFF_SCALE, DIFF_SHIFT))  # fmt: skip
+                     numbers=(Argument.DIFF_DST, Argument.SRC, Argument.MEAN, Argument.VARIANCE, Argument.SCALE, Argument.DIFF_SRC, Argument.DIFF_SCALE, Argument.DIFF_SHIFT))  # fmt: skip
 
 
 def summed(x: Array) -> list[slice]:
@@ -94,8 +83,8 @@ def moments(x: Array) -> tuple[Array, Array]:
         statistics(n, C)(at(slices[i]), scratch("unused", (n, C), x.dtype), *found[i])
 
     parallel(part, range(len(slices)), uses_blas=False)
-    mean, var = layout.together(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
-    return (mean, var) if layout.means_are_small(mean, var, MOST_OFFSET) else layout.exact_moments(x)
+    mean, var = layout.combined_moments(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
+    return (mean, var) if layout.means_are_small(mean, var, MOST_OFFSET) else layout.centred_moments(x)
 
 
 def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, finish: Finish) -> None:
@@ -134,7 +123,16 @@ def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]
 def add_scaled(rows: int, channels: int) -> Primitive:
     """y + g scale, written into y, for pixels (rows, channels)."""
     x, v = library.layout((rows, channels), (channels, 1)), library.layout((1, channels), (channels, 1))
-    return Primitive("binary", library.engine, _MULTIPLY, x, v, x, numbers=(SRC, SRC_1, DST), attributes=adding())
+    return Primitive(
+        "binary",
+        library.engine,
+        _MULTIPLY,
+        x,
+        v,
+        x,
+        numbers=(Argument.SRC, Argument.SRC_1, Argument.DST),
+        attributes=accumulating(),
+    )
 
 
 def project(g: Array, x: Array, y: Array, scale: Array, mean: Array, slope: Array, shift: Array) -> None:
@@ -184,19 +182,19 @@ tasks.normalize_gradient.register(
 
 
 @lru_cache(MOST_KEPT)
-def damping(shape: Shape, *settings: float) -> Primitive:
+def response_norm(shape: Shape, *settings: float) -> Primitive:
     """Of size, alpha, beta and k."""
     x = images(shape[0], shape[1], shape[2:])
     return Primitive("lrn_forward", library.engine, TRAINING, _ACROSS_CHANNELS, x, x, *_numbers(*settings),
-                     numbers=(SRC, DST, WORKSPACE))  # fmt: skip
+                     numbers=(Argument.SRC, Argument.DST, Argument.WORKSPACE))  # fmt: skip
 
 
 @lru_cache(MOST_KEPT)
-def damping_gradient(shape: Shape, *settings: float) -> Primitive:
+def response_norm_gradient(shape: Shape, *settings: float) -> Primitive:
     """Its gradient."""
     x = images(shape[0], shape[1], shape[2:])
     return Primitive("lrn_backward", library.engine, _ACROSS_CHANNELS, x, x, x, *_numbers(*settings),
-                     damping(shape, *settings).problem, numbers=(DIFF_DST, SRC, DIFF_SRC, WORKSPACE))  # fmt: skip
+                     response_norm(shape, *settings).problem, numbers=(Argument.DIFF_DST, Argument.SRC, Argument.DIFF_SRC, Argument.WORKSPACE))  # fmt: skip
 
 
 def _numbers(size: float, alpha: float, beta: float, k: float) -> tuple[Any, ...]:
@@ -211,8 +209,8 @@ def local_response_norm(x: Array, window: Window, size: int, alpha: float, beta:
     def part(s: slice) -> Array | None:
         if not finite(x[s]):
             return None
-        run = damping(x[s].shape, size, alpha, beta, k)
-        kept = run.empty(WORKSPACE)
+        run = response_norm(x[s].shape, size, alpha, beta, k)
+        kept = run.empty(Argument.WORKSPACE)
         run(x[s], y[s], kept)
         return kept
 
@@ -231,22 +229,24 @@ def local_response_norm_gradient(
 
     def part(each: tuple[slice, Array]) -> None:
         s, kept = each
-        damping_gradient(x[s].shape, size, alpha, beta, k)(g[s], x[s], gradient[s], kept)
+        response_norm_gradient(x[s].shape, size, alpha, beta, k)(g[s], x[s], gradient[s], kept)
 
     parallel(part, zip(parts(x), saved.value, strict=True), uses_blas=False)
     return gradient
 
 
-def supports_damping(x: Any, window: Window, size: int, *settings: float) -> bool:
+def supports_response_norm(x: Any, window: Window, size: int, *settings: float) -> bool:
     """float32, windows of channels that reach as far before as after."""
     if x.dtype != np.float32 or 0 in x.shape or size % 2 == 0 or not settings[-1]:
         return False
     try:
-        damping_gradient((1, *x.shape[1:]), size, *settings)
+        response_norm_gradient((1, *x.shape[1:]), size, *settings)
     except RuntimeError:
         return False
     return True
 
 
-tasks.local_response_norm.register("onednn", local_response_norm, supports=lambda p: supports_damping(*p), cost=seconds)
+tasks.local_response_norm.register(
+    "onednn", local_response_norm, supports=lambda p: supports_response_norm(*p), cost=seconds
+)
 tasks.local_response_norm_gradient.register("onednn", local_response_norm_gradient)

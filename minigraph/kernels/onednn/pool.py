@@ -14,21 +14,17 @@ from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy import pool as plain
 from minigraph.kernels.numpy.threads import parallel
 from minigraph.kernels.onednn.library import dims
-from minigraph.kernels.onednn.primitive import (
-    DIFF_DST,
-    DIFF_SRC,
-    DST,
+from minigraph.kernels.onednn.primitive import (  # fmt: skip
     MOST_KEPT,
-    SRC,
     TRAINING,
-    WORKSPACE,
+    Argument,
     Primitive,
     channels_last,
     finite,
     images,
     library,
     parts,
-)  # fmt: skip
+)
 from minigraph.kernels.registry import Saved
 from minigraph.kernels.tasks import ArrayProblem
 from minigraph.kernels.window import Array, Window
@@ -39,7 +35,7 @@ MAXIMUM, AVERAGE = 0x1FF, 0x2FF  # AVERAGE: the divisor is the number of taps
 @lru_cache(MOST_KEPT)
 def forward(kind: int, n: int, channels: int, window: Window) -> Primitive:
     """Of n samples."""
-    numbers = (SRC, DST, WORKSPACE) if kind == MAXIMUM else (SRC, DST)
+    numbers = (Argument.SRC, Argument.DST, Argument.WORKSPACE) if kind == MAXIMUM else (Argument.SRC, Argument.DST)
     return Primitive("pooling_forward", library.engine, TRAINING, c_int(kind), images(n, channels, window.size),
                      images(n, channels, window.out), *_geometry(window), numbers=numbers)  # fmt: skip
 
@@ -47,7 +43,11 @@ def forward(kind: int, n: int, channels: int, window: Window) -> Primitive:
 @lru_cache(MOST_KEPT)
 def backward(kind: int, n: int, channels: int, window: Window) -> Primitive:
     """Its gradient."""
-    numbers = (DIFF_DST, DIFF_SRC, WORKSPACE) if kind == MAXIMUM else (DIFF_DST, DIFF_SRC)
+    numbers = (
+        (Argument.DIFF_DST, Argument.DIFF_SRC, Argument.WORKSPACE)
+        if kind == MAXIMUM
+        else (Argument.DIFF_DST, Argument.DIFF_SRC)
+    )
     return Primitive("pooling_backward", library.engine, c_int(kind), images(n, channels, window.size),
                      images(n, channels, window.out), *_geometry(window), forward(kind, n, channels, window).problem,
                      numbers=numbers)  # fmt: skip
@@ -67,7 +67,7 @@ def max_pool(x: Array, window: Window) -> tuple[Array, Any]:
         if not finite(x[s]):
             return None
         run = forward(MAXIMUM, s.stop - s.start, C, window)
-        winners = run.empty(WORKSPACE, np.uint8)
+        winners = run.empty(Argument.WORKSPACE, np.uint8)
         run(x[s], y[s], winners)
         return winners
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from ctypes import Structure, c_float, c_int, c_void_p
+from enum import IntEnum
 from functools import cache
 from math import prod
 from typing import Any
@@ -19,11 +20,30 @@ from minigraph.kernels.window import Array
 assert LIBRARY is not None  # the package imports its kernels only then
 library: Library = LIBRARY
 
-# From dnnl_types.h: the numbers of a primitive's arguments, and the kinds of propagation.
-SRC, SRC_1, DST, WEIGHTS, MEAN, VARIANCE, SCALE, SHIFT, WORKSPACE = 1, 2, 17, 33, 49, 50, 51, 52, 64
-DIFF_SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_SCALE, DIFF_SHIFT = 129, 145, 161, 255, 256
+
+class Argument(IntEnum):
+    """The arguments of primitives, by their numbers in dnnl_types.h."""
+
+    SRC = 1
+    SRC_1 = 2
+    DST = 17
+    WEIGHTS = 33
+    MEAN = 49
+    VARIANCE = 50
+    SCALE = 51
+    SHIFT = 52
+    WORKSPACE = 64
+    SCRATCHPAD = 80
+    DIFF_SRC = 129
+    DIFF_DST = 145
+    DIFF_WEIGHTS = 161
+    DIFF_SCALE = 255
+    DIFF_SHIFT = 256
+
+
+# Kinds of propagation, from dnnl_types.h.
 TRAINING, INFERENCE, BACKWARD = map(c_int, (64, 96, 128))
-_SCRATCHPAD, _IN_ORDER = 80, c_int(1)
+_IN_ORDER = c_int(1)
 _ALIGNMENT = 64
 PART_ENTRIES = 1 << 20
 MOST_KEPT = 1024  # primitives of each kind, about 10 kB each
@@ -34,7 +54,7 @@ class _Argument(Structure):
 
 
 @cache
-def adding() -> Any:
+def accumulating() -> Any:
     """Attributes of a primitive whose result is added to what is there."""
     attributes, steps = library.make("primitive_attr_create"), library.make("post_ops_create")
     library.call("primitive_attr_set_scratchpad_mode", attributes, USER_SCRATCHPAD)
@@ -89,7 +109,7 @@ def rows_at(x: Array) -> Callable[[slice], int]:
 
 
 class Primitive:
-    """A primitive as a function of arrays: they are its arguments ``numbers``, and lie in memory as described to it.
+    """A primitive as a function of arrays: they are its ``takes``, and lie in memory as described to it.
 
     Any number of threads may call it at once. Raises Unsupported where oneDNN has only its slow reference.
     """
@@ -104,7 +124,7 @@ class Primitive:
             if "ref" in self.implementation:
                 raise Unsupported(f"oneDNN {library.version}: {name}: only by {self.implementation}")
             self._primitive = library.make("primitive_create", self.problem)
-        self._scratch = library.size(self.layout(_SCRATCHPAD))
+        self._scratch = library.size(self.layout(Argument.SCRATCHPAD))
         self._free: list[Any] = []  # sets of memory objects, each for one call at a time
 
     def layout(self, number: int) -> Any:
@@ -116,7 +136,7 @@ class Primitive:
         return empty((library.size(self.layout(number)) // np.dtype(dtype).itemsize,), dtype)
 
     def _memories(self) -> tuple[list[Any], Any, Any]:
-        numbers = [*self.numbers, _SCRATCHPAD] if self._scratch else self.numbers
+        numbers = [*self.numbers, Argument.SCRATCHPAD] if self._scratch else self.numbers
         memories = [library.make("memory_create", self.layout(n), library.engine, c_void_p()) for n in numbers]
         pairs = [_Argument(n, m.pointer) for n, m in zip(numbers, memories, strict=True)]
         return memories, (_Argument * len(pairs))(*pairs), library.make("stream_create", library.engine, _IN_ORDER)
