@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
 from functools import wraps
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Effects:
@@ -24,8 +23,7 @@ class Effects:
         self.refused: list[str] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """The settings in force while nodes are recorded."""
 
     scope: str = ""
@@ -34,7 +32,7 @@ class Mode:
     recomputing: bool = False  # a checkpoint runs its function again; running statistics must not be updated twice
     tracing: bool = False  # a transform runs its function; a float that leaves the graph would lose its derivative
     effects: Effects | None = None  # mg.compile runs the function that it will replay
-    outer: Mode | None = field(default=None, repr=False, compare=False)  # restored after the ``with``
+    outer: Any = None  # the mode restored after the ``with``
 
 
 MODE: ContextVar[Mode] = ContextVar("minigraph_mode", default=Mode())
@@ -57,7 +55,7 @@ class Change(ContextDecorator):
 
     def __enter__(self) -> None:
         mode = MODE.get()
-        MODE.set(replace(self.change(mode), outer=mode))
+        MODE.set(self.change(mode)._replace(outer=mode))
 
     def __exit__(self, *error: object) -> None:
         MODE.set(MODE.get().outer or Mode())
@@ -88,7 +86,7 @@ class Change(ContextDecorator):
 
 
 def _mode(**changes: Any) -> Change:
-    return Change(lambda mode: replace(mode, **changes))
+    return Change(lambda mode: mode._replace(**changes))
 
 
 def refuse_replay(why: str) -> None:
@@ -115,7 +113,7 @@ def scope(name: str) -> Any:
     """
     if not isinstance(name, str):
         raise TypeError(f"scope: got {name!r} as the name; wanted a string")
-    return Change(lambda mode: replace(mode, scope=f"{mode.scope}/{name}" if mode.scope else name))
+    return Change(lambda mode: mode._replace(scope=f"{mode.scope}/{name}" if mode.scope else name))
 
 
 def enable_grad() -> Any:
