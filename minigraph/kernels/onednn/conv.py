@@ -88,6 +88,7 @@ def parts(slot: str, problem: ConvProblem) -> list[Part]:
     return found
 
 
+@lru_cache(MOST_KEPT)
 def orders(problem: ConvProblem) -> list[tuple[int, ...]]:
     """The strides of filters with their channels last in memory, and in C order."""
     sides = problem.K, problem.C // problem.groups, problem.window.kernel
