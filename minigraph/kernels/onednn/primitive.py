@@ -14,10 +14,11 @@ import numpy as np
 from minigraph.kernels.numpy import layout
 from minigraph.kernels.numpy.memory import empty
 from minigraph.kernels.numpy.threads import equal_slices, scratch
-from minigraph.kernels.onednn.library import LIBRARY, USER_SCRATCHPAD, Library, Unsupported
+from minigraph.kernels.onednn.library import LIBRARY, PROBLEM, USER_SCRATCHPAD, Library, Unsupported
 from minigraph.kernels.window import Array
 
-assert LIBRARY is not None  # the package imports its kernels only then
+if LIBRARY is None:  # the package imports its kernels only where there is one
+    raise ImportError(PROBLEM)
 library: Library = LIBRARY
 
 
