@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextvars import copy_context
-from dataclasses import replace
 
 from minigraph.arguments import expect_node
 from minigraph.mode import MODE
@@ -49,7 +48,7 @@ def _wanted() -> str:
 
 
 def _lowered(tape: Tape, to: str) -> Node:
-    mode = replace(MODE.get(), grad=True)
+    mode = MODE.get()._replace(grad=True)
     new: dict[Node, Node] = {}
     uses: Counter[str] = Counter()
     for node in tape.nodes:
@@ -61,11 +60,11 @@ def _lowered(tape: Tape, to: str) -> Node:
         if lowering:
             path = "/".join(filter(None, (node.scope, node.name or node.op.name)))
             uses[path] += 1
-            MODE.set(replace(mode, scope=path if uses[path] == 1 else f"{path}_{uses[path]}"))
+            MODE.set(mode._replace(scope=path if uses[path] == 1 else f"{path}_{uses[path]}"))
             inputs = [x if x.dtype == node.dtype else x.astype(node.dtype) for x in inputs]
             new[node] = lowering(node.op, node.shape, *inputs).named("out")
         else:
-            MODE.set(replace(mode, scope=node.scope))
+            MODE.set(mode._replace(scope=node.scope))
             new[node] = node.op(*inputs)
             new[node].name = node.name
     return new[tape.y]

@@ -74,8 +74,8 @@ def summed(x: Array) -> list[slice]:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance, from those of parts; by NumPy unless means are small, where digits would be lost."""
-    x = np.ascontiguousarray(x)
-    C, slices, at = x.shape[1], summed(x), rows_at(x)
+    R, (lines,) = layout.rows_of_pixels(np.ascontiguousarray(x))  # so that R sums of a channel go on side by side
+    C, slices, at = lines.shape[1], summed(lines), rows_at(lines)
     found = np.empty((len(slices), 2, C), x.dtype)
 
     def part(i: int) -> None:
@@ -83,7 +83,9 @@ def moments(x: Array) -> tuple[Array, Array]:
         statistics(n, C)(at(slices[i]), scratch("unused", (n, C), x.dtype), *found[i])
 
     parallel(part, range(len(slices)), uses_blas=False)
-    mean, var = layout.combined_moments(found[:, 0], found[:, 1], np.array([s.stop - s.start for s in slices], float))
+    means, variances = np.moveaxis(found, 1, 0).reshape(2, -1, x.shape[1])
+    sizes = np.repeat([float(s.stop - s.start) for s in slices], R)
+    mean, var = layout.combined_moments(means, variances, sizes)
     return (mean, var) if layout.means_are_small(mean, var, MOST_OFFSET) else layout.centred_moments(x)
 
 
@@ -102,20 +104,21 @@ def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, fin
 
 def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
     """Σ g and Σ g x̂, from those of parts."""
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
+    channels = x.shape[1]
+    R, (g, x) = layout.rows_of_pixels(np.ascontiguousarray(g), np.ascontiguousarray(x))
     C, slices = x.shape[1], summed(x)
-    numbers = np.array([mean, 1 / (inverse * inverse), np.ones_like(mean)])
+    numbers = np.array([np.tile(v, R) for v in (mean, 1 / (inverse * inverse), np.ones_like(mean))])
     found = np.empty((2 * len(slices), C), x.dtype)
     g_at, x_at, found_at, of = rows_at(g), rows_at(x), rows_at(found), rows_at(numbers)
+    given = [of(slice(j, j + 1)) for j in range(3)]
 
     def part(i: int) -> None:
         s, n = slices[i], slices[i].stop - slices[i].start
-        given = [of(slice(j, j + 1)) for j in range(3)]
-        unused = scratch("unused", (n, C), x.dtype)
-        gradients(n, C)(g_at(s), x_at(s), *given, unused, *(found_at(slice(j, j + 1)) for j in (2 * i, 2 * i + 1)))
+        results = [found_at(slice(j, j + 1)) for j in (2 * i, 2 * i + 1)]
+        gradients(n, C)(g_at(s), x_at(s), *given, scratch("unused", (n, C), x.dtype), *results)
 
     parallel(part, range(len(slices)), uses_blas=False)
-    dot, total = found.reshape(-1, 2, C).sum(0, dtype=float)
+    dot, total = found.reshape(-1, 2, R, channels).sum((0, 2), dtype=float)
     return total, dot
 
 
