@@ -58,11 +58,11 @@ def pixels_like(g: Array, x: Array) -> Array:
     return rows
 
 
-def rows_of_pixels(*arrays: Array) -> tuple[int, list[Array]]:
-    """R, and the pixels (M, C) as lines (M / R, R · C)."""
+def rows_of_pixels(*arrays: Array, most: int = MAX_LINE) -> tuple[int, list[Array]]:
+    """R, and the pixels (M, C) as lines (M / R, R · C) of at most ``most`` entries."""
     M, C = arrays[0].shape
     R = 1
-    while all(a.flags.c_contiguous for a in arrays) and M % (2 * R) == 0 and 2 * R * C <= MAX_LINE:
+    while all(a.flags.c_contiguous for a in arrays) and M % (2 * R) == 0 and 2 * R * C <= most:
         R *= 2
     return R, [a.reshape(M // R, R * C) for a in arrays]
 

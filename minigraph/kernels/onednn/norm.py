@@ -35,6 +35,7 @@ from minigraph.kernels.window import Array, Window
 _ALL_GIVEN, _SCALED, _NOTHING = c_uint(1 + 2 + 4), c_uint(2 + 4), c_uint(0)  # statistics are 1, scale 2, shift 4
 _ACROSS_CHANNELS, _MULTIPLY = c_int(0xAFF), c_int(0x1FFF1)
 MOST_OFFSET = 8  # of a mean, in deviations, up to which sums in single precision keep enough digits
+SUMMED_LINE = 512  # entries of a line of pixels whose sums go on side by side
 CACHED_ENTRIES = 1 << 18  # of a part that a second primitive reads again
 MOST_SUMMED = 8192  # rows that oneDNN sums in single precision, one after another
 
@@ -74,7 +75,9 @@ def summed(x: Array) -> list[slice]:
 
 def moments(x: Array) -> tuple[Array, Array]:
     """Mean and variance, from those of parts; by NumPy unless means are small, where digits would be lost."""
-    R, (lines,) = layout.rows_of_pixels(np.ascontiguousarray(x))  # so that R sums of a channel go on side by side
+    R, (lines,) = layout.rows_of_pixels(
+        np.ascontiguousarray(x), most=SUMMED_LINE
+    )  # so that R sums of a channel go on side by side
     C, slices, at = lines.shape[1], summed(lines), rows_at(lines)
     found = np.empty((len(slices), 2, C), x.dtype)
 
@@ -105,7 +108,7 @@ def standardize(x: Array, y: Array, mean: Array, scale: Array, shift: Array, fin
 def sums(g: Array, x: Array, mean: Array, inverse: Array) -> tuple[Array, Array]:
     """Σ g and Σ g x̂, from those of parts."""
     channels = x.shape[1]
-    R, (g, x) = layout.rows_of_pixels(np.ascontiguousarray(g), np.ascontiguousarray(x))
+    R, (g, x) = layout.rows_of_pixels(np.ascontiguousarray(g), np.ascontiguousarray(x), most=SUMMED_LINE)
     C, slices = x.shape[1], summed(x)
     numbers = np.array([np.tile(v, R) for v in (mean, 1 / (inverse * inverse), np.ones_like(mean))])
     found = np.empty((2 * len(slices), C), x.dtype)
