@@ -118,7 +118,7 @@ def test_second_order_and_matrices(d):
         second_order(getattr(conv, f"conv_transpose{d}d"), getattr(F, f"conv_transpose{d}d"), x, w, **kw)
 
 
-@pytest.mark.parametrize("algorithm", algorithms())
+@pytest.mark.parametrize("algorithm", [name for name in algorithms() if name != "onednn"])  # which is for float32
 def test_every_algorithm(algorithm):
     rng = np.random.default_rng(0)
     for groups, padding in product((1, 2), (0, 1, 2)):
