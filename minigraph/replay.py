@@ -37,16 +37,18 @@ def compile(function: Callable[..., Any], optimizer: Any = None) -> Step:
 
     ``step(*arrays)`` gives the value as an array and adds the gradients to ``.grad`` of the parameters, as backward does;
     with an ``optimizer`` it takes a step of it instead. Within ``mg.no_grad`` it gives the value alone, of any shape. The
-    function may return a tuple: its first entry is
-    differentiated, the others are given back too. It runs at the first call, and again for other shapes or dtypes, after
-    an attribute of a module was changed, such as by train() or eval(), and if a parameter was frozen or converted. In between
-    only its kernels run: masks of dropout are drawn anew and running statistics move, but no other Python code of it is run,
-    and arrays that it reads from outside keep the values that they had when it was recorded.
+    function may return a tuple: its first entry is differentiated, the others are given back too.
+
+    The function runs at the first call, and again for other shapes or dtypes, after an attribute of a module was changed,
+    such as by train() or eval(), and if a parameter was frozen or converted. In between only its kernels run: masks of
+    dropout are drawn anew and running statistics move, but no other Python code of it is run, and arrays that it reads from
+    outside keep the values that they had when it was recorded.
 
     What cannot be replayed is recorded at each call: functions that read values of nodes, pull without a graph, compute
     within no_grad, draw random numbers by minigraph other than dropout's, ignore an argument, or use checkpoints or hooks;
     ``step.reason`` tells why. Numbers that the function draws from a generator of its own stay as they were recorded.
-    Raises TypeError for a function that gives no Node, GraphError for one that gives no scalar or reaches no parameter.
+    Raises TypeError for a Node as an argument and for a function that gives no Node, GraphError for one that gives no
+    scalar or reaches no parameter.
     """
     if not callable(function):
         raise TypeError(f"compile: got {type(function).__name__}; wanted a function")
@@ -327,7 +329,7 @@ class Call:
         g, cotangents[self.out] = cotangents[self.out], None
         if g is not None:
             pulled = self.pulled(g, values, saved)
-            for i, c in zip(self.targets, pulled):  # noqa: B905  as on a tape
+            for i, c in zip(self.targets, pulled, strict=True):
                 if i is not None and c is not None:
                     old = cotangents[i]
                     cotangents[i] = (
@@ -351,7 +353,7 @@ class Call:
             if together is not NotImplemented:
                 return together
         maps = op.jacobians(y, *xs) if kept is None else op.jacobians(y, *xs, saved=kept)
-        return [J._pull(g) if want and J is not None else None for J, want in zip(maps, self.wanted)]  # noqa: B905
+        return [J._pull(g) if want and J is not None else None for J, want in zip(maps, self.wanted, strict=True)]
 
 
 class RectifiedConv(Call):

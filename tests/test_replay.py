@@ -49,7 +49,10 @@ def test_replayed_steps_are_the_recorded_ones(dtype, size):
     found = []
     for compiled in (False, True):
         model, optimizer = built(dtype)
-        loss = lambda x, labels, model=model: mg.cross_entropy(model(x), labels)  # noqa: E731
+
+        def loss(x, labels, model=model):
+            return mg.cross_entropy(model(x), labels)
+
         step, losses = mg.compile(loss, optimizer), []
         for x, labels in batches(6, dtype, size) * 2:
             if compiled:

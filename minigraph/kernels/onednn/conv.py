@@ -109,32 +109,30 @@ def arranged(w: Array, slot: str, cut: list[Part]) -> dict[ConvProblem, Array]:
     return found
 
 
+def filled(slot: str, given: Array, w: Array, problem: ConvProblem, channels: int, size: tuple[int, ...]) -> Array:
+    """The images of slot "y" or "x", computed from those of the other and the filters."""
+    given, cut = channels_last(given), parts(slot, problem)
+    images, _ = layout.empty(problem.N, channels, size, given.dtype)
+    filters = arranged(w, slot, cut)
+
+    def fill(part: Part) -> None:
+        source, target = (part.x, part.y) if slot == "y" else (part.y, part.x)
+        primitive(slot, part.problem)(given[source], filters[part.problem], images[target])
+
+    parallel(fill, cut, uses_blas=False)
+    return images
+
+
 def forward(x: Array, w: Array, window: Window, groups: int) -> Array:
     """The convolution."""
     problem = ConvProblem(window, len(x), x.shape[1], len(w), groups, x.dtype)
-    x, cut = channels_last(x), parts("y", problem)
-    y, _ = layout.empty(len(x), len(w), window.out, x.dtype)
-    filters = arranged(w, "y", cut)
-
-    def fill(part: Part) -> None:
-        primitive("y", part.problem)(x[part.x], filters[part.problem], y[part.y])
-
-    parallel(fill, cut, uses_blas=False)
-    return y
+    return filled("y", x, w, problem, problem.K, window.out)
 
 
 def input_gradient(g: Array, w: Array, window: Window, groups: int) -> Array:
     """The transposed convolution."""
     problem = ConvProblem(window, len(g), w.shape[1] * groups, len(w), groups, g.dtype)
-    g, cut = channels_last(g), parts("x", problem)
-    x, _ = layout.empty(len(g), problem.C, window.size, g.dtype)
-    filters = arranged(w, "x", cut)
-
-    def fill(part: Part) -> None:
-        primitive("x", part.problem)(g[part.y], filters[part.problem], x[part.x])
-
-    parallel(fill, cut, uses_blas=False)
-    return x
+    return filled("x", g, w, problem, problem.C, window.size)
 
 
 def filter_gradient(x: Array, g: Array, window: Window, groups: int) -> Array:
